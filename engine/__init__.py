@@ -1,0 +1,1 @@
+"""The engine: turns jobs into events and takes. Knows no storyboard; never imports ``studio``."""
