@@ -1,0 +1,132 @@
+"""Events: the facts that the engine tells, in order, each once.
+
+Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished,
+Failed, JobRejected or JobCancelled. Does not know who listens.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from engine.contract.jobs import Take
+from engine.contract.values import Identifier, Value
+
+StageName = Literal["load", "encode", "denoise", "decode", "write"]
+
+
+class JobEvent(Value):
+    """``seq`` grows by one per event of a service (0: not yet numbered); ``time_s`` is seconds since the epoch."""
+
+    seq: int = 0
+    time_s: float
+    job_id: Identifier
+
+
+class EngineEvent(Value):
+    seq: int = 0
+    time_s: float
+
+
+class Queued(JobEvent):
+    type: Literal["queued"] = "queued"
+
+
+class Started(JobEvent):
+    type: Literal["started"] = "started"
+    attempt: int = Field(ge=1)
+
+
+class Stage(JobEvent):
+    """A stage of one segment begins."""
+
+    type: Literal["stage"] = "stage"
+    stage: StageName
+    segment: int = Field(ge=0)
+    num_segments: int = Field(ge=1)
+
+
+class Step(JobEvent):
+    """One denoiser evaluation (or one decoded latent frame) is done: ``step`` of ``num_steps``, over all segments."""
+
+    type: Literal["step"] = "step"
+    stage: StageName
+    step: int = Field(ge=0)
+    num_steps: int = Field(ge=1)
+    step_s: float = Field(ge=0)
+    """Seconds of this step."""
+    left_s: float = Field(ge=0)
+    """Estimated seconds until the job is finished."""
+    memory_bytes: int = Field(ge=0)
+    """Memory in use on the device (on a CPU: of the process)."""
+
+
+class Preview(JobEvent):
+    """A new preview picture stands at ``GET /jobs/{id}/preview`` (animated WebP); only the newest is kept."""
+
+    type: Literal["preview"] = "preview"
+    step: int = Field(ge=0)
+
+
+class Interrupted(JobEvent):
+    """The group died under the job; the queue tries it again unless a Failed follows."""
+
+    type: Literal["interrupted"] = "interrupted"
+    reason: str
+    attempt: int
+
+
+class Finished(JobEvent):
+    type: Literal["finished"] = "finished"
+    takes: tuple[Take, ...]
+
+
+class Failed(JobEvent):
+    type: Literal["failed"] = "failed"
+    reason: str
+    """What went wrong, where, and what to do."""
+
+
+class JobRejected(JobEvent):
+    type: Literal["rejected"] = "rejected"
+    code: str
+    reason: str
+
+
+class JobCancelled(JobEvent):
+    type: Literal["cancelled"] = "cancelled"
+
+
+class EngineUp(EngineEvent):
+    type: Literal["engine_up"] = "engine_up"
+    num_ranks: int
+    device: str
+
+
+class EngineDown(EngineEvent):
+    type: Literal["engine_down"] = "engine_down"
+    reason: str
+
+
+Event = Annotated[
+    Queued
+    | Started
+    | Stage
+    | Step
+    | Preview
+    | Interrupted
+    | Finished
+    | Failed
+    | JobRejected
+    | JobCancelled
+    | EngineUp
+    | EngineDown,
+    Field(discriminator="type"),
+]
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads and writes any event as JSON: ``EVENT.validate_json(line)``, ``EVENT.dump_json(event)``."""
+
+TERMINAL = (Finished, Failed, JobRejected, JobCancelled)
+
+
+JobState = Literal["queued", "running", "finished", "failed", "rejected", "cancelled"]

@@ -1,0 +1,43 @@
+"""The command line of the bundled model's making: one command a stage.
+
+In: `python -m tools.diorama STAGE [--cache DIR] [--minutes M] [--device D]`. Out: files in the cache folder, at last in
+`assets/diorama`. Does not know: how a stage works.
+"""
+
+import argparse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _world(args: argparse.Namespace) -> None:
+    from tools.diorama import clips, world
+
+    clips.render_set(args.cache / "held_out", world.held_out_combinations(), 1, first_seed=1000)
+    clips.render_set(args.cache / "training", world.training_combinations(), args.n or 10, first_seed=0)
+
+
+def _autoencoder(args: argparse.Namespace) -> None:
+    from tools.diorama import autoencoder
+
+    for stage, share in (("image", 0.28), ("clip", 0.72)):
+        autoencoder.train_stage(args.cache, stage, args.minutes * share, args.device)
+
+
+STAGES = {"world": _world, "autoencoder": _autoencoder}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.diorama", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "diorama")
+    parser.add_argument("--assets", type=Path, default=ROOT / "assets" / "diorama")
+    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--n", type=int, default=0, help="how many clips (world: per combination)")
+    args = parser.parse_args()
+    STAGES[args.stage](args)
+
+
+if __name__ == "__main__":
+    main()
