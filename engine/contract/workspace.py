@@ -1,0 +1,74 @@
+"""Where all state lives: one folder, with one place for each kind of file.
+
+Comes in: a folder. Goes out: paths, made on demand with private permissions. Does not know what the files say.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    root: Path
+
+    @staticmethod
+    def at(root: Path) -> "Workspace":
+        """The workspace at a folder, made if it is not there (mode 0700)."""
+        root = root.expanduser().resolve()
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Workspace(root)
+
+    def _folder(self, *parts: str) -> Path:
+        folder = self.root.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def media(self) -> Path:
+        return self._folder("media")
+
+    @property
+    def takes(self) -> Path:
+        return self._folder("takes")
+
+    @property
+    def logs(self) -> Path:
+        return self._folder("logs")
+
+    @property
+    def studio_database(self) -> Path:
+        return self.root / "studio.db"
+
+    @property
+    def engine_database(self) -> Path:
+        return self.root / "engine.db"
+
+    @property
+    def engine_address(self) -> Path:
+        return self.root / "engine.json"
+
+    def job_folder(self, job_id: str) -> Path:
+        return self._folder("jobs", job_id)
+
+    def films(self, project_id: str) -> Path:
+        return self._folder("films", project_id)
+
+    def take_folder(self, recipe: str) -> Path:
+        """Of a finished take; not made here: it appears by renaming."""
+        return self.takes / recipe
+
+    def token(self) -> str:
+        """The bearer token of this workspace's engine, made once, kept in a file that only its owner may read."""
+        path = self.root / "token"
+        if not path.exists():
+            draft = self.root / f"token.{secrets.token_hex(4)}.tmp"
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(32))
+            try:
+                path.hardlink_to(draft)  # fails where another process was first
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
