@@ -9,11 +9,11 @@ import hashlib
 import os
 import secrets
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import imageio_ffmpeg
+import imageio_ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -114,7 +114,7 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
 
 
 @contextlib.contextmanager
-def _strict_pillow() -> Iterator[None]:
+def _strict_pillow() -> Generator[None]:
     """Pillow's warning about decompression bombs is an error here, and other warnings are no news to the author."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -135,16 +135,23 @@ def _read_image(path: Path) -> Frames:
         raise _refuse(path, f"damaged or cut-off picture ({error}). Choose another.") from error
 
 
-def _clip_reader(path: Path) -> Iterator[Any]:
+def _clip_reader(path: Path) -> Generator[Any]:
     """imageio-ffmpeg's generator: first the metadata, then one bytes object a frame. Only plain local files."""
-    return imageio_ffmpeg.read_frames(str(path), input_params=["-protocol_whitelist", "file,pipe"])
+    read_frames: Any = imageio_ffmpeg.read_frames  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return read_frames(str(path), input_params=["-protocol_whitelist", "file,pipe"])
+
+
+def _clip_type(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[4:8] == b"ftyp":
+        return "video/mp4"
+    return "video/webm" if head[:4] == b"\x1a\x45\xdf\xa3" else None
 
 
 @contextlib.contextmanager
-def _open_clip(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head[4:8] != b"ftyp" and head[:4] != b"\x1a\x45\xdf\xa3":
+def _open_clip(path: Path) -> Generator[tuple[dict[str, Any], Iterator[bytes]]]:
+    if _clip_type(path) is None:
         raise _refuse(path, "neither a picture (PNG, JPEG, WebP) nor a clip (MP4, WebM). Choose another file.")
     reader = _clip_reader(path)
     try:
@@ -154,7 +161,7 @@ def _open_clip(path: Path) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
     except (OSError, RuntimeError, StopIteration, IndexError, KeyError) as error:
         raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.") from error
     finally:
-        reader.close()  # type: ignore[attr-defined]
+        reader.close()
 
 
 def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:
@@ -166,8 +173,7 @@ def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:
                 raise _refuse(path, f"more than {MAX_CLIP_FRAMES} frames. Cut the clip first.")
     if num_frames == 0:
         raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.")
-    content_type = "video/webm" if path.open("rb").read(4) == b"\x1a\x45\xdf\xa3" else "video/mp4"
-    return content_type, meta["size"], num_frames, float(meta["fps"])
+    return _clip_type(path) or "", meta["size"], num_frames, float(meta["fps"])
 
 
 def _last_clip_frames(path: Path, num_frames: int) -> Frames:
@@ -183,7 +189,7 @@ def _last_clip_frames(path: Path, num_frames: int) -> Frames:
 
 
 class MediaStore:
-    """Files by their SHA-256. A file here is complete: it appears by renaming. Storing the same content twice is one file."""
+    """Files by their SHA-256. A file here is complete: it appears by renaming. The same content is stored once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

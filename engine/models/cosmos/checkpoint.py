@@ -87,7 +87,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError as error:
-        raise Rejected("weights", f"{path}: no such file. Restore the model's folder or choose another model.") from error
+        raise Rejected(
+            "weights", f"{path}: no such file. Restore the model's folder or choose another model."
+        ) from error
     except (SafetensorError, OSError) as error:
         raise Rejected("weights", f"{path}: not a readable safetensors file ({error}). Restore it.") from error
 

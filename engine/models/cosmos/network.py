@@ -4,7 +4,7 @@ Comes in: noisy latents already scaled for the network, one timestep per latent 
 raw network output (for rectified flow, the velocity eps - x0). Does not know noise levels, guidance, samplers,
 conditioning frames' contents, checkpoints or ranks (a ``TokenLayout`` stands for those).
 
-Sources: nvidia-cosmos/cosmos-predict2 ``text2image_dit.py`` and ``video2world_dit.py`` for the architecture and constants.
+Sources: nvidia-cosmos/cosmos-predict2 ``text2image_dit.py`` and ``video2world_dit.py`` (architecture, constants).
 
 Letters: B batch, C latent channels, T latent frames, h w latent size, S tokens of one frame (patch grid), D width,
 L text length, A heads, d head width. Tokens are kept as (B, T, S, D), so that what is computed per latent frame
@@ -273,9 +273,7 @@ class CosmosDiT(nn.Module):
                 tokens = tokens + position
             tokens = block(tokens, time, text, rope, layout, tokens_per_frame)
         patches = layout.gather(self.final(tokens, time), tokens_per_frame)
-        return rearrange(
-            patches, "B T (h w) (ph pw pt C) -> B C (T pt) (h ph) (w pw)", h=grid[1], ph=p, pw=p, pt=pt
-        )
+        return rearrange(patches, "B T (h w) (ph pw pt C) -> B C (T pt) (h ph) (w pw)", h=grid[1], ph=p, pw=p, pt=pt)
 
     def _with_masks(self, x: Tensor, condition_mask: Tensor | None, padding_mask: Tensor | None) -> Tensor:
         """Channel order the patch embedding sees: latents, condition mask (Video2World), padding mask."""
