@@ -1,8 +1,10 @@
-# Two commands do all: `make studio` and `make test`. Settings: PYTHON (interpreter), ARGS (flags for app.py).
+# Two commands do all: `make studio` and `make test`. Settings: PYTHON (interpreter), ARGS (flags for app.py),
+# PIP_EXTRA (flags for pip).
 PYTHON ?= python3
 ARGS ?=
+PIP_EXTRA ?=
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_EXTRA)
 
 .PHONY: setup studio test format lint unit chromium benchmarks clean
 
