@@ -24,7 +24,40 @@ def _autoencoder(args: argparse.Namespace) -> None:
         autoencoder.train_stage(args.cache, stage, args.minutes * share, args.device)
 
 
-STAGES = {"world": _world, "autoencoder": _autoencoder}
+def _text(args: argparse.Namespace) -> None:
+    from tools.diorama import text
+
+    text.train(args.cache, args.minutes)
+
+
+def _latents(args: argparse.Namespace) -> None:
+    from tools.diorama import autoencoder
+
+    model = autoencoder.load_trained(args.cache).to(args.device)
+    for name in ("held_out", "training"):
+        autoencoder.encode_set(args.cache, name, model, args.device)
+
+
+def _dit(args: argparse.Namespace) -> None:
+    from tools.diorama import dit
+
+    dit.train(args.cache, args.minutes, args.device, args.compile)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from tools.diorama import export
+
+    export.export(args.cache, args.assets)
+
+
+STAGES = {
+    "world": _world,
+    "autoencoder": _autoencoder,
+    "text": _text,
+    "latents": _latents,
+    "dit": _dit,
+    "export": _export,
+}
 
 
 def main() -> None:
@@ -35,6 +68,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n", type=int, default=0, help="how many clips (world: per combination)")
+    parser.add_argument("--compile", action="store_true", help="compile the network (dit)")
     args = parser.parse_args()
     STAGES[args.stage](args)
 

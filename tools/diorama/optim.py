@@ -26,7 +26,9 @@ def orthogonalised(matrix: Tensor, num_steps: int = 5) -> Tensor:
 class Optimizer:
     """Muon moves every parameter of two or more axes that `is_hidden` names; AdamW moves the others."""
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], is_hidden, muon_rate: float, adam_rate: float) -> None:
+    def __init__(
+        self, named: Iterable[tuple[str, nn.Parameter]], is_hidden, muon_rate: float, adam_rate: float
+    ) -> None:
         named = [(n, p) for n, p in named if p.requires_grad]
         self.hidden = [p for n, p in named if p.ndim >= 2 and is_hidden(n)]
         kept = {id(p) for p in self.hidden}

@@ -84,7 +84,9 @@ def _attention(block: WanAttentionBlock, x: Tensor) -> Tensor:
 
 def _down(block: WanResample, x: Tensor) -> Tensor:
     """Space by 2; then time by 2, the first frame standing alone."""
-    x = _clip(F.conv2d(F.pad(_frames(x), (0, 1, 0, 1)), block.resample[1].weight, block.resample[1].bias, 2), x.shape[0])
+    x = _clip(
+        F.conv2d(F.pad(_frames(x), (0, 1, 0, 1)), block.resample[1].weight, block.resample[1].bias, 2), x.shape[0]
+    )
     if x.shape[2] == 1 or block.mode != "downsample3d":
         return x
     later = F.conv3d(x, block.time_conv.weight, block.time_conv.bias, (2, 1, 1))

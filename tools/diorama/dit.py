@@ -1,0 +1,198 @@
+"""Trains the diffusion network on cached latents.
+
+In: latents, coverage and attributes of the rendered clips, the trained text encoder. Out: a checkpoint with the weights and
+their running average. Does not know: pixels, the autoencoder, how the result is measured.
+Legend: B batch, C channels, T h w latent frames, height and width, S tokens of one frame, D width, L text length.
+"""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import engine.models.cosmos.network as cosmos
+from engine.layers.attention import Whole, attend_plain
+from engine.models.cosmos.network import CosmosConfig, CosmosDiT
+from tools.diorama import captions, clips, text
+from tools.diorama.optim import Optimizer
+from tools.diorama.sample import CONDITION_TIMESTEP
+from tools.diorama.training import Clock, load_state, log, save_state
+
+CONFIG = CosmosConfig(
+    width=192,
+    num_blocks=6,
+    num_heads=4,
+    in_channels=32,
+    out_channels=32,
+    text_width=text.WIDTH,
+    adaln_lora_dim=48,
+    rope_theta=100.0,
+    rope_ratio_h=1.0,
+    rope_ratio_w=1.0,
+    extra_pos_embed=(5, 4, 6),
+)
+BATCH, MUON_RATE, ADAM_RATE = 32, 0.02, 2e-3
+EMPTY_SHARE, GIVEN_ONE_SHARE, GIVEN_TWO_SHARE = 0.12, 0.32, 0.08
+SUBJECT_WEIGHT, TRUTH_WEIGHT, TRUTH_BLOCK = 4.0, 0.3, 3
+AVERAGE_KEEP = 0.998
+
+
+def make_network() -> CosmosDiT:
+    """Gates and output start at zero, so that every block starts as the identity."""
+    network = CosmosDiT(CONFIG)
+    nn.init.zeros_(network.final.linear.weight)
+    nn.init.zeros_(network.time_embed.linear_2.weight)
+    for name, parameter in network.named_parameters():
+        if name.endswith("up.weight") and "modulation" in name:
+            nn.init.normal_(parameter, std=0.02)
+    return network
+
+
+class Truth(nn.Module):
+    """Training only: tells from a middle block's tokens what the renderer knows of each token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coverage = nn.Linear(CONFIG.width, 1)
+        self.names = nn.ModuleList(nn.Linear(CONFIG.width, n) for n in text.NUM_CLASSES)
+
+    def loss(self, tokens: Tensor, coverage: Tensor, attributes: Tensor) -> Tensor:
+        """tokens: (B, T, S, D); coverage: (B, T, h, w); attributes: (B, 4)."""
+        tokens = F.layer_norm(tokens.float(), tokens.shape[-1:])
+        per_token = F.avg_pool2d(coverage, CONFIG.patch_spatial).flatten(2)
+        total = F.binary_cross_entropy_with_logits(self.coverage(tokens)[..., 0], per_token.clamp(0, 1))
+        for k, head in enumerate(self.names):
+            logits = head(tokens).flatten(1, 2).transpose(1, 2)
+            total = total + 0.5 * F.cross_entropy(logits, attributes[:, k, None].expand(-1, logits.shape[-1]))
+        return total
+
+
+class Data:
+    """Normalised latents, coverage and attributes of the training clips, and their captions as embeddings."""
+
+    def __init__(self, cache: Path, device: str) -> None:
+        statistics = torch.load(cache / "latent_statistics.pt", weights_only=True)
+        self.set = clips.load_set(cache / "training")
+        self.latents = torch.from_numpy(np.load(cache / "training" / "latents.npy"))
+        self.mean, self.std = (statistics[k].view(-1, 1, 1, 1) for k in ("mean", "std"))
+        self.tokenizer, self.encoder = text.load_tokenizer(cache / "tokenizer"), text.load_trained(cache).to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """-> latents (B, C, T, h, w), text (B, L, D), coverage (B, T, h, w), attributes (B, 4)."""
+        picked = rng.choices(range(len(self.latents)), k=BATCH)
+        texts = [captions.caption(self.set.combination(i), rng)[0] for i in picked]
+        texts = ["" if rng.random() < EMPTY_SHARE else said for said in texts]
+        ids, mask = text.tokens_of(self.tokenizer, texts)
+        embedded = text.embed(self.encoder, ids.to(self.device), mask.to(self.device))
+        latents = ((self.latents[picked].float() - self.mean) / self.std).to(self.device)
+        coverage = torch.from_numpy(self.set.coverage[picked]).float().to(self.device)
+        return latents, embedded, coverage, torch.from_numpy(self.set.attributes[picked]).to(self.device)
+
+
+def draw_t(size: int) -> Tensor:
+    """(B,) in (0, 1): half uniform in [0.5, 1], where motion is decided; half logit-normal(0.3, 1.1)."""
+    high = 0.5 + 0.5 * torch.rand(size)
+    middle = torch.sigmoid(0.3 + 1.1 * torch.randn(size))
+    return torch.where(torch.rand(size) < 0.5, high, middle).clamp(1e-3, 0.999)
+
+
+def _given(size: int, num_frames: int) -> Tensor:
+    """(B, T), 1 where the latent frame is given clean: none, the first, or the first two."""
+    draw = torch.rand(size)
+    count = (draw < GIVEN_ONE_SHARE + GIVEN_TWO_SHARE).long() + (draw < GIVEN_TWO_SHARE).long()
+    return (torch.arange(num_frames)[None] < count[:, None]).float()
+
+
+class Trainer:
+    """One step: noise, forward, loss weighted towards the subject, plus the truth read from a middle block."""
+
+    def __init__(self, network: CosmosDiT, truth: Truth, device: str) -> None:
+        self.network, self.truth, self.device = network, truth, device
+        self.layout, self.forward = Whole(attend_plain), network
+        self._tokens: Tensor | None = None
+        network.blocks[TRUTH_BLOCK].register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        self._tokens = output
+
+    def loss(
+        self, x0: Tensor, embedded: Tensor, coverage: Tensor, attributes: Tensor, truth_weight: float
+    ) -> tuple[Tensor, float]:
+        size, _, num_frames = x0.shape[:3]
+        t = draw_t(size).to(self.device)
+        given = _given(size, num_frames).to(self.device)
+        noise = torch.randn_like(x0)
+        plane = given[:, None, :, None, None]
+        at = t.view(-1, 1, 1, 1, 1)
+        noisy = torch.where(plane > 0, x0, (1 - at) * x0 + at * noise)
+        timesteps = torch.where(given > 0, CONDITION_TIMESTEP, t[:, None])
+        mask = plane.expand(-1, 1, -1, *x0.shape[3:])
+        with torch.autocast(self.device, torch.bfloat16):
+            velocity = self.forward(noisy, timesteps, embedded, mask, layout=self.layout)
+        weight = (1 + SUBJECT_WEIGHT * coverage)[:, None] * (1 - plane)
+        error = ((velocity.float() - (noise - x0)).square() * weight).sum() / (weight.sum() * x0.shape[1])
+        told = self.truth.loss(self._tokens, coverage, attributes)
+        return error + truth_weight * told, error.item()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(("blocks.", "time_embed.")) and "norm" not in name
+
+
+def train(cache: Path, minutes: float, device: str, compiled: bool) -> None:
+    """Goes on from the cache folder's checkpoint until the minutes are spent, restarts counted in."""
+    cosmos.attend = attend_plain  # the backward pass of the fused one is slow in bf16 on a CPU
+    network, truth, data = make_network().to(device), Truth().to(device), Data(cache, device)
+    state = load_state(cache / "dit.pt")
+    if state is not None:
+        network.load_state_dict(state["network"])
+        truth.load_state_dict(state["truth"])
+    average = {k: v.clone() for k, v in (state["average"] if state else network.state_dict()).items()}
+    named = [*network.named_parameters(), *((f"truth.{n}", p) for n, p in truth.named_parameters())]
+    optimizer = Optimizer(named, _is_hidden, MUON_RATE, ADAM_RATE)
+    if state is not None:
+        optimizer.load_state_dict(state["optimizer"])
+    trainer = Trainer(network, truth, device)
+    if compiled:
+        trainer.forward = torch.compile(network)
+    step, clock = (state or {}).get("step", 0), Clock(minutes, (state or {}).get("spent_s", 0.0))
+    rng, errors = random.Random(step), []
+    torch.manual_seed(step)
+    while not clock.is_over():
+        truth_weight = TRUTH_WEIGHT * max(0.1, 1 - 2 * clock.spent_s() / clock.budget_s)
+        loss, error = trainer.loss(*data.batch(rng), truth_weight)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters(), 1.0)
+        if math.isfinite(norm.item()):
+            optimizer.step(clock.factor(step, 100))
+        step += 1
+        _average(average, network, min(AVERAGE_KEEP, step / (step + 20)))
+        errors.append(error)
+        if step % 50 == 0:
+            line = f"step {step} error {np.mean(errors):.4f} loss {loss.item():.3f} spent {clock.spent_s():.0f} s"
+            log(cache / "dit.log", line)
+            errors = []
+        if clock.should_save() or clock.is_over():
+            saved = {"network": network.state_dict(), "truth": truth.state_dict(), "average": average, "step": step}
+            save_state(cache / "dit.pt", saved | {"optimizer": optimizer.state_dict(), "spent_s": clock.spent_s()})
+
+
+@torch.no_grad()
+def _average(average: dict[str, Tensor], network: nn.Module, keep: float) -> None:
+    for name, value in network.state_dict().items():
+        average[name].lerp_(value, 1 - keep)
+
+
+def load_trained(cache: Path) -> CosmosDiT:
+    """The averaged weights, or a fresh network where none was trained yet."""
+    network, state = make_network(), load_state(cache / "dit.pt")
+    if state is not None:
+        network.load_state_dict(state["average"])
+    return network.eval()
