@@ -1,0 +1,141 @@
+"""Denoisers: ``(x, sigma, conditioning) -> x0``, made of a bare network and the meaning of its output.
+
+Comes in: a noisy latent x = x0 + sigma * noise (the variables of Karras et al. 2022, arXiv 2206.00364), its noise level
+and what the film should show. Goes out: the estimate of x0. Does not know samplers, guidance, previews or ranks (the
+network's ``TokenLayout`` does).
+
+Letters: B batch, C latent channels, T latent frames, h w latent size, L text length.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.layers.attention import TokenLayout
+
+SIGMA_CONDITIONAL = 1e-4
+"""Noise level that the network is told for clean conditioning frames (Cosmos-Predict2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """What one sampler call is given.
+
+    text: (B, L, Dtext). negative_text: the same shape, or None. frames: clean latents of the first frames,
+    (1, C, T0, h, w) with T0 of at least 1 and less than T, or None. fps: of the film, for networks that ask for it.
+    """
+
+    text: Tensor
+    negative_text: Tensor | None = None
+    frames: Tensor | None = None
+    fps: float | None = None
+
+
+class Denoiser(Protocol):
+    def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
+        """x (B, C, T, h, w) float32 at noise level ``sigma`` -> x0 of the same shape, float32."""
+        ...
+
+
+class Network(Protocol):
+    """A bare network, as ``engine.models.cosmos.network.CosmosDiT``."""
+
+    def __call__(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        condition_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        fps: float | None = None,
+        layout: TokenLayout | None = None,
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """x0 = skip * x + out * network(in_ * x, noise), Karras et al. 2022, equation 7."""
+
+    skip: float
+    out: float
+    in_: float
+    noise: float
+
+
+def rectified_flow(sigma: float) -> Scaling:
+    """Cosmos-Predict2: t = sigma / (1 + sigma), the network gives the velocity noise - x0 of (1 - t) x0 + t noise."""
+    t = sigma / (1.0 + sigma)
+    return Scaling(skip=1.0 - t, out=-t, in_=1.0 - t, noise=t)
+
+
+def edm(sigma: float, sigma_data: float = 0.5) -> Scaling:
+    """Karras et al. 2022, table 1, as Cosmos-Predict1 uses it."""
+    total = sigma**2 + sigma_data**2
+    return Scaling(
+        skip=sigma_data**2 / total,
+        out=sigma * sigma_data / math.sqrt(total),
+        in_=1.0 / math.sqrt(total),
+        noise=0.25 * math.log(sigma),
+    )
+
+
+def v_prediction(sigma: float) -> Scaling:
+    """Salimans and Ho 2022 (arXiv 2202.00512): v = cos(a) noise - sin(a) x0, with tan(a) = sigma; noise is 2a / pi."""
+    total = 1.0 + sigma**2
+    return Scaling(
+        skip=1.0 / total,
+        out=-sigma / math.sqrt(total),
+        in_=1.0 / math.sqrt(total),
+        noise=2.0 / math.pi * math.atan(sigma),
+    )
+
+
+class NetworkDenoiser:
+    """The denoiser of a network, with conditioning frames by replacement (Cosmos-Predict2 "frame_replace").
+
+    On conditioning frames the network sees the clean latents (over ``sigma_data``, never scaled by ``in_``) at the noise
+    level SIGMA_CONDITIONAL, and their x0 is the clean latent itself, in every guidance branch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        scaling: Callable[[float], Scaling] = rectified_flow,
+        dtype: torch.dtype = torch.float32,
+        layout: TokenLayout | None = None,
+        sigma_data: float = 1.0,
+    ) -> None:
+        self.network, self.scaling, self.dtype, self.layout = network, scaling, dtype, layout
+        self.sigma_data = sigma_data
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
+        scaling, clean = self.scaling(sigma), conditioning.frames
+        seen = x * scaling.in_
+        timesteps = torch.full((x.shape[0], x.shape[2]), scaling.noise, dtype=torch.float32, device=x.device)
+        mask = x.new_zeros(x.shape[0], 1, *x.shape[2:])
+        if clean is not None:
+            seen = _replace(seen, clean / self.sigma_data)
+            timesteps[:, : clean.shape[2]] = self.scaling(SIGMA_CONDITIONAL).noise
+            mask[:, :, : clean.shape[2]] = 1.0
+        output = self.network(
+            seen.to(self.dtype),
+            timesteps.to(self.dtype),
+            conditioning.text.to(self.dtype),
+            condition_mask=mask.to(self.dtype),
+            fps=conditioning.fps,
+            layout=self.layout,
+        )
+        x0 = scaling.skip * x + scaling.out * output.float()
+        return x0 if clean is None else _replace(x0, clean)
+
+
+def _replace(x: Tensor, frames: Tensor) -> Tensor:
+    """x (B, C, T, h, w) with its first frames replaced by ``frames`` (1, C, T0, h, w)."""
+    x = x.clone()
+    x[:, :, : frames.shape[2]] = frames
+    return x

@@ -1,0 +1,64 @@
+"""Previews: a rough moving picture of a latent, by a linear map from latent channels to red, green and blue.
+
+Comes in: an x0 estimate and the map of the model's card. Goes out: an animated WebP file. Does not know samplers or jobs.
+
+Letters: C latent channels, T latent frames, h w latent size.
+"""
+
+import secrets
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.contract.cards import LatentPreview
+from engine.contract.media import Frames
+from engine.contract.values import SizePx
+
+MAX_WIDTH_PX = 320
+MIN_INTERVAL_S = 0.1
+
+
+def preview_frames(x0: Tensor, preview: LatentPreview) -> Frames:
+    """x0 (1, C, T, h, w) -> (T, h, w, 3) uint8."""
+    weight = torch.tensor(preview.weight, dtype=torch.float32, device=x0.device)  # (3, C)
+    bias = torch.tensor(preview.bias, dtype=torch.float32, device=x0.device)
+    rgb = torch.einsum("CThw,cC->Thwc", x0[0].float(), weight) + bias
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def write_preview(frames: Frames, size_px: SizePx, frame_s: float, path: Path) -> None:
+    """An endless WebP of about the take's size (at most MAX_WIDTH_PX wide), there whole or not at all."""
+    width = min(size_px[0], MAX_WIDTH_PX)
+    shown = (width, max(1, round(width * size_px[1] / size_px[0])))
+    pictures = [Image.fromarray(np.asarray(frame)).resize(shown, Image.Resampling.BICUBIC) for frame in frames]
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    pictures[0].save(
+        draft,
+        "WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=max(20, round(frame_s * 1000)),
+        loop=0,
+        quality=75,
+        method=0,
+    )
+    draft.replace(path)
+
+
+class PreviewClock:
+    """Says when a preview is due: every so many evaluations, and never more than ten a second."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.evaluation, self.last_s = every, 0, -1.0
+
+    def is_due(self) -> bool:
+        """Asked once after each evaluation."""
+        self.evaluation += 1
+        due = self.evaluation % self.every == 0 and time.monotonic() - self.last_s >= MIN_INTERVAL_S
+        if due:
+            self.last_s = time.monotonic()
+        return due

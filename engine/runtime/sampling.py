@@ -1,0 +1,134 @@
+"""Samplers: stepping from noise to a clean latent by asking a denoiser.
+
+Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, and at last x0.
+Does not know guidance, prediction types, parallelism, previews or jobs.
+
+Letters: B batch, C latent channels, T latent frames, h w latent size. x = x0 + sigma * noise. N steps have the levels
+sigmas[0..N]; the result is x0 at sigmas[N] (the "clean evaluation", which is an Euler step to 0).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+Denoise = Callable[[Tensor, float], Tensor]
+"""(x (B, C, T, h, w) float32, sigma) -> x0; the conditioning is bound already."""
+
+Sigmas = tuple[float, ...]
+
+
+def karras_sigmas(num_steps: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 7.0) -> Sigmas:
+    """num_steps + 1 levels from sigma_max down to sigma_min; Karras et al. 2022 (arXiv 2206.00364), equation 5."""
+    ramp = np.arange(num_steps + 1, dtype=np.float64) / num_steps
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return tuple(float(sigma) for sigma in (high + ramp * (low - high)) ** rho)
+
+
+def seeded_noise(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Standard normal float32, the same on every machine: numpy's legacy generator, drawn in float64 on the CPU."""
+    return torch.from_numpy(np.random.RandomState(seed % 2**32).standard_normal(shape).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerState:
+    """Where a sampler stands. ``step`` is the next step's index, 0 to N; at N only the clean evaluation is left.
+
+    x and previous_x0 (the answer at the step before; None at the start): (B, C, T, h, w) float32.
+    """
+
+    x: Tensor
+    step: int = 0
+    previous_x0: Tensor | None = None
+
+
+Step = Callable[[Denoise, SamplerState, Sigmas], SamplerState]
+
+
+def euler(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+    """First order; Karras et al. 2022, algorithm 2 without its correction. One evaluation."""
+    x0 = denoise(state.x, sigmas[state.step])
+    return _moved(state, _toward(state.x, x0, sigmas[state.step], sigmas[state.step + 1]), x0)
+
+
+def heun(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+    """Second order; Karras et al. 2022, algorithm 2 (without churn). Two evaluations."""
+    x, sigma, following = state.x.double(), sigmas[state.step], sigmas[state.step + 1]
+    x0 = denoise(state.x, sigma)
+    guess = _toward(state.x, x0, sigma, following)
+    x0_guess = denoise(guess, following)
+    slope = (x - x0.double()) / sigma + (guess.double() - x0_guess.double()) / following
+    return _moved(state, (x + (following - sigma) * 0.5 * slope).float(), x0)
+
+
+def res_2ab(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+    """Second-order exponential multistep in -ln(sigma) ("RES", arXiv 2308.02157, as Cosmos uses it). One evaluation."""
+    sigma, following = sigmas[state.step], sigmas[state.step + 1]
+    x0 = denoise(state.x, sigma)
+    if state.previous_x0 is None:
+        return _moved(state, _toward(state.x, x0, sigma, following), x0)
+    h = math.log(sigma / following)
+    c = math.log(sigma / sigmas[state.step - 1]) / h  # where the answer before lies, in units of h: negative
+    phi_1 = -math.expm1(-h) / h
+    phi_2 = (1.0 - phi_1) / h
+    b_2 = phi_2 / c
+    mixed = (phi_1 - b_2) * x0.double() + b_2 * state.previous_x0.double()
+    return _moved(state, (math.exp(-h) * state.x.double() + h * mixed).float(), x0)
+
+
+SAMPLERS: dict[str, Step] = {"euler": euler, "heun": heun, "res_2ab": res_2ab}
+
+
+def num_evaluations(name: str, num_steps: int) -> int:
+    """Denoiser evaluations of a whole run, the clean one included."""
+    return num_steps * (2 if name == "heun" else 1) + 1
+
+
+def sample(
+    step: Step,
+    denoise: Denoise,
+    state: SamplerState,
+    sigmas: Sigmas,
+    on_step: Callable[[SamplerState], None] = lambda state: None,
+) -> Tensor:
+    """From any state to x0 (B, C, T, h, w). ``on_step`` sees each new state, and may raise."""
+    while state.step < len(sigmas) - 1:
+        state = step(denoise, state, sigmas)
+        on_step(state)
+    return denoise(state.x, sigmas[-1])
+
+
+def _toward(x: Tensor, x0: Tensor, sigma: float, following: float) -> Tensor:
+    """The Euler step: the noise estimate is kept, its level becomes ``following``. Float64 inside."""
+    ratio = following / sigma
+    return (ratio * x.double() + (1.0 - ratio) * x0.double()).float()
+
+
+def _moved(state: SamplerState, x: Tensor, x0: Tensor) -> SamplerState:
+    return SamplerState(x=x, step=state.step + 1, previous_x0=x0)
+
+
+def save_state(state: SamplerState, path: Path) -> None:
+    """Writes the state whole or not at all, bit-exact."""
+    tensors = {"x": state.x.cpu().contiguous()}
+    if state.previous_x0 is not None:
+        tensors["previous_x0"] = state.previous_x0.cpu().contiguous()
+    draft = path.with_suffix(".tmp")
+    save_file(tensors, draft, metadata={"step": str(state.step)})
+    draft.replace(path)
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> SamplerState | None:
+    """The saved state; None where there is none, or none that can be read: then the work begins again."""
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return SamplerState(tensors["x"], int((file.metadata() or {})["step"]), tensors.get("previous_x0"))
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
