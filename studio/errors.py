@@ -6,6 +6,7 @@ StudioError
   PlanError(scene_id)      a valid wish that the model cannot do; before queueing
   FilmError                ffmpeg, or a take that is missing; in the film panel
   LibraryError             projects, journal or takes could not be read or written
+    ProjectMissing         no project has this id
     RevisionConflict       somebody else wrote first; nothing was overwritten
 
 Every message says what, where and what to do. Does not know the page, the command line or the engine's errors.
@@ -71,10 +72,18 @@ class LibraryError(StudioError):
     """Projects, their journal or their takes could not be read or written."""
 
 
-class RevisionConflict(LibraryError):
-    """A write was based on a revision that is no longer the newest."""
+class ProjectMissing(LibraryError):
+    """No project has this id (any more)."""
 
-    def __init__(self, message: str, based_on: int, current: int) -> None:
+
+class RevisionConflict(LibraryError):
+    """A write was based on a revision that is no longer the newest. Nothing was overwritten.
+
+    ``current`` is the newest revision; ``yours`` and ``theirs`` are the two values that cannot both stand, as text.
+    """
+
+    def __init__(self, message: str, current: int, yours: str = "", theirs: str = "") -> None:
         super().__init__(message)
-        self.based_on = based_on
         self.current = current
+        self.yours = yours
+        self.theirs = theirs

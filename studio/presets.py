@@ -1,7 +1,7 @@
 """Presets and model cards from YAML, strictly: an unknown key is an error that names file and key.
 
-Comes in: the folders ``presets/quality`` and ``presets/models``. Goes out: ``Preset`` and ``ModelCard`` values. Does not
-know storyboards, weights or what a sampler does.
+Comes in: the folders ``presets/quality`` and ``presets/models``. Goes out: ``Preset`` and ``ModelCard`` values. Does
+not know storyboards, weights or what a sampler does.
 """
 
 from pathlib import Path

@@ -134,15 +134,14 @@ def upgraded(document: Document) -> Document:
 
 def _unknown_schema(seen: object) -> str:
     known = ", ".join((*UPGRADES, SCHEMA))
-    return (
-        f"{show(seen)} cannot be read here (known: {known}); it may come from a newer version: update, then try again"
-    )
+    return f"{show(seen)} cannot be read here (known: {known}); a newer version may have written it: update"
 
 
 def read_document(document: object, where: str = "") -> Storyboard:
     """The storyboard that a document describes, upgraded where it is older.
 
-    A scene without an id gets ``scene-N`` by its place, or the next free one. Raises StoryboardError with every problem found.
+    A scene without an id gets ``scene-N`` by its place, or the next free one. Raises StoryboardError with every
+    problem found.
     """
     if not isinstance(document, dict):
         message = f"a storyboard is a group of `key: value` with a list of scenes, not {show(document)}"
@@ -176,8 +175,9 @@ def _with_ids(document: Document) -> Document:
         if isinstance(entry, dict) and "id" not in entry:
             scene_id = f"scene-{number}" if f"scene-{number}" not in taken else free_id(taken)
             taken.add(scene_id)
-            entry = {"id": scene_id, **cast(Document, entry)}
-        filled.append(entry)
+            filled.append({"id": scene_id, **cast(Document, entry)})
+        else:
+            filled.append(cast(object, entry))
     return {**document, "scenes": filled} if entries else dict(document)
 
 

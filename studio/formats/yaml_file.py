@@ -1,7 +1,7 @@
 """The storyboard's own format: readable YAML (JSON is accepted).
 
-Comes in: text of a file. Goes out: a ``Storyboard``, and text that a person likes to read: what is at its default is left
-out, keys stand in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
+Comes in: text of a file. Goes out: a ``Storyboard``, and text that a person likes to read: what is at its default is
+left out, keys stand in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
 """
 
 import os
@@ -35,10 +35,8 @@ def to_text(storyboard: Storyboard) -> str:
 
 def _said(value: Storyboard | Scene, always: tuple[str, ...]) -> dict[str, Any]:
     changed = value.model_dump(mode="json", exclude_defaults=True)
-    whole = value.model_dump(mode="json")
-    return {
-        name: whole[name] if name in always else changed[name] for name in whole if name in changed or name in always
-    }
+    whole = value.model_dump(mode="json", include=set(always))
+    return {name: changed.get(name, whole.get(name)) for name in type(value).model_fields if name in {*changed, *whole}}
 
 
 def read_file(path: Path) -> Storyboard:
