@@ -1,0 +1,177 @@
+"""The tables of the library, and the database they lie in.
+
+Comes in: a SQLAlchemy URL (SQLite in WAL mode by default). Goes out: sessions to read and to write in. Documents are
+stored as JSON text, so that a row can be read by eye. Does not know what an edit or a take means.
+"""
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, ForeignKey, Text, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+BUSY_TIMEOUT_S = 20
+
+
+class Row(DeclarativeBase):
+    type_annotation_map = {str: Text}
+
+
+class ProjectRow(Row):
+    """``trashed_s`` is 0 while the project is not in the trash. Times are seconds since the epoch."""
+
+    __tablename__ = "projects"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    num_scenes: Mapped[int]
+    revision: Mapped[int]
+    storyboard: Mapped[str]
+    created_s: Mapped[float]
+    updated_s: Mapped[float]
+    trashed_s: Mapped[float] = mapped_column(default=0.0)
+
+
+class RevisionRow(Row):
+    """The journal. ``kind``: edit, undo, redo or take. ``standing``: done or undone (edits only), else none."""
+
+    __tablename__ = "revisions"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    standing: Mapped[str]
+    changes: Mapped[str]
+    made_s: Mapped[float]
+
+
+class TakeRow(Row):
+    """``take``: the Take as JSON. ``media`` and ``poster`` are in the media store."""
+
+    __tablename__ = "takes"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    recipe: Mapped[str] = mapped_column(index=True)
+    take: Mapped[str]
+    media: Mapped[str]
+    poster: Mapped[str | None]
+    made_s: Mapped[float]
+
+
+class SceneTakeRow(Row):
+    """Which takes a scene has. The newest ``arrived_s`` is the one shown where the author chose none."""
+
+    __tablename__ = "scene_takes"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    scene_id: Mapped[str] = mapped_column(primary_key=True)
+    take_id: Mapped[str] = mapped_column(ForeignKey("takes.id"), primary_key=True)
+    arrived_s: Mapped[float]
+
+
+class JobRow(Row):
+    """A job that was submitted. ``state`` as in the contract's JobState. ``job``: the Job as JSON."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    recipe: Mapped[str] = mapped_column(index=True)
+    job: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    submitted_s: Mapped[float]
+
+
+class JobUseRow(Row):
+    """Which scenes wait for a job: two projects may wait for one."""
+
+    __tablename__ = "job_uses"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    scene_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class MediaRow(Row):
+    """A picture or clip that a project may use. ``info``: the MediaInfo as JSON. ``name``: as the author knows it."""
+
+    __tablename__ = "media"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    info: Mapped[str]
+
+
+class FilmRow(Row):
+    """The newest film of a project. ``cut`` is a hash of its edit list: takes, joins, size, fps."""
+
+    __tablename__ = "films"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    media: Mapped[str]
+    poster: Mapped[str | None]
+    path: Mapped[str]
+    cut: Mapped[str]
+    duration_s: Mapped[float]
+    made_s: Mapped[float]
+
+
+class CursorRow(Row):
+    """The number of the newest event taken in, by engine."""
+
+    __tablename__ = "cursors"
+    engine: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+
+
+class TimingRow(Row):
+    """How long one finished job took: ``step_s`` per denoiser evaluation, ``rest_s`` per segment for all else."""
+
+    __tablename__ = "timings"
+    take_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(index=True)
+    step_s: Mapped[float]
+    rest_s: Mapped[float]
+    made_s: Mapped[float]
+
+
+class Database:
+    """Sessions on one database. ``write`` begins at once as a writer, so that two never wait for each other."""
+
+    def __init__(self, url: str) -> None:
+        is_sqlite = url.startswith("sqlite")
+        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if is_sqlite else {}
+        self._engine = create_engine(url, **options)
+        if is_sqlite:
+            _speak_sqlite(self._engine)
+        self._writer = self._engine.execution_options(writes=True)
+        Row.metadata.create_all(self._writer)
+
+    @staticmethod
+    def file(path: Path) -> "Database":
+        return Database(f"sqlite:///{path}")
+
+    @contextlib.contextmanager
+    def read(self) -> Generator[Session]:
+        with Session(self._engine) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Generator[Session]:
+        """Committed at the end, rolled back by any error."""
+        with Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _speak_sqlite(engine: Engine) -> None:
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin by itself: we do
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
