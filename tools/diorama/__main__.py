@@ -50,6 +50,27 @@ def _export(args: argparse.Namespace) -> None:
     export.export(args.cache, args.assets)
 
 
+def _measure(args: argparse.Namespace) -> None:
+    import json
+
+    from tools.diorama import evaluate
+
+    settings = evaluate.Settings(**json.loads(args.settings))
+    print(json.dumps(evaluate.evaluate(args.assets, args.cache / "sheets", args.n or 200, settings), indent=1))
+
+
+def _subjects(args: argparse.Namespace) -> None:
+    from tools.diorama import clips, measure
+
+    measure.train_subject_net(clips.load_set(args.cache / "training"))
+
+
+def _sheet(args: argparse.Namespace) -> None:
+    from tools.diorama import evaluate
+
+    evaluate.draw(args.assets, args.cache / "sheets" / "drawn.png", args.n or 24)
+
+
 STAGES = {
     "world": _world,
     "autoencoder": _autoencoder,
@@ -57,6 +78,9 @@ STAGES = {
     "latents": _latents,
     "dit": _dit,
     "export": _export,
+    "subjects": _subjects,
+    "measure": _measure,
+    "sheet": _sheet,
 }
 
 
@@ -69,6 +93,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n", type=int, default=0, help="how many clips (world: per combination)")
     parser.add_argument("--compile", action="store_true", help="compile the network (dit)")
+    parser.add_argument("--settings", default="{}", help="sampler settings as JSON (measure)")
     args = parser.parse_args()
     STAGES[args.stage](args)
 

@@ -1,7 +1,7 @@
 """Trains the autoencoder: single frames first, then whole clips.
 
-In: rendered clips in the cache folder. Out: a checkpoint there, later an `AutoencoderKLWan` with its latents' mean and std.
-Does not know: text, the diffusion network.
+In: rendered clips in the cache folder. Out: a checkpoint there, later an `AutoencoderKLWan` and its latents' mean and
+std. Does not know: text, the diffusion network.
 Legend: B batch, F frames, H W pixels, z T h w latents.
 """
 
@@ -132,7 +132,7 @@ def load_trained(cache: Path) -> AutoencoderKLWan:
 
 @torch.no_grad()
 def encode_set(cache: Path, name: str, model: AutoencoderKLWan, device: str, batch: int = 8) -> None:
-    """Writes the mean latents of every clip, (N, z, T, h, w) float16, not normalised; for training also their statistics."""
+    """Writes the mean latents of every clip, (N, z, T, h, w) float16, not normalised; for training their statistics too."""
     frames = clips.load_set(cache / name).frames
     latents = []
     for i in range(0, len(frames), batch):

@@ -1,7 +1,7 @@
 """Trains the diffusion network on cached latents.
 
-In: latents, coverage and attributes of the rendered clips, the trained text encoder. Out: a checkpoint with the weights and
-their running average. Does not know: pixels, the autoencoder, how the result is measured.
+In: latents, coverage and attributes of the rendered clips, the trained text encoder. Out: a checkpoint with the
+weights and their running average. Does not know: pixels, the autoencoder, how the result is measured.
 Legend: B batch, C channels, T h w latent frames, height and width, S tokens of one frame, D width, L text length.
 """
 
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 import engine.models.cosmos.network as cosmos
 from engine.layers.attention import Whole, attend_plain
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
+from engine.runtime.denoiser import SIGMA_CONDITIONAL
 from tools.diorama import captions, clips, text
 from tools.diorama.optim import Optimizer
-from tools.diorama.sample import CONDITION_TIMESTEP
 from tools.diorama.training import Clock, load_state, log, save_state
 
 CONFIG = CosmosConfig(
@@ -131,7 +131,7 @@ class Trainer:
         plane = given[:, None, :, None, None]
         at = t.view(-1, 1, 1, 1, 1)
         noisy = torch.where(plane > 0, x0, (1 - at) * x0 + at * noise)
-        timesteps = torch.where(given > 0, CONDITION_TIMESTEP, t[:, None])
+        timesteps = torch.where(given > 0, SIGMA_CONDITIONAL, t[:, None])
         mask = plane.expand(-1, 1, -1, *x0.shape[3:])
         with torch.autocast(self.device, torch.bfloat16):
             velocity = self.forward(noisy, timesteps, embedded, mask, layout=self.layout)

@@ -1,7 +1,7 @@
 """Muon for matrices and kernels, AdamW for the rest, behind one small class.
 
 In: named parameters and two rates. Out: steps. Does not know: what the parameters mean, schedules, checkpoints.
-Muon: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the quintic coefficients are theirs.
+Muon: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks", with their coefficients.
 """
 
 from collections.abc import Iterable
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 
-def orthogonalised(matrix: Tensor, num_steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly, by Newton-Schulz iteration. matrix: (rows, columns)."""
+def orthogonalised(matrices: Tensor, num_steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrices, roughly, by Newton-Schulz iteration. matrices: (N, rows, columns)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16()
-    transposed = x.shape[0] > x.shape[1]
-    x = x.T if transposed else x
-    x = x / (x.norm() + 1e-7)
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT.contiguous() if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(num_steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if transposed else x
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Optimizer:
@@ -50,13 +50,25 @@ class Optimizer:
         for group in self.adam.param_groups:
             group["lr"] = self.adam_rate * factor
         self.adam.step()
+        self._moved(momentum)
+        for (rows, columns), group in self._groups().items():
+            nesterov = torch.stack([(p.grad + momentum * m).reshape(rows, columns) for p, m in group])
+            scale = self.muon_rate * factor * max(1.0, rows / columns) ** 0.5
+            for (p, _), update in zip(group, orthogonalised(nesterov).to(nesterov.dtype), strict=True):
+                p.add_(update.reshape(p.shape), alpha=-scale)
+
+    def _moved(self, momentum: float) -> None:
         for p, m in zip(self.hidden, self.momenta, strict=True):
-            if p.grad is None:
-                continue
-            m.mul_(momentum).add_(p.grad)
-            update = orthogonalised((p.grad + momentum * m).reshape(p.shape[0], -1)).to(p.dtype).reshape(p.shape)
-            rows, columns = p.shape[0], p[0].numel()
-            p.add_(update, alpha=-self.muon_rate * factor * max(1.0, rows / columns) ** 0.5)
+            if p.grad is not None:
+                m.mul_(momentum).add_(p.grad)
+
+    def _groups(self) -> dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]]:
+        """Parameters of one matrix shape together, so that they are orthogonalised in one go."""
+        groups: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
+        for p, m in zip(self.hidden, self.momenta, strict=True):
+            if p.grad is not None:
+                groups.setdefault((p.shape[0], p[0].numel()), []).append((p, m))
+        return groups
 
     def state_dict(self) -> dict:
         return {"adam": self.adam.state_dict(), "momenta": self.momenta}

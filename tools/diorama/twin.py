@@ -1,8 +1,8 @@
 """A quick whole-clip walk over the modules of diffusers' `AutoencoderKLWan`, for training.
 
 In: the autoencoder and pixels or latents. Out: what its own chunked `encode` and `decode` give (before the clamp, which
-blocks gradients). Causal 3D convolutions are done as 2D ones over the channels of three frames; for single frames only the
-last tap is used, because the older taps see nothing but padding. Does not know: losses, optimizers.
+blocks gradients). Causal 3D convolutions are done as 2D ones over the channels of three frames; for single frames only
+the last tap is used, because the older taps see nothing but padding. Does not know: losses, optimizers.
 Legend: B batch, C channels, T latent or feature frames, H W pixels.
 """
 
