@@ -1,7 +1,7 @@
 """The engine as a Python object: one method per route of its HTTP interface.
 
-Comes in: an address and a token. Goes out: values of the contract, or errors of the contract. Thread-safe. Does not know
-how the engine works, where its workspace is, or who asks.
+Comes in: an address and a token. Goes out: values or errors of the contract. Thread-safe. Does not know how the engine
+works, where its workspace is, or who asks.
 """
 
 import json
@@ -37,7 +37,7 @@ _LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class EngineClient:
-    """Talks to one engine. Every method raises ``Unreachable`` where none answers, and other ``EngineError``s by name."""
+    """Talks to one engine. Every method raises ``Unreachable`` where none answers, or another ``EngineError``."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")

@@ -1,0 +1,64 @@
+"""How one engine process is set up. Every value is decided here, once, at start.
+
+Comes in: flags. Goes out: ``Settings``, and the folders that ship with the project. Does not know what they are used for.
+"""
+
+import importlib.util
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.contract.workspace import Workspace
+
+GroupKind = Literal["torchrun", "fake"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``cards``: folder of model cards; ``models_root``: the folder that a card's ``folder`` is relative to."""
+
+    workspace: Workspace
+    cards: Path
+    models_root: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: the one used last in this workspace if it is free, else any."""
+    num_ranks: int = 1
+    database_url: str = ""
+    """"": SQLite in the workspace."""
+    group: GroupKind = "torchrun"
+    """fake: one small process that draws coloured cards instead of films, for tests of all that stands around it."""
+    max_media_bytes: int = 2 * 2**30
+    keep_alive_s: float = 15.0
+    """Silence of an event stream after which a comment is sent."""
+    start_timeout_s: float = 1800.0
+    """Until a new group has its weights in memory."""
+    stall_timeout_s: float = 900.0
+    """Longest silence of a group at work (not paused)."""
+    cancel_timeout_s: float = 60.0
+    """Until a group that does not answer a cancel is ended."""
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.workspace.engine_database}"
+
+
+def default_roots() -> tuple[Path, Path]:
+    """-> (folder of model cards, models' root) of this project: beside the package, where it is checked out or copied."""
+    package = importlib.util.find_spec("engine")
+    locations = list(package.submodule_search_locations or ()) if package else []
+    candidates = [Path(location).resolve().parent for location in locations] + [Path.cwd()]
+    for root in candidates:
+        if (root / "presets" / "models").is_dir():
+            return root / "presets" / "models", root
+    return candidates[0] / "presets" / "models", candidates[0]
+
+
+def default_num_ranks() -> int:
+    """One rank for each GPU of this machine, 1 where there is none."""
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 1
+    return max(1, sum(line.startswith("GPU ") for line in found.stdout.splitlines()))

@@ -1,0 +1,260 @@
+"""The store: jobs and what happened to them. Every change of state and its event are one transaction.
+
+Comes in: jobs, wishes (cancel, move, pause) and events. Goes out: statuses, and events numbered in the order they
+happened. Refuses a second terminal event of a job. Thread-safe. Does not know groups, HTTP or files.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.orm import Session
+
+from engine.contract.errors import Conflict, EngineError, Rejected
+from engine.contract.events import (
+    EVENT,
+    TERMINAL,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    JobCancelled,
+    JobRejected,
+    JobState,
+    Queued,
+    Started,
+)
+from engine.contract.jobs import Job
+from engine.contract.status import JobStatus
+from engine.service.tables import EventRow, FactRow, JobRow
+
+MAX_FAILURES = 3
+"""Attempts that may end by a group's death before the job is given up."""
+KEEP_STEPS_S = 600.0
+"""Step and Preview events of ended jobs are kept this long, for readers that lag behind."""
+NUM_ENDED_LISTED = 500
+ACTIVE = ("queued", "running")
+_QUEUE_ORDER = (JobRow.place, JobRow.id)
+
+
+class SecondEnd(EngineError):
+    """A job that has ended was to end again: a bug or a lying rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    job: Job
+    failures: int
+
+
+class Store:
+    def __init__(self, database: Engine, changed: Callable[[], None]) -> None:
+        self._database = database
+        self._changed = changed
+        self._writing = threading.Lock()
+
+    # ---- what the author wishes
+    def submit(self, job: Job) -> tuple[JobStatus, bool]:
+        """-> (status, whether it is new). Raises Conflict where the id belongs to a job with another body."""
+        body = job.model_dump_json()
+        with self._write() as session:
+            known = session.get(JobRow, job.id)
+            if known is not None and known.body != body:
+                raise Conflict(f"job {job.id}: this id belongs to another recipe already. Give the new job its own id.")
+            if known is None:
+                last = session.scalar(select(func.max(JobRow.place)).where(JobRow.state == "queued"))
+                session.add(JobRow(id=job.id, body=body, state="queued", place=(last or 0) + 1, changed_s=time.time()))
+                _add_event(session, Queued(time_s=time.time(), job_id=job.id))
+        return self.job(job.id), known is None
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """A waiting job ends at once; a running one carries the wish until the ranks have answered it."""
+        with self._write() as session:
+            row = _row(session, job_id)
+            if row.state == "queued":
+                _end(session, row, JobCancelled(time_s=time.time(), job_id=job_id))
+            elif row.state == "running":
+                row.cancel_asked = True
+        return self.job(job_id)
+
+    def move(self, job_id: str, position: int) -> JobStatus:
+        """Moves a waiting job; raises Rejected("job") where it waits no more."""
+        with self._write() as session:
+            row = _row(session, job_id)
+            if row.state != "queued":
+                raise Rejected("job", f"job {job_id}: is {row.state}; only waiting jobs can be moved.")
+            others = [other for other in _waiting_rows(session) if other.id != job_id]
+            others.insert(max(0, position), row)
+            for place, other in enumerate(others):
+                other.place = place
+        return self.job(job_id)
+
+    def set_paused(self, paused: bool) -> None:
+        with self._write() as session:
+            session.merge(FactRow(name="paused", value="1" if paused else ""))
+
+    # ---- what happens
+    def start(self, job_id: str) -> int | None:
+        """queued -> running. -> the attempt's number, or None where the job waits no more."""
+        with self._write() as session:
+            row = _row(session, job_id)
+            if row.state != "queued":
+                return None
+            row.state, row.attempt, row.changed_s = "running", row.attempt + 1, time.time()
+            _add_event(session, Started(time_s=time.time(), job_id=job_id, attempt=row.attempt))
+            return row.attempt
+
+    def record(self, event: Event) -> None:
+        """Stores an event; a terminal one ends its job. Raises SecondEnd where the job has ended before."""
+        with self._write() as session:
+            if isinstance(event, TERMINAL):
+                _end(session, _row(session, event.job_id), event)
+            else:
+                _add_event(session, event)
+
+    def interrupt(self, job_id: str, reason: str, counts: bool = True) -> bool:
+        """The group died under a job. -> whether the job is tried again: it is then the next in the queue.
+
+        It ends as cancelled where that was asked, and as failed where ``counts`` and this was the third time.
+        """
+        now = time.time()
+        with self._write() as session:
+            row = _row(session, job_id)
+            if row.state not in ACTIVE:
+                return False
+            row.failures += counts
+            again = not row.cancel_asked and row.failures < MAX_FAILURES
+            attempt = max(1, row.attempt)
+            _add_event(session, Interrupted(time_s=now, job_id=job_id, reason=reason, attempt=attempt))
+            if row.cancel_asked:
+                _end(session, row, JobCancelled(time_s=now, job_id=job_id))
+            elif not again:
+                words = f"Given up after {row.failures} attempts. The last one ended so: {reason}"
+                _end(session, row, Failed(time_s=now, job_id=job_id, reason=words))
+            else:
+                first = session.scalar(select(func.min(JobRow.place)).where(JobRow.state == "queued"))
+                row.state, row.reason, row.changed_s = "queued", reason, now
+                row.place = (first or 0) - 1
+            return again
+
+    def recover(self, reason: str) -> None:
+        """At the start of the service: jobs that were running when the last one ended wait again, in front."""
+        with Session(self._database) as session:
+            running = session.scalars(select(JobRow.id).where(JobRow.state == "running")).all()
+        for job_id in running:
+            self.interrupt(job_id, reason)
+
+    def prune(self) -> None:
+        """Deletes the Step and Preview events of jobs that ended a while ago."""
+        with self._write() as session:
+            ended = select(JobRow.id).where(JobRow.state.not_in(ACTIVE), JobRow.changed_s < time.time() - KEEP_STEPS_S)
+            small = EventRow.type.in_(("step", "preview"))
+            session.execute(delete(EventRow).where(small, EventRow.job_id.in_(ended)))
+
+    # ---- what stands
+    def job(self, job_id: str) -> JobStatus:
+        with Session(self._database) as session:
+            waiting = [row.id for row in _waiting_rows(session)]
+            return _status(_row(session, job_id), waiting)
+
+    def jobs(self) -> list[JobStatus]:
+        """Running, then waiting in order, then ended, newest first (at most 500 of these)."""
+        with Session(self._database) as session:
+            active = list(session.scalars(select(JobRow).where(JobRow.state.in_(ACTIVE)).order_by(*_QUEUE_ORDER)))
+            ended = session.scalars(
+                select(JobRow)
+                .where(JobRow.state.not_in(ACTIVE), JobRow.id.not_in([row.id for row in active]))
+                .order_by(JobRow.changed_s.desc())
+                .limit(NUM_ENDED_LISTED)
+            ).all()
+            waiting = [row.id for row in active if row.state == "queued"]
+            active.sort(key=lambda row: row.state == "queued")
+            return [_status(row, waiting) for row in (*active, *ended)]
+
+    def waiting(self) -> list[Waiting]:
+        """Waiting jobs in order."""
+        with Session(self._database) as session:
+            return [Waiting(Job.model_validate_json(row.body), row.failures) for row in _waiting_rows(session)]
+
+    def num_waiting(self) -> int:
+        with Session(self._database) as session:
+            return session.scalar(select(func.count()).where(JobRow.state == "queued")) or 0
+
+    def running_job_id(self) -> str | None:
+        with Session(self._database) as session:
+            return session.scalar(select(JobRow.id).where(JobRow.state == "running"))
+
+    def cancel_asked(self, job_id: str) -> bool:
+        with Session(self._database) as session:
+            return bool(session.scalar(select(JobRow.cancel_asked).where(JobRow.id == job_id)))
+
+    def paused(self) -> bool:
+        with Session(self._database) as session:
+            fact = session.get(FactRow, "paused")
+            return fact is not None and bool(fact.value)
+
+    def last_seq(self) -> int:
+        with Session(self._database) as session:
+            return session.scalar(select(func.max(EventRow.seq))) or 0
+
+    def events_after(self, seq: int, limit: int = 500) -> list[tuple[int, str]]:
+        """The next events as (seq, JSON), ascending."""
+        with Session(self._database) as session:
+            query = select(EventRow.seq, EventRow.body).where(EventRow.seq > seq).order_by(EventRow.seq).limit(limit)
+            found = [(row.seq, row.body) for row in session.execute(query)]
+        return [(number, _numbered(body, number)) for number, body in found]
+
+    @contextmanager
+    def _write(self) -> Generator[Session]:
+        """One transaction at a time, so that events appear to readers in the order of their numbers."""
+        with self._writing, Session(self._database) as session, session.begin():
+            yield session
+        self._changed()
+
+
+def _row(session: Session, job_id: str) -> JobRow:
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise Rejected("unknown_job", f"job {job_id}: this engine has none of this id.")
+    return row
+
+
+def _waiting_rows(session: Session) -> list[JobRow]:
+    return list(session.scalars(select(JobRow).where(JobRow.state == "queued").order_by(*_QUEUE_ORDER)))
+
+
+def _status(row: JobRow, waiting: list[str]) -> JobStatus:
+    return JobStatus.model_validate(
+        {
+            "job": Job.model_validate_json(row.body),
+            "state": row.state,
+            "position": waiting.index(row.id) if row.id in waiting else -1,
+            "attempt": row.attempt,
+            "reason": row.reason,
+        }
+    )
+
+
+def _add_event(session: Session, event: Event, ends_job: str | None = None) -> None:
+    body = EVENT.dump_json(event.model_copy(update={"seq": 0})).decode()
+    job_id: str | None = getattr(event, "job_id", None)
+    session.add(EventRow(job_id=job_id, type=event.type, ends_job=ends_job, body=body))
+    session.flush()
+
+
+def _end(session: Session, row: JobRow, event: Finished | Failed | JobRejected | JobCancelled) -> None:
+    """The one way out of the queue: the job's state and its terminal event together."""
+    if row.state not in ACTIVE:
+        raise SecondEnd(f"job {row.id}: has ended ({row.state}) and was to end again ({event.type}).")
+    ended: JobState = event.type
+    row.state, row.changed_s, row.cancel_asked = ended, time.time(), False
+    row.reason = event.reason if isinstance(event, (Failed, JobRejected)) else ""
+    _add_event(session, event, ends_job=row.id)
+
+
+def _numbered(body: str, seq: int) -> str:
+    event = EVENT.validate_json(body)
+    return EVENT.dump_json(event.model_copy(update={"seq": seq})).decode()

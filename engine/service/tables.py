@@ -1,0 +1,66 @@
+"""The database's tables: jobs as they stand, events as they happened, and a few facts about the engine itself.
+
+Comes in: a SQLAlchemy URL. Goes out: an engine with the tables made. Does not know what a state or an event means.
+"""
+
+import sqlite3
+
+from sqlalchemy import BigInteger, Engine, Integer, String, Text, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_Seq = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class JobRow(Base):
+    """One job. ``place`` orders the waiting ones; ``failures`` counts attempts that ended by a group's death."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    place: Mapped[int] = mapped_column(Integer, default=0)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    cancel_asked: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    changed_s: Mapped[float] = mapped_column(default=0.0)
+
+
+class EventRow(Base):
+    """One event. ``ends_job`` is the job's id on its terminal event alone: the database refuses a second one."""
+
+    __tablename__ = "events"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  numbers of deleted events are never given again
+    seq: Mapped[int] = mapped_column(_Seq, primary_key=True, autoincrement=True)
+    job_id: Mapped[str | None] = mapped_column(String(80), index=True)
+    type: Mapped[str] = mapped_column(String(16))
+    ends_job: Mapped[str | None] = mapped_column(String(80), unique=True)
+    body: Mapped[str] = mapped_column(Text)
+
+
+class FactRow(Base):
+    """A lasting setting of the engine: whether the queue is paused."""
+
+    __tablename__ = "facts"
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+def open_database(url: str) -> Engine:
+    """Connects and makes what is missing. SQLite: write-ahead log, so that readers never wait for the writer."""
+    is_sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine = create_engine(url, connect_args={"timeout": 30} if is_sqlite else {}, pool_pre_ping=not is_sqlite)
+    if is_sqlite:
+        event.listen(engine, "connect", _set_up_sqlite)
+    Base.metadata.create_all(engine)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
