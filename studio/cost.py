@@ -1,0 +1,91 @@
+"""What rendering costs: denoiser evaluations, seconds as this machine has measured them, bytes.
+
+Comes in: jobs to be done, and takes that this machine has made. Goes out: ``Cost``. Pure; does not know clocks, queues
+or devices: a machine that has rendered nothing yet gives no seconds, and none are made up.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.contract.jobs import Job, SamplerSettings, Take
+from engine.contract.values import Value
+
+MAX_TAKES_MEASURED = 30
+BYTES_PER_PIXEL = 0.25
+"""Of an H.264 take, roughly; with the frames that are kept lossless at its end counted in full."""
+
+
+class Cost(Value):
+    """``num_evaluations``: calls of the denoiser. ``seconds``: None where this machine has not measured it yet."""
+
+    num_jobs: int
+    num_evaluations: int
+    seconds: float | None
+    num_bytes: int
+
+
+class Timing(Value):
+    """Seconds of one denoiser evaluation, and of everything else per chunk (text, autoencoder, writing)."""
+
+    step_s: float
+    chunk_s: float
+
+    def seconds(self, job: Job) -> float:
+        return self.step_s * num_evaluations(job) + self.chunk_s * len(job.segments)
+
+
+Timings = Mapping[str, Timing]
+"""By ``timing_key``."""
+
+
+def timing_key(job: Job) -> str:
+    """Jobs of one key take equally long per evaluation: same model, size, precision and use of guidance."""
+    width, height = job.size_px
+    guided = "guided" if job.guidance_scale != 1 else "unguided"
+    return f"{job.model} {width}x{height} {job.speed.precision} {guided}"
+
+
+def evaluations_per_chunk(sampler: SamplerSettings) -> int:
+    """Denoiser evaluations of one sampler call: heun looks twice at each step; all end with one clean evaluation."""
+    return (2 if sampler.name == "heun" else 1) * sampler.num_steps + 1
+
+
+def num_evaluations(job: Job) -> int:
+    return evaluations_per_chunk(job.sampler) * len(job.segments)
+
+
+def timings_of(takes: Iterable[Take]) -> dict[str, Timing]:
+    """What the newest takes of each kind measured, oldest first in ``takes``."""
+    kinds: dict[str, list[Take]] = {}
+    for take in takes:
+        kinds.setdefault(timing_key(take.job), []).append(take)
+    return {key: _timing(kind[-MAX_TAKES_MEASURED:]) for key, kind in kinds.items()}
+
+
+def _timing(takes: Sequence[Take]) -> Timing:
+    total_s = sum(take.render_s for take in takes)
+    denoise_s = min(total_s, sum(take.timings_s.get("denoise", take.render_s) for take in takes))
+    return Timing(
+        step_s=denoise_s / sum(num_evaluations(take.job) for take in takes),
+        chunk_s=(total_s - denoise_s) / sum(len(take.job.segments) for take in takes),
+    )
+
+
+def cost_of(jobs: Sequence[Job], timings: Timings | None) -> Cost:
+    return Cost(
+        num_jobs=len(jobs),
+        num_evaluations=sum(num_evaluations(job) for job in jobs),
+        seconds=_seconds(jobs, timings or {}),
+        num_bytes=sum(_num_bytes(job) for job in jobs),
+    )
+
+
+def _seconds(jobs: Sequence[Job], timings: Timings) -> float | None:
+    if any(timing_key(job) not in timings for job in jobs):
+        return None
+    return round(sum(timings[timing_key(job)].seconds(job) for job in jobs), 3)
+
+
+def _num_bytes(job: Job) -> int:
+    width, height = job.size_px
+    kept = max((segment.num_overlap_frames for segment in job.segments), default=0)
+    return int(width * height * (job.num_frames * BYTES_PER_PIXEL + kept * 3))
