@@ -119,17 +119,6 @@ class CursorRow(Row):
     seq: Mapped[int]
 
 
-class TimingRow(Row):
-    """How long one finished job took: ``step_s`` per denoiser evaluation, ``rest_s`` per segment for all else."""
-
-    __tablename__ = "timings"
-    take_id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(index=True)
-    step_s: Mapped[float]
-    rest_s: Mapped[float]
-    made_s: Mapped[float]
-
-
 class Database:
     """Sessions on one database. ``write`` begins at once as a writer, so that two never wait for each other."""
 
