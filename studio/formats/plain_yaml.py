@@ -74,9 +74,17 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _construct_int(loader: Any, node: Any) -> int:
-    if len(node.value) > 40:
-        raise YamlError(f"line {node.start_mark.line + 1}: a number of {len(node.value)} digits; write a smaller one")
-    return int(node.value)
+    return _int(node.value, f"line {node.start_mark.line + 1}: ")
+
+
+def _json_int(digits: str) -> int:
+    return _int(digits, "")
+
+
+def _int(digits: str, where: str) -> int:
+    if len(digits) > 40:
+        raise YamlError(f"{where}a number of {len(digits)} digits; write a smaller one")
+    return int(digits)
 
 
 def _construct_float(loader: Any, node: Any) -> float:
@@ -85,6 +93,8 @@ def _construct_float(loader: Any, node: Any) -> float:
 
 def _represent_text(dumper: Any, text: str) -> Any:
     style = "|" if "\n" in text else None
+    if any(mark in text for mark in "\r\x85\u2028\u2029"):  # YAML breaks lines there; only "..." escapes them
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -101,9 +111,9 @@ def parse(text: bytes | str) -> object:
     text = _decoded(text)
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(text, object_pairs_hook=_pairs)
+            return json.loads(text, object_pairs_hook=_pairs, parse_int=_json_int)
         except (json.JSONDecodeError, RecursionError):
-            pass  # YAML's own short form begins like this too
+            pass  # YAML's own short form begins like this too; its reader says where what is wrong
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
