@@ -1,1 +1,1 @@
-"""One rank at work: jobs in, events and takes out. The files here are read in the order that ``pipeline`` calls them."""
+"""One rank at work: jobs in, events and takes out. ``pipeline`` tells the story."""

@@ -97,8 +97,8 @@ def v_prediction(sigma: float) -> Scaling:
 class NetworkDenoiser:
     """The denoiser of a network, with conditioning frames by replacement (Cosmos-Predict2 "frame_replace").
 
-    On conditioning frames the network sees the clean latents (over ``sigma_data``, never scaled by ``in_``) at the noise
-    level SIGMA_CONDITIONAL, and their x0 is the clean latent itself, in every guidance branch.
+    On conditioning frames the network sees the clean latents (over ``sigma_data``, never scaled by ``in_``) at the
+    noise level SIGMA_CONDITIONAL, and their x0 is the clean latent itself, in every guidance branch.
     """
 
     def __init__(

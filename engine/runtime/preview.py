@@ -1,6 +1,7 @@
 """Previews: a rough moving picture of a latent, by a linear map from latent channels to red, green and blue.
 
-Comes in: an x0 estimate and the map of the model's card. Goes out: an animated WebP file. Does not know samplers or jobs.
+Comes in: an x0 estimate and the map of the model's card. Goes out: an animated WebP file. Does not know samplers or
+jobs.
 
 Letters: C latent channels, T latent frames, h w latent size.
 """

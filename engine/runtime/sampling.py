@@ -1,6 +1,6 @@
 """Samplers: stepping from noise to a clean latent by asking a denoiser.
 
-Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, and at last x0.
+Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, at last x0.
 Does not know guidance, prediction types, parallelism, previews or jobs.
 
 Letters: B batch, C latent channels, T latent frames, h w latent size. x = x0 + sigma * noise. N steps have the levels

@@ -1,0 +1,85 @@
+"""Conditioning frames: from a stored picture or clip, or losslessly from the end of another take.
+
+Comes in: what a job names, and the workspace. Goes out: uint8 frames of the job's size, or Rejected("conditioning").
+Does not know latents, noise or samplers.
+
+Letters: F H W frames and pixels.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from engine.contract.errors import Rejected
+from engine.contract.jobs import FromTake, JobConditioning
+from engine.contract.media import Frames, MediaStore, read_frames
+from engine.contract.values import SizePx
+from engine.contract.workspace import Workspace
+
+TAIL_FILE = "tail.safetensors"
+
+
+def conditioning_frames(conditioning: JobConditioning, size_px: SizePx, workspace: Workspace) -> Frames:
+    """(F, H, W, 3) uint8, as many as the job asks for. Raises Rejected("conditioning")."""
+    if isinstance(conditioning, FromTake):
+        return read_tail(workspace.take_folder(conditioning.recipe), conditioning.num_frames, size_px)
+    store = MediaStore(workspace.media)
+    if not store.has(conditioning.media):
+        raise Rejected("conditioning", f"media {conditioning.media[:16]} is not in the workspace. Choose it again.")
+    return fit(read_frames(store.path(conditioning.media), conditioning.num_frames), size_px)
+
+
+def resized_shape(source: SizePx, target: SizePx) -> SizePx:
+    """(width, height) that covers the target and keeps the aspect ratio, rounded up (Cosmos, in double precision)."""
+    scale = max(target[0] / source[0], target[1] / source[1])
+    return math.ceil(scale * source[0]), math.ceil(scale * source[1])
+
+
+def crop_offset(resized: SizePx, target: SizePx) -> SizePx:
+    """(left, top) of the centred crop; half a pixel rounds to even."""
+    return round((resized[0] - target[0]) / 2), round((resized[1] - target[1]) / 2)
+
+
+def fit(frames: Frames, size_px: SizePx) -> Frames:
+    """(F, H, W, 3) uint8 at any size -> ``size_px``: scaled to cover (bilinear, antialiased), cropped at the centre.
+
+    Levels are cut to whole numbers, not rounded, as Cosmos-Predict2 does (cosmos.md 5.1).
+    """
+    source = frames.shape[2], frames.shape[1]
+    if source == size_px:
+        return frames
+    width, height = resized_shape(source, size_px)
+    left, top = crop_offset((width, height), size_px)
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255.0
+    if pixels.shape[2:] != (height, width):
+        pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    pixels = pixels[:, :, top : top + size_px[1], left : left + size_px[0]]
+    return (pixels.clamp(0, 1) * 255.0).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def write_tail(folder: Path, frames: Frames) -> None:
+    """Keeps a take's last frames, (F, H, W, 3) uint8, without loss."""
+    save_file({"frames": np.ascontiguousarray(frames)}, folder / TAIL_FILE)
+
+
+def read_tail(take_folder: Path, num_frames: int, size_px: SizePx) -> Frames:
+    """The last ``num_frames`` frames of a take. Raises Rejected("conditioning") where they are not to be had."""
+    path = take_folder / TAIL_FILE
+    again = "Render the scene before this one again."
+    try:
+        frames = load_file(path)["frames"]
+    except FileNotFoundError as error:
+        raise Rejected("conditioning", f"{path}: the take to continue from is not here. {again}") from error
+    except (SafetensorError, KeyError, OSError) as error:
+        raise Rejected("conditioning", f"{path}: the take's last frames are damaged ({error}). {again}") from error
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise Rejected("conditioning", f"{path}: holds {frames.dtype} {frames.shape}, not frames. {again}")
+    if len(frames) < num_frames:
+        what = f"the take before has {len(frames)} frames and {num_frames} are needed to continue from it"
+        raise Rejected("conditioning", f"{path}: {what}. Make that scene longer, or start this one with a cut.")
+    return fit(frames[-num_frames:], size_px)

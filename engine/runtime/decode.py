@@ -1,0 +1,45 @@
+"""Decoding as a stream: latent frame by latent frame through the autoencoder, straight into the take.
+
+Comes in: clean latents and a take that is being written. Goes out: frames in the file; memory does not grow with
+length. Rank 0 decodes; all ranks meet at every latent frame, so that a cancel is agreed here too. Does not know samplers.
+
+Letters: C latent channels, T latent frames, h w latent size, F frames.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from engine.contract.media import Frames
+from engine.runtime.ranks import Ranks
+
+
+def decode_into(
+    write: Callable[[Frames], None],
+    latents: Tensor,
+    decode: Callable[[Tensor], Iterator[Frames]] | None,
+    ranks: Ranks,
+    num_dropped_frames: int,
+    edge: Callable[[], None],
+    on_latent: Callable[[float], None],
+) -> None:
+    """latents: (1, C, T, h, w). ``decode`` is None on ranks that do not decode.
+
+    The first ``num_dropped_frames`` frames repeat what came before and are not written. ``edge`` may raise;
+    ``on_latent`` is told the seconds of each latent frame.
+    """
+    frames = undropped(decode(latents), num_dropped_frames) if decode is not None else iter(())
+    for _ in range(latents.shape[2]):
+        edge()
+        began_s = time.monotonic()
+        ranks.lead(lambda: write(next(frames)))
+        on_latent(time.monotonic() - began_s)
+
+
+def undropped(parts: Iterator[Frames], num_dropped_frames: int) -> Iterator[Frames]:
+    """The same number of parts, without the first frames; a part may become empty."""
+    left = num_dropped_frames
+    for part in parts:
+        yield part[left:]
+        left = max(0, left - len(part))

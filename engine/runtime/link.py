@@ -1,0 +1,131 @@
+"""Rank 0's line to the engine service: commands in, events out, over one loopback socket.
+
+Comes in: the lines of ``engine.contract.wire``. Goes out: jobs to run, and the author's wishes (cancel, pause) to
+whoever asks at a step edge. The end of the line is the end of this process. Does not know ranks, models or tensors.
+"""
+
+import os
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from engine.contract.errors import Cancelled
+from engine.contract.events import EngineEvent, JobEvent
+from engine.contract.values import Value
+from engine.contract.wire import (
+    COMMAND,
+    MAX_LINE_BYTES,
+    SECRET_VARIABLE,
+    SOCKET_VARIABLE,
+    CancelJob,
+    Hello,
+    Pause,
+    Resume,
+    RunJob,
+    Shutdown,
+    line,
+)
+
+GO, CANCEL, WAIT, LEAVE = range(4)
+
+Send = Callable[[JobEvent | EngineEvent], None]
+
+
+class Leaving(Exception):
+    """The service asked the ranks to go; the running job is to be saved, not finished."""
+
+
+class Wishes:
+    """What the author wants now. Written by the reading thread, read at step edges."""
+
+    def __init__(self) -> None:
+        self.cancelled: set[str] = set()
+        self.paused = False
+        self.leaving = False
+
+    def verdict(self, job_id: str) -> int:
+        if self.leaving:
+            return LEAVE
+        if job_id in self.cancelled:
+            return CANCEL
+        return WAIT if self.paused else GO
+
+
+def obey(verdict: int) -> None:
+    """Raises what an agreed verdict means."""
+    if verdict == CANCEL:
+        raise Cancelled("the author stopped the job")
+    if verdict == LEAVE:
+        raise Leaving
+
+
+class Link:
+    """The connected line. A thread reads it; ``jobs`` gives what is to be run, None where nothing more will come."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection, self.wishes = connection, Wishes()
+        self.jobs: queue.Queue[RunJob | None] = queue.Queue()
+        self._sending = threading.Lock()
+        threading.Thread(target=self._read, daemon=True, name="service line").start()
+
+    def send(self, message: Value) -> None:
+        try:
+            with self._sending:
+                self.connection.sendall(line(message))
+        except OSError as error:
+            leave_hard(f"the engine service cannot be reached any more ({error})")
+
+    def _read(self) -> None:
+        with self.connection.makefile("rb") as lines:
+            while content := self._next_line(lines.readline):
+                try:
+                    self._take(COMMAND.validate_json(content))
+                except ValidationError as error:
+                    leave_hard(f"the engine service sent a line that cannot be read: {error}")
+        leave_hard("the engine service is gone")
+
+    @staticmethod
+    def _next_line(readline: Callable[[int], bytes]) -> bytes:
+        try:
+            content = readline(MAX_LINE_BYTES + 1)
+        except OSError:
+            return b""
+        if len(content) > MAX_LINE_BYTES:
+            leave_hard(f"the engine service sent a line of more than {MAX_LINE_BYTES} bytes")
+        return content if content.endswith(b"\n") else b""
+
+    def _take(self, command: RunJob | CancelJob | Pause | Resume | Shutdown) -> None:
+        match command:
+            case RunJob():
+                self.wishes.cancelled.discard(command.job.id)
+                self.jobs.put(command)
+            case CancelJob():
+                self.wishes.cancelled.add(command.job_id)
+            case Pause():
+                self.wishes.paused = True
+            case Resume():
+                self.wishes.paused = False
+            case Shutdown():
+                self.wishes.leaving = True
+                self.jobs.put(None)
+
+
+def connect_link(device: str, num_ranks: int) -> Link:
+    """Dials the service named by the environment and says hello."""
+    host, _, port = os.environ[SOCKET_VARIABLE].rpartition(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.settimeout(None)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    link = Link(connection)
+    link.send(Hello(secret=os.environ[SECRET_VARIABLE], device=device, num_ranks=num_ranks, pid=os.getpid()))
+    return link
+
+
+def leave_hard(reason: str) -> None:
+    """Ends this process now, without waiting for collectives that may never end; torchrun takes the group down."""
+    print(f"rank leaves: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -1,0 +1,121 @@
+"""The loop of a rank: one job after another, each answered by exactly one terminal event.
+
+Comes in: commands on rank 0's line, shared with the other ranks. Goes out: events on that line. A known error ends the
+job; an unknown one ends the process (``worker``). Does not know what a job computes.
+"""
+
+import os
+import queue
+import time
+import traceback
+from pathlib import Path
+
+import torch
+import transformers
+
+from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
+from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
+from engine.contract.jobs import Job
+from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
+from engine.contract.workspace import Workspace
+from engine.runtime.link import Leaving, Link, Wishes, connect_link, leave_hard
+from engine.runtime.pipeline import run
+from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
+from engine.runtime.rendering import Room
+from engine.runtime.shelf import Shelf
+
+NOTHING, JOB, LEAVE = range(3)
+
+
+def work(num_threads: int) -> None:
+    """From hello to the end of this rank."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(num_threads)
+    transformers.utils.logging.disable_progress_bar()
+    ranks = connect()
+    shelf = Shelf(ranks, Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE]))
+    workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
+    link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
+    room = Room(ranks, shelf, workspace, link.send if link else drop, link.wishes if link else Wishes())
+    while (job := next_job(ranks, link)) is not None:
+        do(job, room)
+
+
+def drop(event: JobEvent | EngineEvent) -> None:
+    """Where the events of ranks other than 0 go: they saw the same."""
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def next_job(ranks: Ranks, link: Link | None) -> Job | None:
+    """The next job, the same on every rank; None when it is time to go. Idle, the ranks speak every IDLE_BEAT_S."""
+    while True:
+        job, kind = None, NOTHING
+        if link is not None:
+            try:
+                command = link.jobs.get(timeout=IDLE_BEAT_S)
+                kind, job = (LEAVE, None) if command is None else (JOB, command.job)
+            except queue.Empty:
+                kind = NOTHING
+        kind = ranks.agree(kind)
+        if kind == LEAVE:
+            return None
+        if kind == JOB:
+            return Job.model_validate_json(ranks.share_text(job.model_dump_json() if job is not None else ""))
+
+
+def do(job: Job, room: Room) -> None:
+    """Runs one job and tells how it ended."""
+    try:
+        take = run(job, room)
+        if take is not None:
+            room.send(Finished(time_s=time.time(), job_id=job.id, takes=(take,)))
+    except Leaving:
+        return
+    except Cancelled:
+        room.send(JobCancelled(time_s=time.time(), job_id=job.id))
+    except Rejected as error:
+        room.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
+    except OutOfMemory as error:
+        room.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
+    except EngineError as error:
+        traceback.print_exc()
+        room.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fail_for_memory(job, room)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of a device (torch's own error) or of the host (torch's allocator has no type of its own for that)."""
+    words = "can't allocate memory", "not enough memory"
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+
+
+def fail_for_memory(job: Job, room: Room) -> None:
+    """Tells which settings would fit. Alone, a rank goes on; in a group the others may wait inside a collective."""
+    room.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
+    room.shelf.drop()
+    if room.ranks.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if room.ranks.size > 1:
+        if not room.ranks.leads:
+            time.sleep(3.0)  # rank 0 says it, if it can
+        leave_hard("out of memory")
+
+
+def memory_advice(job: Job) -> str:
+    width, height = job.size_px
+    frames = max(segment.num_frames for segment in job.segments)
+    ways: list[str] = []
+    if job.speed.offload == "none":
+        ways.append("offload: components")
+    if job.speed.guidance == "batched" and job.guidance_scale != 1.0:
+        ways.append("guidance: sequential (half the memory while denoising)")
+    if job.speed.precision == "float32":
+        ways.append("precision: bfloat16")
+    ways.append(f"a size smaller than {width} x {height} or chunks of fewer than {frames} frames")
+    return f"out of memory at {width} x {height}, {frames} frames. What would fit: {'; '.join(ways)}."
