@@ -70,11 +70,23 @@ def problems_in(error: ValidationError, model: type[BaseModel], prefix: str = ""
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel], prefix: str) -> Problem:
-    location = details["loc"]
+    unknown = details["type"] == "extra_forbidden"
+    location = details["loc"] if unknown else _without_branches(model, details["loc"])
     path = path_of((prefix, *location) if prefix else location)
-    if details["type"] == "extra_forbidden":
+    if unknown:
         return Problem(path, "unknown key" + suggestion(str(location[-1]), _keys_at(model, location[:-1])))
     return Problem(path, _words(details))
+
+
+def _without_branches(model: type[BaseModel], location: Sequence[str | int]) -> list[str | int]:
+    """Pydantic adds to a path which type of a union it tried; the author knows no such word."""
+    known = _keys_below(model)
+    return [part for part in location if isinstance(part, int) or part in known or part == location[0]]
+
+
+def _keys_below(model: type[BaseModel]) -> set[str]:
+    inner = (_model_in(field.annotation) for field in model.model_fields.values())
+    return set(model.model_fields).union(*(_keys_below(found) for found in inner if found))
 
 
 def _words(details: ErrorDetails) -> str:

@@ -1,0 +1,267 @@
+"""Edits one by one, as stored values, and undone: hypothesis draws storyboards and long runs of edits."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from studio import edits
+from studio.edits import (
+    EDIT,
+    AddScene,
+    ChangeScene,
+    ChangeStoryboard,
+    ChooseTake,
+    DeleteScene,
+    DuplicateScene,
+    Edit,
+    MergeScenes,
+    MoveScene,
+    SplitScene,
+    apply,
+)
+from studio.errors import StoryboardError
+from studio.history import MAX_PAST, History
+from studio.storyboard import Scene, Storyboard, read_document
+from tests.studio.planning import board, planned, storyboards, take_of, words
+
+
+def three() -> Storyboard:
+    return board({"prompt": "a"}, {"prompt": "b", "seed": 5, "transition": "continue"}, {"prompt": "c"})
+
+
+def ids(storyboard: Storyboard) -> list[str]:
+    return [scene.id for scene in storyboard.scenes]
+
+
+def test_a_scene_is_added_at_its_place_with_the_next_free_id() -> None:
+    assert ids(edits.add_scene(three())) == ["scene-1", "scene-2", "scene-3", "scene-4"]
+    assert ids(edits.add_scene(three(), 0, "intro", prompt="x")) == ["intro", "scene-1", "scene-2", "scene-3"]
+    assert ids(edits.add_scene(three(), 99))[-1] == "scene-4"
+
+
+def test_a_new_scene_may_be_empty_but_not_twice_the_same() -> None:
+    assert edits.add_scene(three()).scenes[-1].prompt == ""
+    with pytest.raises(StoryboardError, match="each its own"):
+        edits.add_scene(three(), scene_id="scene-1")
+
+
+def test_a_copy_stands_behind_with_the_same_words_and_no_take() -> None:
+    chosen = edits.change_scene(three(), "scene-2", "notes", "n")
+    copy = edits.duplicate_scene(chosen, "scene-2").scenes[2]
+    assert (copy.id, copy.prompt, copy.seed, copy.notes, copy.chosen_take) == ("scene-4", "b", 5, "n", None)
+
+
+def test_deleting_leaves_the_others_as_they_are() -> None:
+    assert edits.delete_scene(three(), "scene-2").scenes == (three().scenes[0], three().scenes[2])
+
+
+@pytest.mark.parametrize("position, order", [(0, "312"), (1, "132"), (2, "123"), (99, "123"), (-5, "312")])
+def test_moving_counts_places_without_the_moved_scene(position: int, order: str) -> None:
+    assert ids(edits.move_scene(three(), "scene-3", position)) == [f"scene-{n}" for n in order]
+
+
+def test_a_split_gives_two_scenes_of_which_the_second_continues() -> None:
+    first, second = edits.split_scene(three(), "scene-1", 1.25).scenes[:2]
+    assert (first.duration_s, second.duration_s, second.id) == (1.25, 1.75, "scene-4")
+    assert (second.transition, second.prompt, second.seed, second.conditioning) == ("continue", "a", None, None)
+
+
+@pytest.mark.parametrize("at_s", [0, -1, 3.0, 99, math.nan])
+def test_a_split_outside_the_scene_is_refused(at_s: float) -> None:
+    with pytest.raises(StoryboardError, match="between 0 and 3 s"):
+        edits.split_scene(three(), "scene-1", at_s)
+
+
+def test_merging_joins_words_and_adds_durations() -> None:
+    merged = edits.merge_scenes(three(), "scene-1").scenes[0]
+    assert (merged.id, merged.prompt, merged.duration_s) == ("scene-1", "a b", 6.0)
+
+
+def test_the_last_scene_has_nothing_to_merge_with() -> None:
+    with pytest.raises(StoryboardError, match="last scene"):
+        edits.merge_scenes(three(), "scene-3")
+
+
+def test_merging_past_the_longest_scene_is_refused_at_its_field() -> None:
+    long = edits.change_scene(three(), "scene-1", "duration_s", 599.0)
+    with pytest.raises(StoryboardError) as caught:
+        edits.merge_scenes(long, "scene-1")
+    assert caught.value.field == "scenes[0].duration_s"
+
+
+CHANGES: list[tuple[str, object, Callable[[Scene], Any]]] = [
+    ("prompt", "new", lambda scene: scene.prompt),
+    ("duration_s", 2, lambda scene: scene.duration_s),
+    ("transition", "crossfade", lambda scene: scene.transition),
+    ("seed", None, lambda scene: scene.seed),
+    ("conditioning.media", "a.png", lambda scene: scene.conditioning and scene.conditioning.media),
+    ("overrides.num_steps", 9, lambda scene: scene.overrides.num_steps),
+]
+
+
+@pytest.mark.parametrize("field, value, read", CHANGES, ids=[change[0] for change in CHANGES])
+def test_one_field_changes_and_nothing_else(field: str, value: object, read: Callable[[Scene], Any]) -> None:
+    changed = edits.change_scene(three(), "scene-2", field, value)
+    assert read(changed.scene("scene-2")) == value
+    assert (changed.scenes[0], changed.scenes[2]) == (three().scenes[0], three().scenes[2])
+
+
+def test_conditioning_is_taken_away_with_its_media() -> None:
+    given_one = edits.change_scene(three(), "scene-1", "conditioning", {"media": "a.png", "num_frames": 5})
+    assert edits.change_scene(given_one, "scene-1", "conditioning.num_frames", 1).scenes[0].conditioning is not None
+    assert edits.change_scene(given_one, "scene-1", "conditioning.media", None).scenes[0].conditioning is None
+
+
+REFUSED = [
+    ("id", "x", "scenes[1].id", "cannot be changed like a field"),
+    ("chosen_take", "x", "scenes[1].chosen_take", "choose a take instead"),
+    ("promt", "x", "scenes[1].promt", "did you mean prompt?"),
+    ("prompt.x", "x", "scenes[1].prompt.x", "is one value"),
+    ("seed", -1, "scenes[1].seed", "0 or more"),
+    ("duration_s", math.nan, "scenes[1].duration_s", "finite"),
+    ("overrides.num_step", 3, "scenes[1].overrides.num_step", "did you mean num_steps?"),
+    ("conditioning.num_frames", 5, "scenes[1].conditioning.media", "is missing"),
+    ("prompt", None, "scenes[1].prompt", "must be text"),
+]
+
+
+@pytest.mark.parametrize("field, value, where, said", REFUSED, ids=[case[0] for case in REFUSED])
+def test_a_wrong_change_is_refused_at_its_field(field: str, value: object, where: str, said: str) -> None:
+    with pytest.raises(StoryboardError) as caught:
+        edits.change_scene(three(), "scene-2", field, value)
+    assert caught.value.field == where
+    assert said in str(caught.value)
+
+
+def test_the_storyboard_s_own_fields_change_but_not_its_scenes() -> None:
+    assert edits.change_storyboard(three(), "look", "papercut").look == "papercut"
+    with pytest.raises(StoryboardError, match="change a scene instead"):
+        edits.change_storyboard(three(), "scenes", [])
+    with pytest.raises(StoryboardError, match="did you mean title"):
+        edits.change_storyboard(three(), "titel", "x")
+
+
+def test_what_is_chosen_is_what_would_be_rendered() -> None:
+    start = three()
+    take = take_of(planned(edits.change_scene(start, "scene-1", "seed", 77)).jobs[0])
+    chosen = edits.choose_take(start, "scene-1", take)
+    assert (chosen.scenes[0].chosen_take, chosen.scenes[0].seed) == (take.id, 77)
+    assert planned(chosen, takes=[take]).scenes[0].state == "fresh"
+    assert edits.clear_take(chosen, "scene-1").scenes[0].chosen_take is None
+
+
+@pytest.mark.parametrize("edit", [DeleteScene(scene_id="none"), MoveScene(scene_id="none", position=0)])
+def test_a_scene_that_is_not_there_cannot_be_edited(edit: Edit) -> None:
+    with pytest.raises(StoryboardError, match='no scene has the id "none"'):
+        apply(three(), edit)
+
+
+def test_an_unknown_edit_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        EDIT.validate_python({"kind": "explode", "scene_id": "scene-1"})
+
+
+@st.composite
+def some_edits(draw: st.DrawFn, positions: st.SearchStrategy[int] = st.integers(0, 6)) -> Edit:  # noqa: B008
+    scene_id = f"scene-{draw(positions)}"
+    fields = st.sampled_from(["prompt", "duration_s", "seed", "transition", "notes", "overrides.num_steps"])
+    values = st.none() | words | st.integers(-1, 50) | st.sampled_from(["cut", "continue"])
+    kinds: list[st.SearchStrategy[Edit]] = [
+        st.builds(AddScene, position=positions, prompt=words),
+        st.just(DuplicateScene(scene_id=scene_id)),
+        st.just(DeleteScene(scene_id=scene_id)),
+        st.builds(MoveScene, scene_id=st.just(scene_id), position=positions),
+        st.builds(SplitScene, scene_id=st.just(scene_id), at_s=st.floats(0.1, 5)),
+        st.just(MergeScenes(scene_id=scene_id)),
+        st.builds(ChangeScene, scene_id=st.just(scene_id), field=fields, value=values),
+        st.builds(ChangeStoryboard, field=st.sampled_from(["title", "look", "seed"]), value=values),
+        st.builds(ChooseTake, scene_id=st.just(scene_id), take_id=st.just("take-1"), seed=st.integers(0, 9)),
+    ]
+    return draw(st.one_of(kinds))
+
+
+def after(start: History, many: list[Edit]) -> list[History]:
+    """Every history on the way, refused edits left out."""
+    histories = [start]
+    for edit in many:
+        try:
+            histories.append(histories[-1].then(edit))
+        except StoryboardError:
+            continue
+    return histories
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(some_edits(), max_size=12))
+def test_any_edits_are_undone_and_done_again(many: list[Edit]) -> None:
+    start = History(three())
+    end = after(start, many)[-1]
+    undone = end
+    for _ in end.past:
+        undone = undone.undo()
+    assert undone.present == start.present and not undone.past
+    redone = undone
+    for _ in end.past:
+        redone = redone.redo()
+    assert redone == end
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(some_edits(), max_size=8))
+def test_every_storyboard_on_the_way_is_a_whole_document(many: list[Edit]) -> None:
+    for history in after(History(three()), many):
+        document = history.present.model_dump(mode="json")
+        assert read_document(document) == history.present
+
+
+@settings(deadline=None, max_examples=80)
+@given(some_edits())
+def test_an_edit_survives_the_journal(edit: Edit) -> None:
+    assert EDIT.validate_json(EDIT.dump_json(edit)) == edit
+    assert edits.describe(edit)
+
+
+@settings(deadline=None, max_examples=60)
+@given(storyboards.filter(lambda drawn: len(drawn.scenes) > 0), st.floats(0.05, 0.95))
+def test_a_split_that_is_merged_again_changes_no_words_and_no_length(start: Storyboard, part: float) -> None:
+    scene = start.scenes[0]
+    split = edits.split_scene(start, scene.id, scene.duration_s * part)
+    merged = edits.merge_scenes(split, scene.id)
+    whole = scene.model_copy(update={"duration_s": merged.scenes[0].duration_s})
+    assert merged.scenes == (whole, *start.scenes[1:])
+    assert merged.scenes[0].duration_s == pytest.approx(scene.duration_s, abs=2e-6)
+
+
+def test_a_new_edit_ends_redo_and_an_empty_one_is_not_kept() -> None:
+    history = History(three()).then(DeleteScene(scene_id="scene-1")).undo()
+    assert history.future
+    assert not history.then(AddScene()).future
+    assert history.then(ChangeScene(scene_id="scene-1", field="prompt", value="a")) == history
+
+
+def test_undo_where_nothing_was_done_changes_nothing() -> None:
+    assert History(three()).undo() == History(three()) == History(three()).redo()
+
+
+def test_the_past_is_long_but_not_endless() -> None:
+    history = History(Storyboard())
+    for number in range(MAX_PAST + 3):
+        history = history.then(ChangeStoryboard(field="seed", value=number + 1))
+    assert len(history.past) == MAX_PAST
+
+
+@pytest.mark.parametrize(
+    "edit, said",
+    [
+        (ChangeScene(scene_id="a", field="prompt", value=""), "change prompt"),
+        (ChangeScene(scene_id="a", field="duration_s", value=1), "change duration"),
+        (DeleteScene(scene_id="a"), "delete a scene"),
+    ],
+)
+def test_an_edit_says_what_it_does(edit: Edit, said: str) -> None:
+    assert edits.describe(edit) == said
