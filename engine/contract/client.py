@@ -63,7 +63,7 @@ class EngineClient:
         return _JOBS.validate_json(self._call("GET", "/jobs").content)
 
     def job(self, job_id: str) -> JobStatus:
-        """Raises Rejected("job") where there is none of this id."""
+        """Raises Rejected("unknown_job") where there is none of this id."""
         return JobStatus.model_validate_json(self._call("GET", f"/jobs/{job_id}").content)
 
     def cancel(self, job_id: str) -> JobStatus:
@@ -96,7 +96,7 @@ class EngineClient:
         return sha256
 
     def fetch_media(self, sha256: str, to: Path) -> None:
-        """Writes a stored file to ``to``, complete or not at all. Raises Rejected("media") where it is not there."""
+        """Writes a stored file to ``to``, complete or not at all. Raises Rejected("unknown_media") where it is not there."""
         draft = to.with_name(f"{to.name}.{secrets.token_hex(4)}.tmp")
         try:
             with self._reaching(), self._http.stream("GET", f"/media/{sha256}") as answer:

@@ -27,7 +27,7 @@ class Models:
         self._looking = threading.Lock()
 
     def all(self) -> list[ModelStatus]:
-        """Every card with what stands on this machine; the first call hashes the weights. Raises EngineError: bad card."""
+        """Every card with what stands here; the first call hashes the weights. Raises EngineError on a bad card."""
         with self._looking:
             return [self._look(card) for card in read_cards(self._cards)]
 

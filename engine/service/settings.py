@@ -1,6 +1,6 @@
 """How one engine process is set up. Every value is decided here, once, at start.
 
-Comes in: flags. Goes out: ``Settings``, and the folders that ship with the project. Does not know what they are used for.
+Comes in: flags. Goes out: ``Settings``, and the folders that ship with the project. Does not know what for.
 """
 
 import importlib.util
@@ -45,7 +45,7 @@ class Settings:
 
 
 def default_roots() -> tuple[Path, Path]:
-    """-> (folder of model cards, models' root) of this project: beside the package, where it is checked out or copied."""
+    """-> (folder of model cards, models' root) of this project: beside the package."""
     package = importlib.util.find_spec("engine")
     locations = list(package.submodule_search_locations or ()) if package else []
     candidates = [Path(location).resolve().parent for location in locations] + [Path.cwd()]

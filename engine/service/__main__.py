@@ -1,0 +1,195 @@
+"""``python -m engine.service``: one engine process over one workspace, until it is told to stop.
+
+Comes in: flags. Goes out: an HTTP interface; ``engine.json`` in the workspace with its address once it answers. Exit
+codes: 0 stopped, 2 wrong flags or port in use, 3 another engine has this workspace. Does not know who started it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+from typing import cast, get_args
+
+import uvicorn
+
+from engine.contract.workspace import Workspace
+from engine.service.api import make_api
+from engine.service.changes import Changes
+from engine.service.dispatcher import Dispatcher
+from engine.service.groups import Group
+from engine.service.lock import AlreadyRunning, WorkspaceLock
+from engine.service.models import Models
+from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
+from engine.service.store import Store
+from engine.service.tables import open_database
+
+USAGE_ERROR, ALREADY_RUNNING = 2, 3
+LOG_BYTES, NUM_LOGS = 4 * 2**20, 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    flags = _parser().parse_args(arguments)
+    settings = _settings(flags)
+    try:
+        with WorkspaceLock(settings.workspace):
+            with _bind(settings) as listening:
+                return _serve(settings, listening, flags)
+    except AlreadyRunning as error:
+        print(f"storyboard engine: {error}", file=sys.stderr)
+        return ALREADY_RUNNING
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        words = f"cannot listen on {where}: {error.strerror}. Choose another port, or stop what uses this one."
+        print(f"storyboard engine: {words}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    cards, models_root = default_roots()
+    parser = argparse.ArgumentParser(prog="python -m engine.service", description="The engine alone, without a page.")
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="folder of all state")
+    parser.add_argument("--cards", type=Path, default=cards, help="folder of model cards (yaml)")
+    parser.add_argument("--models-root", type=Path, default=models_root, help="folder that cards' folders stand in")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0: the last one used here, or any free one")
+    parser.add_argument("--ranks", type=int, default=0, help="0: one for each GPU, else one")
+    parser.add_argument("--database-url", default="", help="SQLAlchemy URL; SQLite in the workspace by default")
+    parser.add_argument("--group", choices=get_args(GroupKind), default="torchrun", help="fake: for tests")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--ready-fd", type=int, default=-1, help="file descriptor to write the address to when ready")
+    return parser
+
+
+def _settings(flags: argparse.Namespace) -> Settings:
+    if flags.ranks < 0 or not 0 <= flags.port < 65536:
+        _parser().error("--ranks is 0 or more, --port from 0 to 65535")
+    return Settings(
+        workspace=Workspace.at(flags.workspace),
+        cards=flags.cards.resolve(),
+        models_root=flags.models_root.resolve(),
+        host=flags.host,
+        port=flags.port,
+        num_ranks=flags.ranks or default_num_ranks(),
+        database_url=flags.database_url,
+        group=cast(GroupKind, flags.group),
+    )
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """A listening socket; with port 0, on the port of last time if it is free, so that addresses outlive restarts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    for port in dict.fromkeys((settings.port or _last_port(settings.workspace), settings.port)):
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((settings.host, port))
+            listening.listen(128)
+            return listening
+        except OSError:
+            listening.close()
+            if port == settings.port:
+                raise
+    raise AssertionError("the last port is the one that was asked for")
+
+
+def _last_port(workspace: Workspace) -> int:
+    try:
+        found: dict[str, str] = json.loads(workspace.engine_address.read_text())
+        return int(found["url"].rpartition(":")[2])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends event streams when told to stop; uvicorn alone would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, changes: Changes) -> None:
+        super().__init__(config)
+        self._changes = changes
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._changes.close()
+        super().handle_exit(sig, frame)
+
+
+def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespace) -> int:
+    _log_to(settings.workspace.logs)
+    changes = Changes()
+    store = Store(open_database(settings.database), changes.notify)
+    store.recover("the engine ended while the job was running; it goes on now.")
+    store.prune()
+    dispatcher = Dispatcher(settings, store, changes, lambda: Group(settings))
+    models = Models(settings.cards, settings.models_root, settings.workspace.root / "fingerprints.json")
+    app = make_api(settings, store, changes, models, dispatcher)
+    app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, flags.ready_fd)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none")
+    server = _Server(config, changes)
+    if flags.until_stdin_closes:
+        threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
+    server.run(sockets=[listening])
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    settings: Settings, changes: Changes, dispatcher: Dispatcher, listening: socket.socket, ready_fd: int
+) -> AsyncGenerator[None]:
+    changes.bind(asyncio.get_running_loop())
+    dispatcher.start()
+    url = _url(settings, listening)
+    _announce(settings.workspace, url, ready_fd)
+    try:
+        yield
+    finally:
+        changes.close()
+        await dispatcher.stop()
+
+
+def _url(settings: Settings, listening: socket.socket) -> str:
+    port: int = listening.getsockname()[1]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announce(workspace: Workspace, url: str, ready_fd: int) -> None:
+    """The socket listens already: a request sent from here on is answered."""
+    draft = workspace.engine_address.with_name(f"engine.{secrets.token_hex(4)}.tmp")
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    draft.replace(workspace.engine_address)
+    if ready_fd >= 0:
+        os.write(ready_fd, url.encode() + b"\n")
+        os.close(ready_fd)
+
+
+def _stop_with_stdin(server: _Server) -> None:
+    while os.read(0, 4096):
+        continue
+    server.handle_exit(15, None)
+
+
+def _log_to(folder: Path) -> None:
+    """service.log: this process; ranks.log: all that the ranks write."""
+    _rotate("ranks.log", folder, logging.getLogger("engine.ranks"), "%(asctime)s %(message)s")
+    logging.getLogger("engine.ranks").propagate = False
+    _rotate("service.log", folder, logging.getLogger(), "%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def _rotate(name: str, folder: Path, logger: logging.Logger, form: str) -> None:
+    handler = RotatingFileHandler(folder / name, maxBytes=LOG_BYTES, backupCount=NUM_LOGS, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(form))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""The dispatcher: gives the waiting jobs to the group one after the other, and tells the store what came of them.
+
+Comes in: the store's wishes and the group's events. Goes out: commands to the group, states into the store. It reads
+all it decides from the store, so that a restart finds everything again. Does not know HTTP, torch or pixels.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.contract import wire
+from engine.contract.events import (
+    TERMINAL,
+    EngineDown,
+    EngineUp,
+    Event,
+    Finished,
+    JobRejected,
+    Preview,
+    Stage,
+    Step,
+)
+from engine.contract.jobs import Job
+from engine.contract.workspace import Workspace
+from engine.service.changes import Changes
+from engine.service.groups import Group, GroupDied
+from engine.service.settings import Settings
+from engine.service.store import Store, Waiting
+from engine.service.takes import Takes
+
+BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Waits before a new group after deaths with no finished job between them; the last one repeats."""
+RETRY_STORE_S = 1.0
+
+_log = logging.getLogger("engine.dispatcher")
+
+
+class Dispatcher:
+    def __init__(self, settings: Settings, store: Store, changes: Changes, make_group: Callable[[], Group]) -> None:
+        self._settings = settings
+        self._store = store
+        self._changes = changes
+        self._make_group = make_group
+        self._takes = Takes(settings.workspace)
+        self._group: Group | None = None
+        self._ready: Group | None = None
+        self._running: str | None = None
+        self._deaths = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.device = ""
+        self.num_ranks = settings.num_ranks
+
+    @property
+    def group_state(self) -> str:
+        """down, starting, ready or busy."""
+        if self._group is None:
+            return "down"
+        if self._ready is None:
+            return "starting"
+        return "busy" if self._running else "ready"
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._keep_group()), asyncio.create_task(self._work())]
+
+    async def stop(self) -> None:
+        """Ends the group; a running job waits again and goes on at the next start. Its attempt does not count."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._group is not None:
+            await self._group.stop()
+            await self._record(EngineDown(time_s=time.time(), reason="the engine was stopped."))
+        job_id = self._store.running_job_id()
+        if job_id is not None:
+            await self._persist(lambda: self._store.interrupt(job_id, STOPPED, counts=False))
+
+    # ---- the group
+    async def _keep_group(self) -> None:
+        """Group after group, for ever: each one's death is told, and the next is started after a while."""
+        while True:
+            self._group = self._make_group()
+            try:
+                hello = await self._group.start()
+                self.device, self.num_ranks = hello.device, hello.num_ranks
+                up = EngineUp(time_s=time.time(), num_ranks=hello.num_ranks, device=hello.device)
+                await self._record(up)
+                self._ready = self._group
+                self._changes.notify()
+                reason, started = await self._group.died(), True
+            except GroupDied as death:
+                reason, started = str(death), False
+            await self._lost(reason, started)
+
+    async def _lost(self, reason: str, started: bool) -> None:
+        _log.warning("the group died: %s", reason)
+        self._group = self._ready = None
+        await self._record(EngineDown(time_s=time.time(), reason=reason))
+        if not started:
+            await self._blame_first_waiting(reason)
+        wait_s = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
+        self._deaths += 1
+        await asyncio.sleep(wait_s)
+
+    async def _blame_first_waiting(self, reason: str) -> None:
+        """A group that does not even start costs the next job an attempt, so that no job waits for ever."""
+        if self._store.paused():
+            return
+        waiting = await asyncio.to_thread(self._store.waiting)
+        if waiting:
+            words = f"the ranks did not start: {reason}"
+            await self._persist(lambda: self._store.interrupt(waiting[0].job.id, words))
+
+    # ---- the queue
+    async def _work(self) -> None:
+        with self._changes.subscribe() as woken:
+            while True:
+                woken.clear()
+                try:
+                    busy = await self._turn()
+                except (SQLAlchemyError, OSError) as error:
+                    _log.error("the store or the workspace cannot be used: %s", error)
+                    await asyncio.sleep(RETRY_STORE_S)
+                    continue
+                if not busy:
+                    await woken.wait()
+
+    async def _turn(self) -> bool:
+        """One job, or what can be settled without ranks. -> whether anything was done."""
+        job = await asyncio.to_thread(self._next)
+        group = self._ready
+        if job is None or group is None or not group.alive:
+            return False
+        attempt = await asyncio.to_thread(self._store.start, job.id)
+        if attempt is not None:
+            self._running = job.id
+            try:
+                await self._run(group, job, attempt)
+            finally:
+                self._running = None
+        return True
+
+    def _next(self) -> Job | None:
+        """The first waiting job that needs ranks now. Jobs before it that need none are settled on the way."""
+        if self._store.paused():
+            return None
+        waiting = self._store.waiting()
+        for each in waiting:
+            event = self._settled(each.job, waiting)
+            if event == "later":
+                continue
+            if event is None:
+                return each.job
+            self._store.record(event)
+        return None
+
+    def _settled(self, job: Job, waiting: list[Waiting]) -> Event | Literal["later"] | None:
+        """The event that ends a job without ranks; None: it is to be rendered; "later": after another that waits."""
+        takes = self._takes.standing(job)
+        if takes is not None:
+            return Finished(time_s=time.time(), job_id=job.id, takes=takes)
+        to_come = frozenset(other.job.recipe for other in waiting if other.job.id != job.id)
+        missing = self._takes.missing(job, to_come)
+        if missing is None:
+            return None
+        if missing == "":
+            return "later"
+        return JobRejected(time_s=time.time(), job_id=job.id, code="conditioning", reason=f"job {job.id}: {missing}")
+
+    # ---- one job
+    async def _run(self, group: Group, job: Job, attempt: int) -> None:
+        wishes = asyncio.create_task(self._relay_wishes(group, job.id))
+        try:
+            await group.send(wire.RunJob(job=job, attempt=attempt))
+            await self._relay_events(group, job)
+            self._deaths = 0
+        except GroupDied as death:
+            await self._persist(lambda reason=str(death): self._store.interrupt(job.id, reason))
+        finally:
+            wishes.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await wishes
+        await asyncio.to_thread(_tidy, self._settings.workspace, self._store, job.id)
+
+    async def _relay_events(self, group: Group, job: Job) -> None:
+        """Events into the store, up to the terminal one. A group that says what cannot be is ended: GroupDied."""
+        while True:
+            try:
+                event = await group.next_event(self._settings.stall_timeout_s)
+            except TimeoutError:
+                if not self._store.paused():
+                    group.kill(f"no sign of life from the ranks for {self._settings.stall_timeout_s:.0f} s.")
+                continue
+            lie = await asyncio.to_thread(self._lie, job, event)
+            if lie is not None:
+                group.kill(lie)
+                raise GroupDied(await group.died())
+            await self._record(event)
+            if isinstance(event, TERMINAL):
+                return
+
+    def _lie(self, job: Job, event: Event) -> str | None:
+        """What is wrong with an event; None: nothing."""
+        job_id: str | None = getattr(event, "job_id", None)
+        if job_id != job.id:
+            return f"rank 0 spoke of {job_id or event.type} while job {job.id} was running."
+        if event.type in ("queued", "started", "interrupted"):
+            return f"rank 0 said {event.type}, which is the service's to say."
+        return self._takes.fault(job, event.takes) if isinstance(event, Finished) else None
+
+    async def _relay_wishes(self, group: Group, job_id: str) -> None:
+        """Cancel, pause and resume, as the store has them, to the ranks."""
+        told_pause = False
+        with self._changes.subscribe() as woken:
+            while True:
+                woken.clear()
+                paused, cancel = await asyncio.to_thread(self._wishes, job_id)
+                if cancel:
+                    await group.send(wire.CancelJob(job_id=job_id))
+                    await asyncio.sleep(self._settings.cancel_timeout_s)
+                    group.kill(f"the ranks did not stop within {self._settings.cancel_timeout_s:.0f} s.")
+                    return
+                if paused != told_pause:
+                    await group.send(wire.Pause() if paused else wire.Resume())
+                    told_pause = paused
+                await woken.wait()
+
+    def _wishes(self, job_id: str) -> tuple[bool, bool]:
+        return self._store.paused(), self._store.cancel_asked(job_id)
+
+    # ---- the store, which may fail for a while (a full disk) without a fact being lost
+    async def _record(self, event: Event) -> None:
+        if isinstance(event, (Stage, Step, Preview)):
+            try:
+                await asyncio.to_thread(self._store.record, event)
+            except SQLAlchemyError as error:
+                _log.error("an event of progress was not stored: %s", error)
+            return
+        await self._persist(lambda: self._store.record(event))
+
+    async def _persist(self, write: Callable[[], object]) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(write)
+                return
+            except SQLAlchemyError as error:
+                _log.error("not stored, trying again in %s s: %s", RETRY_STORE_S, error)
+                await asyncio.sleep(RETRY_STORE_S)
+
+
+STOPPED = "the engine was stopped; the job goes on when it is started again."
+
+
+def _tidy(workspace: Workspace, store: Store, job_id: str) -> None:
+    """Removes what an ended job leaves behind (its saved sampler state), and old progress events."""
+    if store.job(job_id).state in ("queued", "running"):
+        return
+    for path in workspace.job_folder(job_id).iterdir():
+        if path.name != "preview.webp":
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    store.prune()

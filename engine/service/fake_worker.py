@@ -1,0 +1,236 @@
+"""A fake group: one small process that speaks the ranks' socket protocol and draws coloured cards instead of films.
+
+Comes in: the environment and commands of ``engine.contract.wire``. Goes out: events, and real takes (an H.264 file with
+as many frames as asked). Prompts order misbehaviour, for tests of all that stands around a group:
+
+    die at step N [on attempt M]     ends itself by signal 9
+    stall at step N                  says nothing more
+    lie                              announces a take that does not exist
+    fail                             ends the job as failed
+    reject                           ends the job as rejected
+    S s per step                     works slowly
+
+Does not know torch, models or samplers.
+"""
+
+import colorsys
+import hashlib
+import os
+import queue
+import re
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg  # pyright: ignore[reportMissingTypeStubs]
+import numpy as np
+from PIL import Image
+
+from engine.contract import wire
+from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
+from engine.contract.frames import num_latent_frames
+from engine.contract.jobs import Job, Take
+from engine.contract.media import Frames, file_sha256
+from engine.contract.workspace import Workspace
+
+DEFAULT_STEP_S = 0.02
+LOST_SIGHT = 1
+"""Exit code where the service is gone."""
+
+
+class Stopped(Exception):
+    """The job was cancelled."""
+
+
+class Rank:
+    """Rank 0 and all others in one."""
+
+    def __init__(self, connection: socket.socket, workspace: Workspace) -> None:
+        self._connection = connection
+        self._workspace = workspace
+        self._jobs: queue.Queue[wire.RunJob | None] = queue.Queue()
+        self._cancelled: set[str] = set()
+        self._going = threading.Event()
+        self._going.set()
+
+    def run(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+        while (order := self._jobs.get()) is not None:
+            self._obey(order)
+
+    def say(self, event: Event | wire.Hello) -> None:
+        self._connection.sendall(wire.line(event))
+
+    def _listen(self) -> None:
+        for raw in self._connection.makefile("rb"):
+            command = wire.COMMAND.validate_json(raw)
+            match command:
+                case wire.RunJob():
+                    self._jobs.put(command)
+                case wire.CancelJob(job_id=job_id):
+                    self._cancelled.add(job_id)
+                    self._going.set()
+                case wire.Pause():
+                    self._going.clear()
+                case wire.Resume():
+                    self._going.set()
+                case wire.Shutdown():
+                    os._exit(0)
+        os._exit(LOST_SIGHT)
+
+    def _obey(self, order: wire.RunJob) -> None:
+        job = order.job
+        prompt = " ".join(segment.prompt for segment in job.segments)
+        if "reject" in prompt:
+            reason = f"job {job.id}: the prompt asked to be rejected."
+            return self.say(JobRejected(time_s=time.time(), job_id=job.id, code="asked", reason=reason))
+        try:
+            self._steps(job, prompt, order.attempt)
+        except Stopped:
+            return self.say(JobCancelled(time_s=time.time(), job_id=job.id))
+        if "fail" in prompt:
+            reason = f"job {job.id}: the prompt asked for a failure."
+            return self.say(Failed(time_s=time.time(), job_id=job.id, reason=reason))
+        self.say(Finished(time_s=time.time(), job_id=job.id, takes=self._takes(job, "lie" in prompt.split())))
+
+    def _steps(self, job: Job, prompt: str, attempt: int) -> None:
+        step_s = _number(r"([\d.]+) s per step", prompt, DEFAULT_STEP_S)
+        for stage, num_steps in _stages(job):
+            self.say(Stage(time_s=time.time(), job_id=job.id, stage=stage, segment=0, num_segments=len(job.segments)))
+            for step in range(1, num_steps + 1):
+                if stage == "denoise":
+                    _misbehave(prompt, step, attempt)
+                time.sleep(step_s)
+                self._edge(job)
+                self._tell(job, stage, step, num_steps, step_s)
+
+    def _edge(self, job: Job) -> None:
+        """A step's edge, where pause and cancel are obeyed."""
+        self._going.wait()
+        if job.id in self._cancelled:
+            raise Stopped
+
+    def _tell(self, job: Job, stage: StageName, step: int, num_steps: int, step_s: float) -> None:
+        progress = {"stage": stage, "step": step, "num_steps": num_steps, "step_s": step_s}
+        left_s = (num_steps - step) * step_s
+        common = {"time_s": time.time(), "job_id": job.id}
+        self.say(Step.model_validate({**progress, **common, "left_s": left_s, "memory_bytes": 64 * 2**20}))
+        if stage == "denoise" and (step % job.speed.preview_every == 0 or step == num_steps):
+            self._preview(job, step / num_steps)
+            self.say(Preview.model_validate({**common, "step": step}))
+
+    def _preview(self, job: Job, done: float) -> None:
+        """The picture so far: noise that clears."""
+        width, height = job.size_px
+        noise = np.random.default_rng(job.seed).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+        clear = draw_frames(job, 3).astype(np.float32)
+        mixed = (clear * done + noise.astype(np.float32) * (1 - done)).astype(np.uint8)
+        first, *rest = [Image.fromarray(frame) for frame in mixed]
+        draft = self._workspace.job_folder(job.id) / f"preview.{secrets.token_hex(4)}.tmp"
+        first.save(draft, format="WEBP", save_all=True, append_images=rest, duration=200, loop=0)
+        draft.replace(draft.with_name("preview.webp"))
+
+    def _takes(self, job: Job, lying: bool) -> tuple[Take, ...]:
+        folder = self._workspace.take_folder(job.recipe)
+        draft = folder.with_name(f"{job.recipe}.{secrets.token_hex(4)}.tmp")
+        draft.mkdir()
+        started_s = time.monotonic()
+        write_clip(draft / "take.mp4", draw_frames(job, job.num_frames), job.fps)
+        take = _take(job, draft / "take.mp4", time.monotonic() - started_s)
+        (draft / "take.json").write_text(take.model_dump_json(indent=2))
+        (draft / "tail.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+        if not lying and not folder.exists():
+            draft.rename(folder)
+        return (take,)
+
+
+def _number(pattern: str, text: str, default: float) -> float:
+    found = re.search(pattern, text)
+    return float(found.group(1)) if found else default
+
+
+def _stages(job: Job) -> Iterator[tuple[StageName, int]]:
+    yield "encode", 1
+    yield "denoise", job.sampler.num_steps * len(job.segments)
+    yield "decode", num_latent_frames(job.num_frames, 4)
+    yield "write", 1
+
+
+def _misbehave(prompt: str, step: int, attempt: int) -> None:
+    for order in re.finditer(r"(die|stall) at step (\d+)(?: on attempt (\d+))?", prompt):
+        if step == int(order.group(2)) and attempt == int(order.group(3) or attempt):
+            if order.group(1) == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()
+
+
+def draw_frames(job: Job, num_frames: int) -> Frames:
+    """A card in a colour of the prompt's, with a square that crosses it. -> (F, H, W, 3) uint8."""
+    width, height = job.size_px
+    digest = hashlib.sha256("\n".join(segment.prompt for segment in job.segments).encode()).digest()
+    card, square = (
+        [round(255 * part) for part in colorsys.hsv_to_rgb(((digest[i] + job.seed) % 256) / 256, 0.6, light)]
+        for i, light in ((0, 0.5), (1, 0.95))
+    )
+    frames = np.empty((num_frames, height, width, 3), np.uint8)
+    frames[:] = card
+    side = max(4, height // 4)
+    for i, frame in enumerate(frames):
+        x = round((width - side) * i / max(1, num_frames - 1))
+        frame[height // 2 - side // 2 : height // 2 + side // 2, x : x + side] = square
+    return frames
+
+
+def write_clip(path: Path, frames: Frames, fps: int) -> None:
+    height, width = frames.shape[1:3]
+    writer: Any = imageio_ffmpeg.write_frames(  # pyright: ignore[reportUnknownMemberType]
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        macro_block_size=1,
+        output_params=["-pix_fmt", "yuv420p", "-movflags", "+faststart", "-threads", "1"],
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(frame.tobytes())
+    writer.close()
+
+
+def _take(job: Job, path: Path, write_s: float) -> Take:
+    return Take(
+        id=job.recipe[:16],
+        recipe=job.recipe,
+        scene_id=job.scene_ids[0],
+        job=job,
+        media=file_sha256(path),
+        first_frame=0,
+        num_frames=job.num_frames,
+        fps=job.fps,
+        size_px=job.size_px,
+        seed=job.seed,
+        render_s=write_s,
+        versions={"engine": "fake"},
+        timings_s={"encode": 0.0, "denoise": 0.0, "decode": 0.0, "write": write_s},
+    )
+
+
+def main() -> None:
+    host, _, port = os.environ[wire.SOCKET_VARIABLE].rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        rank = Rank(connection, Workspace.at(Path(os.environ[wire.WORKSPACE_VARIABLE])))
+        secret = os.environ[wire.SECRET_VARIABLE]
+        rank.say(wire.Hello(secret=secret, device="fake", num_ranks=1, pid=os.getpid()))
+        rank.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""One engine per workspace: a lock that the operating system takes back when its holder dies in whatever way.
+
+Comes in: a workspace. Goes out: the lock, or who holds it. Does not know what an engine does.
+"""
+
+import fcntl
+import os
+from io import TextIOWrapper
+
+from engine.contract.errors import EngineError
+from engine.contract.workspace import Workspace
+
+
+class AlreadyRunning(EngineError):
+    """Another engine has this workspace."""
+
+
+class WorkspaceLock:
+    """A context: held while open. Raises AlreadyRunning."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._file: TextIOWrapper | None = None
+
+    def __enter__(self) -> None:
+        file = (self._workspace.root / "engine.lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = holder_of(self._workspace)
+            file.close()
+            raise AlreadyRunning(
+                f"{self._workspace.root}: another engine (process {holder}) has this workspace. Use that one, stop it, "
+                "or choose another --workspace."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def holder_of(workspace: Workspace) -> int | None:
+    """The process that holds the lock; None where it is free."""
+    try:
+        with (workspace.root / "engine.lock").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                return int(file.read() or 0)
+    except (FileNotFoundError, ValueError):
+        return None
+    return None
