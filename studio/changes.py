@@ -89,7 +89,7 @@ def _continued(old: FromTake, new: FromTake, names: Names) -> str:
     if old.recipe == new.recipe:
         return f"takes over {new.num_frames} frames of scene {names.before_number}, not {old.num_frames}"
     if names.before_state == "fresh":
-        return f"continues another take of scene {names.before_number}"
+        return f"continues scene {names.before_number}, which changed"
     return f"continues scene {names.before_number}, which is {names.before_state}"
 
 

@@ -189,7 +189,7 @@ def _board_notes(board: Storyboard, status: ModelStatus) -> list[Note]:
         reason = status.reason or "its weights are not here"
         notes.append(Note(scene_id=None, level="error", text=f"{card.title} cannot be used: {reason}"))
     if board.fps is not None and board.fps != card.fps:
-        text = f"{card.title} makes {card.fps} frames a second; the film is made {board.fps} from them"
+        text = f"{card.title} makes {card.fps} frames a second; the film is brought to {board.fps}"
         notes.append(Note(scene_id=None, level="info", text=text))
     if unknown := unknown_words(board.look, card):
         notes.append(Note(scene_id=None, level="warn", text=f"look: {_never_shown(unknown, card)}"))

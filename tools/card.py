@@ -1,8 +1,8 @@
 """Writes into a model card what its files say: sizes, the preview map and the words that its prompts were made of.
 
 In: a card under `presets/models` and the folder it names. Out: the same card with the values of the folder's
-`transformer/config.json`, `autoencoder/config.json`, `preview.json` and `vocabulary.json`. Does not know: training,
-measuring.
+`transformer/config.json`, `autoencoder/config.json`, `tokenizer/tokenizer_config.json`, `preview.json` and
+`vocabulary.json`. Does not know: training, measuring.
 
     python -m tools.card diorama
 """
@@ -41,7 +41,7 @@ def num_parameters(folder: Path) -> int:
 
 
 def rewritten(text: str, folder: Path) -> str:
-    """The card's text with its blocks `network`, `autoencoder`, `vocabulary` and `preview` made again."""
+    """The card's text with what its files say made again."""
     network = json.loads((folder / "transformer" / "config.json").read_text())
     encoder = json.loads((folder / "autoencoder" / "config.json").read_text())
     preview = json.loads((folder / "preview.json").read_text())
@@ -54,6 +54,8 @@ def rewritten(text: str, folder: Path) -> str:
     }
     text = _replaced(text, "network", f" {_flow(sizes)}\n")
     text = _replaced(text, "autoencoder", f" {_flow(factors)}\n")
+    max_tokens = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())["model_max_length"]
+    text = _replaced(text, "text", f" {_flow({'max_tokens': max_tokens})}\n")
     text = _replaced(text, "vocabulary", "\n" + _wrapped(vocabulary_of(folder), "  ") + "\n")
     rows = "".join(f"    -\n{_wrapped(row, '      ')}\n" for row in preview["weight"])
     bias = f"  bias: [{', '.join(map(str, preview['bias']))}]\n"

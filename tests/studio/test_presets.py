@@ -92,6 +92,8 @@ def test_the_bundled_card_is_true_to_the_bundled_model() -> None:
     assert card.autoencoder.latent_channels == autoencoder["z_dim"] == network["out_channels"]
     assert card.autoencoder.spatial_factor == autoencoder["scale_factor_spatial"]
     assert card.autoencoder.temporal_factor == autoencoder["scale_factor_temporal"]
+    tokenizer = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
+    assert card.text.max_tokens == tokenizer["model_max_length"]
     words = json.loads((folder / "vocabulary.json").read_text())["all_words"]
     assert set(card.vocabulary) == set(words), "run: python -m tools.card diorama"
     assert [list(row) for row in card.preview.weight] == preview["weight"], "run: python -m tools.card diorama"
