@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 MODELS = {"cosmos": "engine.models.cosmos.load"}
-"""Family of a card -> the module whose ``load_model(card, folder, precision, with_ends)`` reads it, lazily."""
+"""Family of a card -> the module that reads it: ``load_model(card, folder, precision, with_ends)``, ``warm_up()``."""
 
 
 def family(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Decoding as a stream: latent frame by latent frame through the autoencoder, straight into the take.
 
 Comes in: clean latents and a take that is being written. Goes out: frames in the file; memory does not grow with
-length. Rank 0 decodes; all ranks meet at every latent frame, so that a cancel is agreed here too. Does not know samplers.
+length. Rank 0 decodes; all ranks meet at every latent frame, so that a cancel is agreed here too. Does not know
+samplers.
 
 Letters: C latent channels, T latent frames, h w latent size, F frames.
 """

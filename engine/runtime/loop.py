@@ -11,13 +11,13 @@ import traceback
 from pathlib import Path
 
 import torch
-import transformers
 
 from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
 from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import Job
 from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
 from engine.contract.workspace import Workspace
+from engine.models import MODELS, family
 from engine.runtime.link import Leaving, Link, Wishes, connect_link, leave_hard
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
@@ -31,11 +31,13 @@ def work(num_threads: int) -> None:
     """From hello to the end of this rank."""
     if not torch.cuda.is_available():
         torch.set_num_threads(num_threads)
-    transformers.utils.logging.disable_progress_bar()
     ranks = connect()
     shelf = Shelf(ranks, Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE]))
     workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
+    if ranks.leads:
+        for name in MODELS:
+            family(name).warm_up()  # seconds of imports, while the first job is on its way
     room = Room(ranks, shelf, workspace, link.send if link else drop, link.wishes if link else Wishes())
     while (job := next_job(ranks, link)) is not None:
         do(job, room)

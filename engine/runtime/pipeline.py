@@ -8,6 +8,7 @@ import time
 
 import torch
 
+from engine.contract.events import Stage
 from engine.contract.jobs import Job, Take
 from engine.runtime.checks import check_job
 from engine.runtime.rendering import Rendering, Room
@@ -24,6 +25,8 @@ def run(job: Job, room: Room) -> Take | None:
     take = finished_take(room.workspace, job.recipe) if room.ranks.leads else None
     if room.ranks.agree(int(take is not None)):
         return take
+    if not room.shelf.holds(job):
+        room.send(Stage(time_s=time.time(), job_id=job.id, stage="load", segment=0, num_segments=len(job.segments)))
     model = room.shelf.model(job)
     check_job(job, model.card, room.ranks.size)
     with torch.inference_mode(), Rendering(job, room, model) as work:

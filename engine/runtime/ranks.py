@@ -166,9 +166,9 @@ class Ulysses:
 
     def gather(self, tokens: Tensor, tokens_per_frame: int) -> Tensor:
         """(B, T, ceil(S/n), D) -> (B, T, S, D), the same on every rank."""
-        parts = tokens.new_empty(self.size, *tokens.shape)
-        dist.all_gather_into_tensor(parts, tokens.contiguous(), group=self.group)
-        return torch.cat(list(parts), dim=2)[:, :, :tokens_per_frame]
+        parts = [torch.empty_like(tokens) for _ in range(self.size)]
+        dist.all_gather(parts, tokens.contiguous(), group=self.group)
+        return torch.cat(parts, dim=2)[:, :, :tokens_per_frame]
 
     def self_attend(self, q: Tensor, k: Tensor, v: Tensor, tokens_per_frame: int) -> Tensor:
         """Each (B, T, S_local, A, d) -> the same shape."""

@@ -37,6 +37,10 @@ class Shelf:
         self._model: Any = None
         self._fingerprints: dict[tuple[tuple[str, int, int], ...], str] = {}
 
+    def holds(self, job: Job) -> bool:
+        """Whether the job's model is loaded already."""
+        return self._key == (job.model, job.weights, job.speed.precision)
+
     def model(self, job: Job) -> Any:
         """The model a job names, on the CPU or where it was left. Collective: every rank asks for the same job."""
         card = self._card(job)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, T5EncoderModel
+from transformers.utils import logging
 
 from engine.contract.errors import Rejected
 
@@ -36,6 +37,7 @@ class TextEncoder(nn.Module):
 
 def load_text_encoder(folder: Path, max_tokens: int, dtype: torch.dtype) -> TextEncoder:
     """From ``folder``/tokenizer and ``folder``/text_encoder, on the CPU. Nothing is looked up elsewhere."""
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         encoder = T5EncoderModel.from_pretrained(
