@@ -1,0 +1,100 @@
+"""What all panels share: a gr.HTML that mounts one script, and answers in place of exceptions.
+
+Comes in: the panel's name and its functions. Goes out: a component whose script is ``static/NAME.js`` and whose
+functions the script may call with one JSON object each. Does not know what any panel shows.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from engine.contract.errors import EngineError
+from engine.contract.values import Value
+from studio.desk import Desk
+from studio.edits import EDIT
+from studio.errors import RevisionConflict, StoryboardError, StudioError
+
+Wish = dict[str, Any]
+"""What a script sends: one JSON object. Any visitor may send anything: every function checks it."""
+
+Answer = dict[str, Any]
+"""``ok`` true with what was asked for, or ``ok`` false with ``problem`` in words (and ``field``, ``conflict``)."""
+
+_MOUNT = """
+const address = new URL('studio/static/NAME.js', document.baseURI).href;
+import(address).then((panel) => panel.mount(element, server)).catch((error) => {
+  element.textContent = 'This panel could not be loaded; reload the page. (' + error + ')';
+});
+"""
+
+
+class OfProject(Value):
+    project: str
+
+
+class EditWish(Value):
+    """One edit, made on ``revision``."""
+
+    project: str
+    revision: int
+    edit: dict[str, Any]
+
+
+def panel(name: str, functions: Sequence[Callable[[Wish], Answer]]) -> gr.HTML:
+    """One panel of the page. Its functions are not listeners: they have no API name and no queue."""
+    return gr.HTML(
+        value="",
+        html_template='<div class="panel-host"></div>',
+        js_on_load=_MOUNT.replace("NAME", name),
+        server_functions=list(functions),
+        elem_id=f"panel-{name}",
+        apply_default_css=False,
+    )
+
+
+def answered(function: Callable[[Wish], Answer]) -> Callable[[Wish], Answer]:
+    """The function with errors that are meant for the author turned into answers; our own bugs still raise."""
+
+    @wraps(function)
+    def answering(wish: Wish) -> Answer:
+        try:
+            return {"ok": True, **function(wish)}
+        except RevisionConflict as error:
+            return _conflict(error)
+        except StoryboardError as error:
+            return {"ok": False, "problem": str(error), "field": error.field}
+        except (StudioError, EngineError) as error:
+            return {"ok": False, "problem": str(error)}
+        except ValidationError as error:
+            return {"ok": False, "problem": f"The page sent something the studio does not know: {error}"}
+
+    return answering
+
+
+def _conflict(error: RevisionConflict) -> Answer:
+    yours, theirs = getattr(error, "yours", None), getattr(error, "theirs", None)
+    return {
+        "ok": False,
+        "problem": str(error),
+        "conflict": {"yours": yours, "theirs": theirs, "revision": error.current},
+    }
+
+
+def shown(desk: Desk, project_id: str) -> Answer:
+    """The board as it is now, for an answer: the script need not wait for the stream."""
+    return {"board": desk.board(project_id).model_dump(mode="json")}
+
+
+def editing(desk: Desk) -> Callable[[Wish], Answer]:
+    """The function ``edit`` that several panels offer."""
+
+    @answered
+    def edit(wish: Wish) -> Answer:
+        asked = EditWish.model_validate(wish)
+        project = desk.edit(asked.project, asked.revision, EDIT.validate_python(asked.edit))
+        return {"revision": project.revision, **shown(desk, asked.project)}
+
+    return edit

@@ -1,0 +1,132 @@
+"""Routes of our own beside Gradio's: media, previews, the stream of a board, uploads, downloads, scripts and styles.
+
+Comes in: a desk. Goes out: a router. Every file goes through the desk's check that this project shows it. Does not know
+where files lie, nor who the visitor is.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, File, HTTPException, Response, UploadFile
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Scope
+
+from engine.contract.errors import EngineError
+from studio.desk import Desk
+from studio.errors import StudioError
+from studio.ui.stream import board_events
+
+MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+_GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""For what is named by its content's hash."""
+
+
+class Scripts(StaticFiles):
+    """Our scripts and styles; a browser asks each time whether they changed, so that no tab mixes two versions."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def routes(desk: Desk) -> APIRouter:
+    """All routes of the page that are not Gradio's."""
+    router = APIRouter(include_in_schema=False)
+    _add_media(router, desk)
+    _add_uploads(router, desk)
+
+    @router.get("/board/{project_id}/events")
+    async def events(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        stream: AsyncIterator[ServerSentEvent] = board_events(desk, project_id)
+        return EventSourceResponse(stream, ping=15, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    @router.get("/storyboard/{project_id}")
+    def storyboard(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        try:
+            text = desk.export(project_id)
+        except StudioError as error:
+            raise HTTPException(404, str(error)) from error
+        headers = {**_GUARDED, "Content-Disposition": f'attachment; filename="{_safe(project_id)}.yaml"'}
+        return PlainTextResponse(text, media_type="application/yaml", headers=headers)
+
+    return router
+
+
+def _add_media(router: APIRouter, desk: Desk) -> None:
+    @router.get("/media/{project_id}/{sha256}")
+    def media(project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
+        """A file of the project, with ranges, so that a player may seek."""
+        try:
+            file = desk.media_file(project_id, sha256)
+        except StudioError as error:
+            raise HTTPException(404, str(error)) from error
+        if file is None:
+            raise HTTPException(404, "This project shows no such file.")
+        return FileResponse(
+            file.path,
+            media_type=file.content_type,
+            filename=_safe(download) if download else None,
+            headers={**_GUARDED, **_FOREVER},
+        )
+
+    @router.get("/preview/{project_id}/{job_id}")
+    def preview(project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """The newest live preview; the query ``v`` only tells pictures apart."""
+        try:
+            picture = desk.preview(project_id, job_id)
+        except (StudioError, EngineError) as error:
+            raise HTTPException(404, str(error)) from error
+        if picture is None:
+            raise HTTPException(404, "There is no preview of this job yet.")
+        return Response(picture, media_type="image/webp", headers={**_GUARDED, "Cache-Control": "private, max-age=60"})
+
+
+def _add_uploads(router: APIRouter, desk: Desk) -> None:
+    @router.post("/media/{project_id}")
+    async def add_media(project_id: str, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """A picture or clip to start a scene from. Answers with what it is, or with the problem in words."""
+        name = Path(file.filename or "file").name
+        with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
+            path = await _received(file, Path(folder))
+            try:
+                info = await to_thread.run_sync(desk.add_media, project_id, path, name)
+            except (StudioError, EngineError) as error:
+                return _refused(422, str(error))
+        return JSONResponse({"ok": True, "media": info.model_dump(mode="json")})
+
+    @router.post("/projects/import")
+    async def import_file(file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """A storyboard file as a new project."""
+        with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
+            path = await _received(file, Path(folder))
+            try:
+                project = await to_thread.run_sync(desk.import_file, path)
+            except (StudioError, EngineError) as error:
+                return _refused(422, str(error))
+        return JSONResponse({"ok": True, "project": project.id})
+
+
+async def _received(file: UploadFile, folder: Path) -> Path:
+    """The upload as a file with a harmless name that keeps its suffix."""
+    suffix = "".join(letter for letter in Path(file.filename or "").suffix.lower() if letter.isalnum() or letter == ".")
+    path = folder / f"upload{suffix[:12]}"
+    with path.open("wb") as target:
+        while part := await file.read(1024 * 1024):
+            target.write(part)
+    return path
+
+
+def _refused(status: int, problem: str) -> JSONResponse:
+    return JSONResponse({"ok": False, "problem": problem}, status_code=status)
+
+
+def _safe(name: str) -> str:
+    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
+    return kept.strip(". ")[:80] or "storyboard"

@@ -1,0 +1,210 @@
+// The board: scene cards in a grid, moved by keys or pointer. Draws what the store holds; changes go through saving.
+
+import { dragging } from './drag.js';
+import { h, icon, setAttributes, setChildren } from './dom.js';
+import { sceneCard } from './card.js';
+import { conditioningOf, dropping, uploaded } from './startframes.js';
+import { announce, confirmed, say } from './notices.js';
+import { afterSaving, change, flush, saveWith } from './saving.js';
+import { ask, scene, select, selectedScene, state, subscribe, update } from './store.js';
+import { progressShare } from './words.js';
+
+const HELP = 'Arrow keys go from scene to scene, Enter edits, Alt with arrows moves the scene, Delete deletes it, N adds one.';
+const cells = new Map();
+let server = null;
+let list = null;
+
+export function mount(element, given) {
+  server = given;
+  saveWith(given);
+  list = h('ol.cards', { role: 'listbox', 'aria-label': 'Scenes', 'aria-describedby': 'board-help' });
+  const add = h('button.add', { type: 'button', id: 'add-scene', onclick: () => addScene(Infinity) }, icon('plus'), h('span', {}, 'Add a scene, or drop pictures here'));
+  const empty = h('div.vacant', { role: 'status' });
+  const grid = h('div.board-grid', {}, list, add);
+  const scroller = h('section.board-scroll', { 'aria-label': 'Storyboard' }, empty, grid, h('p.sr-only', { id: 'board-help' }, HELP));
+  element.replaceChildren(scroller);
+  dropping(scroller, addPictures);
+  list.addEventListener('click', clicked);
+  list.addEventListener('dblclick', (event) => event.target.closest('.card') && openInspector());
+  list.addEventListener('focusin', focused);
+  list.addEventListener('keydown', pressed);
+  document.addEventListener('keydown', pressedAnywhere);
+  dragging(list, dropped);
+  subscribe((now) => draw(now, grid, empty, add));
+}
+
+function draw({ board, selected, gone, project }, grid, empty, add) {
+  grid.hidden = !board;
+  empty.hidden = Boolean(board);
+  if (!board) return setChildren(empty, [document.createTextNode(gone || (project ? 'Opening…' : 'Make a new project to begin.'))]);
+  const before = places();
+  const focus = document.activeElement?.closest?.('.card');
+  const wanted = board.scenes.map((card) => cellOf(card.id));
+  const moved = wanted.some((cell, place) => list.children[place] !== cell);
+  setChildren(list, wanted);
+  for (const card of board.scenes) cellOf(card.id).show(card, board.scenes.length, card.id === selected);
+  for (const id of cells.keys()) if (!scene(id)) cells.delete(id);
+  if (moved && focus?.isConnected && document.activeElement !== focus) focus.focus({ preventScroll: true });
+  if (moved) glide(before);
+  setAttributes(add, { 'data-first': board.scenes.length === 0 });
+  tellProgress(board);
+}
+
+function cellOf(id) {
+  if (!cells.has(id)) cells.set(id, sceneCard(id));
+  return cells.get(id);
+}
+
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const places = () => new Map([...list.children].map((cell) => [cell, cell.getBoundingClientRect()]));
+
+// Cards slide from where they were, so that the eye can follow a move.
+function glide(before) {
+  if (calm.matches) return;
+  for (const [cell, was] of before) {
+    if (!cell.isConnected) continue;
+    const is = cell.getBoundingClientRect();
+    const [x, y] = [was.left - is.left, was.top - is.top];
+    if (!x && !y) continue;
+    cell.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: 'none' }], { duration: 220, easing: 'ease-out' });
+  }
+}
+
+let told = '';
+
+// Each scene's start, quarters and end, not every step.
+function tellProgress(board) {
+  const working = board.scenes.find((card) => card.state === 'rendering');
+  const quarter = working ? Math.floor(progressShare(working.progress) * 4) * 25 : 0;
+  const now = working ? `Scene ${working.number}, ${quarter} percent rendered.` : board.film.assembling ? 'Putting the film together.' : '';
+  if (now !== told) announce(now || (told ? 'Rendering has ended.' : ''));
+  told = now;
+}
+
+function clicked(event) {
+  const cell = event.target.closest('.cell');
+  if (!cell) return;
+  select(cell.dataset.scene);
+  cell.card.focus({ preventScroll: true });
+  if (event.target.closest('.join')) return openInspector('transition');
+  if (narrow.matches) openInspector(null);
+}
+
+const narrow = matchMedia('(max-width: 900px)');
+
+function focused(event) {
+  const cell = event.target.closest('.cell');
+  if (cell && cell.dataset.scene !== state.selected) select(cell.dataset.scene);
+}
+
+/** Goes to a field of the inspector (on a narrow screen it comes up as a sheet). */
+function openInspector(field = 'prompt') {
+  update({ sheet: true });
+  if (field) requestAnimationFrame(() => document.getElementById(`field-${field}`)?.focus());
+}
+
+function columns() {
+  const tops = [...list.children].map((cell) => cell.offsetTop);
+  return Math.max(1, tops.filter((top) => top === tops[0]).length);
+}
+
+function pressed(event) {
+  const ids = state.board.scenes.map((card) => card.id);
+  const place = ids.indexOf(state.selected);
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() };
+  const to = { Home: 0, End: ids.length - 1 }[event.key] ?? (event.key in steps ? place + steps[event.key] : null);
+  if (to !== null && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    if (event.altKey) move(ids[place], to);
+    else focusScene(ids[Math.max(0, Math.min(ids.length - 1, to))]);
+  } else if (event.key === 'Enter' || event.key === ' ') {
+    event.preventDefault();
+    openInspector();
+  } else if (event.key === 'Delete' || event.key === 'Backspace') {
+    event.preventDefault();
+    remove(state.selected);
+  }
+}
+
+export function focusScene(id) {
+  if (!id) return;
+  select(id);
+  cells.get(id)?.card.focus();
+}
+
+export async function move(id, place) {
+  const last = state.board.scenes.length - 1;
+  const position = Math.max(0, Math.min(last, place));
+  if (position === state.board.scenes.findIndex((card) => card.id === id)) return;
+  const answer = await change({ kind: 'move_scene', scene_id: id, position });
+  if (answer?.ok) announce(`Moved to place ${position + 1} of ${last + 1}.`);
+}
+
+function dropped(cell, place) {
+  move(cell.dataset.scene, place);
+}
+
+/** A new scene at a place (Infinity: at the end), selected, its prompt ready to be typed. */
+export async function addScene(place, fields = {}) {
+  if (!state.board) return;
+  const known = new Set(state.board.scenes.map((card) => card.id));
+  const position = Math.min(place, known.size);
+  const answer = await change({ kind: 'add_scene', position, ...fields });
+  const added = answer?.ok && state.board.scenes.find((card) => !known.has(card.id));
+  if (!added) return;
+  select(added.id);
+  cells.get(added.id)?.scrollIntoView({ block: 'nearest', behavior: calm.matches ? 'auto' : 'smooth' });
+  openInspector();
+  announce(`Scene ${added.number} added.`);
+}
+
+// One new scene for each picture or clip that was dropped on the board.
+async function addPictures(files) {
+  for (const file of files) {
+    const media = await uploaded(file);
+    if (media) await addScene(Infinity, { conditioning: conditioningOf(media) });
+  }
+}
+
+export async function remove(id) {
+  const card = scene(id);
+  if (!card) return;
+  const text = 'Its takes are kept: undo brings the scene back as it was.';
+  if (!(await confirmed(`Delete scene ${card.number}?`, text, 'Delete scene'))) return;
+  const place = card.number - 1;
+  const answer = await change({ kind: 'delete_scene', scene_id: id });
+  if (!answer?.ok) return;
+  update({ sheet: false });
+  focusScene(state.board.scenes[Math.min(place, state.board.scenes.length - 1)]?.id);
+  say(`Scene ${card.number} deleted.`, '', { label: 'Undo', act: () => step('undo') });
+}
+
+/** `undo` or `redo`, after what is being typed has been saved. */
+export function step(name) {
+  flush();
+  return afterSaving(async () => {
+    const answer = await ask(server, name, {});
+    if (!answer.ok) say(answer.problem, 'bad');
+    else announce(name === 'undo' ? 'Undone.' : 'Done again.');
+  });
+}
+
+const writing = (node) => node?.matches?.('textarea, select, [contenteditable], input:not([type=button])') ?? false;
+
+function pressedAnywhere(event) {
+  if (!state.board || event.defaultPrevented || document.querySelector('dialog[open]')) return;
+  const key = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && key === 'z' && !writing(event.target)) {
+    event.preventDefault();
+    step(event.shiftKey ? 'redo' : 'undo');
+  } else if ((event.ctrlKey || event.metaKey) && key === 'y' && !writing(event.target)) {
+    event.preventDefault();
+    step('redo');
+  } else if (key === 'n' && !event.ctrlKey && !event.metaKey && !event.altKey && !writing(event.target)) {
+    event.preventDefault();
+    addScene(selectedScene() ? selectedScene().number : Infinity);
+  } else if (key === 'escape' && state.sheet) {
+    update({ sheet: false });
+    cells.get(state.selected)?.card.focus();
+  }
+}

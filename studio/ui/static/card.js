@@ -1,0 +1,76 @@
+// One scene card: a node made once and then only changed where the scene changed. Does not know its neighbours.
+
+import { h, icon, setAttributes, setChildren, setText } from './dom.js';
+import { picture } from './picture.js';
+import { cardLabel, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from './words.js';
+
+/** A list item with `show(card, total, selected)`; `item.card` is what takes the focus. */
+export function sceneCard(id) {
+  const parts = {
+    join: h('span.join', { 'aria-hidden': 'true' }),
+    picture: picture(),
+    number: h('span.pill.number'),
+    length: h('span.pill.length'),
+    progress: h('span.pill.step'),
+    bar: h('span.progress', {}, h('i')),
+    prompt: h('p.prompt'),
+    dot: h('i.dot'),
+    state: h('span.state'),
+    takes: h('span.takes'),
+    root: h('span.root'),
+    notes: h('span.warn', {}),
+  };
+  const { picture: frame, number, length, progress, bar, prompt, dot, state, takes, root, notes } = parts;
+  frame.append(number, length, progress, bar);
+  const foot = h('div.foot', {}, dot, state, takes, notes, root);
+  const card = h('div.card', { role: 'option', id: `card-${id}` }, frame, h('div.words', {}, prompt, foot));
+  const item = h('li.cell', { role: 'presentation' }, parts.join, card);
+  item.dataset.scene = id;
+  item.card = card;
+  item.show = (scene, total, selected) => show(item, parts, scene, total, selected);
+  return item;
+}
+
+function show(item, parts, scene, total, selected) {
+  setAttributes(item.card, {
+    'aria-label': cardLabel(scene, total),
+    'aria-selected': selected ? 'true' : 'false',
+    'aria-posinset': scene.number,
+    'aria-setsize': total,
+    tabindex: selected ? 0 : -1,
+    'data-state': scene.state,
+  });
+  parts.picture.show(scene);
+  setText(parts.number, String(scene.number));
+  setText(parts.length, scene.duration_text);
+  setText(parts.prompt, scene.prompt || 'Say what is seen here');
+  parts.prompt.classList.toggle('blank', !scene.prompt);
+  setText(parts.state, stateWords(scene));
+  setAttributes(parts.state, { title: scene.reason || null });
+  setText(parts.takes, scene.state === 'failed' ? '' : takesWords(scene));
+  setText(parts.root, rootWords(scene));
+  showNotes(parts.notes, scene.plan_notes);
+  showJoin(parts.join, scene);
+  showProgress(parts, scene);
+}
+
+function showNotes(node, notes) {
+  setAttributes(node, { hidden: !notes.length, title: notes.join('\n') });
+  if (!node.childNodes.length) node.append(icon('help'));
+}
+
+function showJoin(node, scene) {
+  setAttributes(node, { hidden: scene.number === 1, title: joinWords(scene), 'data-join': scene.transition });
+  if (node.dataset.drawn === scene.transition) return;
+  node.dataset.drawn = scene.transition;
+  setChildren(node, [icon(scene.transition)]);
+}
+
+function showProgress(parts, scene) {
+  const working = scene.state === 'rendering';
+  setAttributes(parts.progress, { hidden: !working });
+  setAttributes(parts.bar, { hidden: !working });
+  if (!working) return;
+  setText(parts.progress, scene.progress ? progressWords(scene.progress) : 'starting');
+  parts.bar.firstChild.style.transform = `scaleX(${progressShare(scene.progress)})`;
+}

@@ -1,0 +1,116 @@
+// One form field bound to one value of a scene or of the film: shows the saved value, or what is being typed, or both
+// where they are in conflict. Never writes into a field that is being typed in.
+
+import { h, setAttributes, setText } from './dom.js';
+import { decide, draftOf, typed } from './saving.js';
+
+/**
+ * A bound field. `settings`: id, label, path (of the edit), read(view) -> value, and for choices options(view).
+ * `kind`: text, line, number or choice. The node has `show(view, sceneId)`.
+ */
+export function field(settings) {
+  const control = controls[settings.kind](settings);
+  control.id = `field-${settings.id}`;
+  const label = h('label', { for: control.id }, settings.label);
+  const hint = h('span.hint', { id: `${control.id}-hint` });
+  const problem = h('p.problem', { role: 'alert', id: `${control.id}-problem`, hidden: true });
+  const conflict = h('div.conflict', { role: 'group', 'aria-label': 'Two versions', hidden: true });
+  setAttributes(control, { 'aria-describedby': `${hint.id} ${problem.id}` });
+  const node = h(`div.field.${settings.kind}`, {}, h('div.label', {}, label, hint), control, problem, conflict);
+  const parts = { node, control, hint, problem, conflict };
+  const change = () => entered(settings, parts);
+  control.addEventListener(settings.kind === 'choice' ? 'change' : 'input', change);
+  node.show = (view, sceneId) => show(settings, parts, view, sceneId);
+  node.control = control;
+  return node;
+}
+
+const controls = {
+  text: ({ rows = 2, placeholder = '' }) => h('textarea', { rows, placeholder, spellcheck: true, maxlength: 8000 }),
+  line: ({ placeholder = '' }) => h('input', { type: 'text', placeholder, maxlength: 300 }),
+  number: ({ min, max, step = 'any', placeholder = '' }) =>
+    h('input', { type: 'number', inputmode: 'decimal', min, max, step, placeholder }),
+  choice: () => h('select'),
+};
+
+function entered(settings, parts) {
+  const { control, problem } = parts;
+  const value = parsed(settings, control);
+  if (settings.kind === 'text') grow(control);
+  if (value instanceof Error) {
+    parts.wrong = value.message;
+    return showProblem(problem, control, value.message);
+  }
+  parts.wrong = '';
+  typed(parts.sceneId, settings.path, value, settings.kind === 'choice' ? 0 : undefined);
+}
+
+function parsed(settings, control) {
+  if (settings.kind !== 'number') return control.value;
+  if (control.value === '' && settings.optional) return null;
+  const number = Number(control.value);
+  if (control.value === '' || !Number.isFinite(number)) return new Error(`${settings.label} is a number.`);
+  if (settings.whole && !Number.isInteger(number)) return new Error(`${settings.label} is a whole number.`);
+  return number;
+}
+
+function show(settings, parts, view, sceneId) {
+  const { node, control, hint, problem, conflict } = parts;
+  const another = parts.sceneId !== sceneId;
+  parts.sceneId = sceneId;
+  if (another) parts.wrong = '';
+  if (settings.kind === 'choice') showOptions(control, settings.options(view));
+  const draft = draftOf(sceneId, settings.path);
+  const value = draft ? draft.value : settings.read(view);
+  const busy = document.activeElement === control && !another && (draft || parts.wrong);
+  if (!busy && differs(settings, control, value)) control.value = value ?? '';
+  if (settings.kind === 'text') grow(control);
+  setText(hint, settings.hint?.(view) ?? '');
+  if (settings.placeholderOf) setAttributes(control, { placeholder: settings.placeholderOf(view) });
+  setAttributes(control, { disabled: settings.disabled?.(view) ?? false });
+  node.hidden = settings.hidden?.(view) ?? false;
+  showProblem(problem, control, parts.wrong || draft?.problem || '');
+  showConflict(conflict, settings, sceneId, draft);
+}
+
+function differs(settings, control, value) {
+  if (settings.kind !== 'number') return control.value !== (value ?? '');
+  if (value === null || value === undefined) return control.value !== '';
+  return control.value === '' || Number(control.value) !== value;
+}
+
+function showOptions(control, options) {
+  const wanted = JSON.stringify(options);
+  if (control.dataset.options === wanted) return;
+  control.dataset.options = wanted;
+  const chosen = control.value;
+  control.replaceChildren(...options.map(({ value, label, disabled }) => h('option', { value, disabled }, label)));
+  control.value = chosen;
+}
+
+function showProblem(node, control, text) {
+  setText(node, text);
+  node.hidden = !text;
+  setAttributes(control, { 'aria-invalid': text ? 'true' : null });
+}
+
+function showConflict(node, settings, sceneId, draft) {
+  const told = draft?.conflict ? `${draft.conflict.theirs} ${draft.value}` : '';
+  node.hidden = !told;
+  if (node.dataset.told === told) return;
+  node.dataset.told = told;
+  if (!told) return node.replaceChildren();
+  const keep = h('button.button', { type: 'button', onclick: () => decide(sceneId, settings.path, true) }, 'Keep mine');
+  const take = h('button.button', { type: 'button', onclick: () => decide(sceneId, settings.path, false) }, 'Take theirs');
+  node.replaceChildren(
+    h('p', {}, 'Changed elsewhere while you typed. Yours stays in the field; theirs is:'),
+    h('blockquote', {}, String(draft.conflict.theirs ?? '(nothing)')),
+    h('div.row', {}, keep, take),
+  );
+}
+
+// As tall as its text, within what the style allows.
+function grow(area) {
+  area.style.height = 'auto';
+  if (area.scrollHeight) area.style.height = `${area.scrollHeight + 2}px`;
+}

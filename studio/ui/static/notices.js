@@ -1,0 +1,58 @@
+// What the page says to the author in passing: banners that stay while something is wrong, short notes, questions,
+// and one live region for those who listen. Knows nothing of boards.
+
+import { h, icon, setChildren, setText } from './dom.js';
+
+const live = h('div.sr-only', { role: 'status', 'aria-live': 'polite', id: 'studio-live' });
+const notes = h('div.notes', { role: 'alert' });
+const banners = h('div.banners', { role: 'alert' });
+document.body.append(live, notes, banners);
+
+/** Tells a screen reader, without anything to see. */
+export function announce(text) {
+  setText(live, text);
+}
+
+/** A short note that goes by itself. `tone`: '' or 'bad'; `action`: {label, act}. */
+export function say(text, tone = '', action = null) {
+  const note = h(`div.note${tone ? `.${tone}` : ''}`, {}, h('span', {}, text));
+  const close = () => note.remove();
+  if (action) {
+    note.append(h('button.link', { type: 'button', onclick: () => (close(), action.act()) }, action.label));
+  }
+  note.append(h('button.icon-button', { type: 'button', 'aria-label': 'Dismiss', onclick: close }, icon('close')));
+  notes.append(note);
+  setTimeout(close, tone === 'bad' ? 12000 : 6000);
+}
+
+const shown = new Map();
+
+/** A banner that stays until its text is "". One a name. */
+export function banner(name, text, action = null) {
+  if (!text) shown.delete(name);
+  else if (shown.get(name)?.text !== text) shown.set(name, { text, node: bannerNode(text, action) });
+  setChildren(banners, [...shown.values()].map((entry) => entry.node));
+}
+
+function bannerNode(text, action) {
+  const parts = [h('span', {}, text)];
+  if (action) parts.push(h('button.link', { type: 'button', onclick: action.act }, action.label));
+  return h('div.banner', {}, ...parts);
+}
+
+/** Asks before something is taken away. Resolves to whether it was agreed to. */
+export function confirmed(title, text, agree) {
+  return new Promise((resolve) => {
+    const dialog = h('dialog.question', { 'aria-label': title });
+    const answer = (yes) => () => (dialog.close(), dialog.remove(), resolve(yes));
+    const yes = h('button.button.danger', { type: 'button', onclick: answer(true) }, agree);
+    const no = h('button.button', { type: 'button', onclick: answer(false) }, 'Cancel');
+    dialog.append(h('h2', {}, title), h('p', {}, text), h('div.row', {}, no, yes));
+    dialog.addEventListener('cancel', answer(false));
+    document.body.append(dialog);
+    const before = document.activeElement;
+    dialog.addEventListener('close', () => before?.isConnected && before.focus());
+    dialog.showModal();
+    yes.focus();
+  });
+}

@@ -1,0 +1,100 @@
+// The film: its player, the strip of its scenes, and what waits to be rendered. A newer film never takes the place of
+// one that is being watched.
+
+import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { focusScene } from './board.js';
+import { say } from './notices.js';
+import { afterSaving } from './saving.js';
+import { ask, mediaAddress, selectedScene, state, subscribe } from './store.js';
+import { screen } from './screen.js';
+import { strip } from './strip.js';
+import { stateWords } from './words.js';
+
+let server = null;
+
+export function mount(element, given) {
+  server = given;
+  const film = screen();
+  const scenes = strip((card, start) => {
+    focusScene(card.id);
+    film.seek(start);
+  });
+  film.watch((seconds, showing) => scenes.playing(showing === 'film' ? seconds : null));
+  const parts = filmParts(film);
+  const [middle, queue] = [h('section.film', { 'aria-label': 'Film' }, parts.head, scenes, parts.words, parts.make), queuePanel()];
+  element.replaceChildren(h('div.player', {}, film, middle, queue));
+  subscribe(({ board }) => {
+    element.classList.toggle('none', !board);
+    if (!board) return;
+    film.show(board, selectedScene());
+    scenes.show(board);
+    showWords(parts, board);
+    queue.show(board);
+  });
+}
+
+function filmParts(film) {
+  const links = { film: h('a.link', {}, icon('download'), 'Film'), board: h('a.link', {}, icon('download'), 'Storyboard') };
+  const which = film.chooser;
+  return {
+    links,
+    head: h('header.film-head', {}, h('h2', {}, 'Film'), which, h('span.spring'), links.film, links.board),
+    words: h('p.film-words', { role: 'status' }),
+    make: h('button.button', { type: 'button', onclick: () => work('assemble', {}) }, 'Put the film together'),
+  };
+}
+
+function showWords({ links, words, make }, board) {
+  const film = board.film;
+  setText(words, film.error || film.text);
+  setAttributes(words, { 'data-problem': Boolean(film.error) });
+  const name = encodeURIComponent(`${board.title || 'film'}.mp4`);
+  setAttributes(links.film, { hidden: !film.media, href: film.media && `${mediaAddress(film.media)}?download=${name}`, download: true });
+  setAttributes(links.board, { href: new URL(`storyboard/${board.project_id}`, document.baseURI).href, download: true });
+  const ready = !film.missing.length && !film.up_to_date && !film.assembling && !board.render.busy && board.scenes.length;
+  setAttributes(make, { hidden: !(ready && (film.stale.length || film.error)) });
+}
+
+function queuePanel() {
+  const list = h('ol.queue-list');
+  const none = h('p.quiet');
+  const pause = h('button.button', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
+  const engine = h('p.engine', {}, h('i.dot'), h('span'));
+  const node = h('section.queue', { 'aria-label': 'Queue' }, h('h2', {}, 'Queue'), list, none, h('div.row', {}, pause), engine);
+  const rows = new Map();
+  node.show = (board) => {
+    const waiting = board.scenes.filter((card) => card.state === 'rendering' || card.state === 'queued');
+    waiting.sort((one, other) => Number(other.state === 'rendering') - Number(one.state === 'rendering'));
+    for (const id of rows.keys()) if (!waiting.some((card) => card.id === id)) rows.delete(id);
+    setChildren(list, waiting.map((card, place) => queueRow(rows, card, place)));
+    setAttributes(none, { hidden: waiting.length > 0 });
+    setText(none, board.film.assembling ? 'Putting the film together…' : 'Nothing waits.');
+    setAttributes(pause, { hidden: !board.render.busy && !board.render.paused });
+    setText(pause, board.render.paused ? 'Continue' : 'Pause');
+    setText(engine.lastChild, board.engine.text);
+    setAttributes(engine, { 'data-engine': board.engine.state });
+  };
+  return node;
+}
+
+function queueRow(rows, card, place) {
+  if (!rows.has(card.id)) {
+    const sooner = iconButton('up', 'Render this next', () => work('render_next', { job: rows.get(card.id).job, position: 0 }));
+    rows.set(card.id, h('li', {}, h('span.name'), h('span.when'), sooner));
+  }
+  const row = rows.get(card.id);
+  row.job = card.job_id;
+  const working = card.state === 'rendering';
+  setText(row.children[0], `Scene ${card.number}`);
+  setText(row.children[1], working ? card.progress?.text || 'starting' : place <= 1 ? 'next' : card.reason || stateWords(card));
+  setAttributes(row, { 'data-state': card.state });
+  row.children[2].hidden = working || place <= 1;
+  return row;
+}
+
+function work(name, wish) {
+  return afterSaving(async () => {
+    const answer = await ask(server, name, wish);
+    if (!answer.ok) say(answer.problem, 'bad');
+  });
+}

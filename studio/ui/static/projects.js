@@ -1,0 +1,118 @@
+// The projects: a slim list on the left, opened by a click. Which one a tab shows is the tab's own business.
+
+import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { confirmed, say } from './notices.js';
+import { afterSaving, flush } from './saving.js';
+import { ask, open, start, state, subscribe } from './store.js';
+
+const FOLDED = 'storyboard projects folded';
+let server = null;
+let known = [];
+
+export function mount(element, given) {
+  server = given;
+  const list = h('ul.project-list');
+  const node = h('nav.projects', { 'aria-label': 'Projects' }, heading(), list);
+  element.replaceChildren(node);
+  fold(narrow.matches || localStorage.getItem(FOLDED) === 'yes');
+  subscribe(() => show(list));
+  refresh().then(() => start(known));
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && refresh());
+  let seen = '';
+  subscribe(({ board }) => {
+    const now = board ? `${board.project_id} ${board.title} ${board.scenes.length}` : '';
+    if (now && now !== seen && seen) refresh();
+    seen = now || seen;
+  });
+  narrow.addEventListener('change', () => fold(narrow.matches));
+  async function refresh() {
+    await call('projects', {});
+    show(list);
+  }
+}
+
+const narrow = matchMedia('(max-width: 900px)');
+
+function fold(folded) {
+  document.body.classList.toggle('projects-folded', folded);
+}
+
+/** Shows or hides the list; a wide screen remembers. */
+export function toggleProjects() {
+  const folded = !document.body.classList.contains('projects-folded');
+  fold(folded);
+  if (!narrow.matches) localStorage.setItem(FOLDED, folded ? 'yes' : 'no');
+}
+
+function heading() {
+  const input = h('input.sr-only', { type: 'file', accept: '.yaml,.yml,.json', id: 'import-file', 'aria-label': 'Open a storyboard file', tabindex: -1 });
+  input.addEventListener('change', () => input.files[0] && bring(input.files[0]).then(() => (input.value = '')));
+  const upload = iconButton('upload', 'Open a storyboard file', () => input.click());
+  const add = iconButton('plus', 'New project', () => go('create', { title: 'Untitled film' }), '.new-project');
+  return h('header', {}, h('h2', {}, 'Projects'), upload, add, input);
+}
+
+function show(list) {
+  setChildren(list, known.map(row));
+}
+
+const rows = new Map();
+
+function row(project) {
+  const item = rows.get(project.id) ?? made(project.id);
+  rows.set(project.id, item);
+  const [here, name, scenes] = [project.id === state.project, item.querySelector('.name'), item.querySelector('.count')];
+  setText(name, (here && state.board?.title) || project.title || 'Untitled');
+  setText(scenes, project.num_scenes === 1 ? '1 scene' : `${project.num_scenes} scenes`);
+  setAttributes(item.firstChild, { 'aria-current': here ? 'true' : null });
+  return item;
+}
+
+function made(id) {
+  const show = () => (flush().then(() => open(id)), narrow.matches && fold(true));
+  const main = h('button.project', { type: 'button', onclick: show }, h('span.name'), h('span.count'));
+  const copy = iconButton('copy', 'Duplicate project', () => go('duplicate', { project: id }));
+  const away = iconButton('trash', 'Delete project', () => remove(id));
+  return h('li', { 'data-project': id }, main, h('span.row-tools', {}, copy, away));
+}
+
+async function call(name, wish) {
+  try {
+    const answer = await ask(server, name, wish);
+    if (!answer.ok) say(answer.problem, 'bad');
+    if (answer.projects) known = answer.projects;
+    return answer;
+  } catch (error) {
+    say(`The projects could not be reached: ${error.message}`, 'bad');
+    return { ok: false };
+  }
+}
+
+function go(name, wish) {
+  return afterSaving(async () => {
+    const answer = await call(name, wish);
+    if (answer.ok && answer.project) open(answer.project);
+    if (answer.ok && narrow.matches) fold(true);
+  });
+}
+
+async function remove(id) {
+  const project = known.find((entry) => entry.id === id);
+  const text = 'It goes to the trash with its takes, and can be brought back.';
+  if (!(await confirmed(`Delete “${project.title || 'Untitled'}”?`, text, 'Delete project'))) return;
+  const answer = await call('delete', { project: id });
+  if (!answer.ok) return;
+  if (state.project === id) open(known[0]?.id ?? null);
+  else open(state.project, state.selected);
+  say('Project deleted.', '', { label: 'Bring back', act: () => go('restore', { project: id }) });
+}
+
+async function bring(file) {
+  const form = new FormData();
+  form.append('file', file);
+  const response = await fetch(new URL('projects/import', document.baseURI), { method: 'POST', body: form });
+  const answer = await response.json().catch(() => ({ ok: false, problem: `${file.name} could not be opened.` }));
+  if (!answer.ok) return say(answer.problem, 'bad');
+  await call('projects', {});
+  open(answer.project);
+}

@@ -1,0 +1,131 @@
+// The bar: title, what is saved, presets, what the button will do and why, the button, stop. On a narrow screen its
+// acting half stands at the bottom edge.
+
+import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { step } from './board.js';
+import { banner, say } from './notices.js';
+import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from './saving.js';
+import { ask, state, subscribe } from './store.js';
+import { chooseTheme } from './colours.js';
+import { toggleProjects } from './projects.js';
+
+let server = null;
+
+export function mount(element, given) {
+  server = given;
+  saveWith(given);
+  const parts = { ...titleParts(), ...actingParts() };
+  const top = h('header.topbar', {}, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, h('span.spring'), parts.undo, parts.redo, parts.colours);
+  const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, parts.what, parts.stop, parts.go);
+  element.replaceChildren(h('div.bar', {}, top, acting));
+  const draw = () => show(parts, state);
+  subscribe(draw);
+  watchSaving(draw);
+}
+
+function titleParts() {
+  const title = h('input.title', { type: 'text', 'aria-label': 'Title of the film', maxlength: 300, id: 'field-title', spellcheck: false });
+  title.addEventListener('input', () => (typed(null, 'title', title.value), fit(title)));
+  title.addEventListener('keydown', (event) => event.key === 'Enter' && (flush(), title.blur()));
+  return {
+    menu: iconButton('menu', 'Projects', toggleProjects, '.projects-toggle'),
+    title,
+    saved: h('span.saved', { role: 'status' }),
+    undo: iconButton('undo', 'Undo (Ctrl+Z)', () => step('undo'), '.undo'),
+    redo: iconButton('redo', 'Redo (Ctrl+Shift+Z)', () => step('redo'), '.redo'),
+    colours: iconButton('sun', 'Light or dark', chooseTheme, '.colours'),
+  };
+}
+
+function actingParts() {
+  const why = h('ul');
+  const what = h('details.what', {}, h('summary', {}, h('span.what-words'), h('span.estimate')), h('div.popover', {}, h('p', {}, 'What the button will do'), why));
+  const go = h('button.button.primary', { type: 'button', id: 'render-film', onclick: () => work('render_film') }, 'Render film');
+  const stop = h('button.button.stop', { type: 'button', id: 'stop', onclick: () => work('stop') }, icon('stop'), h('span', {}, 'Stop'));
+  document.addEventListener('pointerdown', (event) => what.contains(event.target) || (what.open = false));
+  what.addEventListener('keydown', (event) => event.key === 'Escape' && ((what.open = false), event.stopPropagation()));
+  return { presets: h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' }), what, why, go, stop };
+}
+
+function show(parts, { board, live }) {
+  for (const part of Object.values(parts)) if (part !== parts.menu && part !== parts.colours) part.hidden = !board;
+  banner('stream', board && !live ? 'The studio does not answer; trying again. Rendering goes on without this page.' : '');
+  banner('problem', board?.problem ?? '');
+  if (!board) return;
+  showTitle(parts, board);
+  showPresets(parts.presets, board);
+  showWhat(parts, board.render);
+  setAttributes(parts.go, { disabled: !board.render.can_render, title: board.render.problem || null });
+  setText(parts.go, goWords(board));
+  setAttributes(parts.stop, { hidden: !board.render.busy });
+}
+
+function goWords({ render, film }) {
+  if (render.num_scenes === 0 && film.up_to_date) return 'Film is ready';
+  return render.num_scenes === 0 && !render.busy ? 'Make film' : 'Render film';
+}
+
+function showTitle({ title, saved, undo, redo }, board) {
+  const value = draftOf(null, 'title')?.value ?? board.title;
+  if (title.value !== value && document.activeElement !== title) title.value = value;
+  if (title.dataset.fitted !== title.value) fit(title);
+  const words = { saved: 'saved', saving: 'saving…', failed: 'not saved', conflict: 'two versions' }[savingState()];
+  const scenes = board.scenes.length === 1 ? '1 scene' : `${board.scenes.length} scenes`;
+  setText(saved, `${words} · ${scenes} · ${board.duration_text}`);
+  setAttributes(saved, { 'data-state': savingState() });
+  setAttributes(undo, { disabled: !board.can_undo });
+  setAttributes(redo, { disabled: !board.can_redo });
+}
+
+function fit(title) {
+  title.dataset.fitted = title.value;
+  title.style.width = `${Math.max(6, Math.min(30, title.value.length + 1))}ch`;
+}
+
+function showPresets(group, board) {
+  const names = board.presets.map((preset) => preset.name).join(' ');
+  if (group.dataset.names !== names) {
+    group.dataset.names = names;
+    setChildren(group, board.presets.map(presetButton));
+    group.onkeydown = (event) => turned(event, group);
+  }
+  const wanted = draftOf(null, 'preset')?.value ?? board.preset;
+  board.presets.forEach((preset, place) => {
+    const chosen = preset.name === wanted;
+    const title = [preset.summary, preset.estimate_text].filter(Boolean).join(' · ');
+    setAttributes(group.children[place], { 'aria-checked': String(chosen), tabindex: chosen ? 0 : -1, title });
+  });
+}
+
+function presetButton(preset) {
+  const choose = () => typed(null, 'preset', preset.name, 0);
+  return h('button', { type: 'button', role: 'radio', 'data-preset': preset.name, onclick: choose }, preset.title);
+}
+
+function turned(event, group) {
+  const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const all = [...group.children];
+  const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+  next.focus();
+  next.click();
+}
+
+function showWhat({ what, why }, render) {
+  const summary = what.firstChild;
+  setText(summary.firstChild, render.problem || render.text);
+  setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
+  setAttributes(what, { 'data-problem': Boolean(render.problem) });
+  const lines = render.why.length ? render.why : [render.num_scenes ? render.text : 'Every scene has the take it asks for.'];
+  if (why.dataset.told === lines.join('\n')) return;
+  why.dataset.told = lines.join('\n');
+  setChildren(why, lines.map((line) => h('li', {}, line)));
+}
+
+function work(name) {
+  return afterSaving(async () => {
+    const answer = await ask(server, name, {});
+    if (!answer.ok) say(answer.problem, 'bad');
+  });
+}

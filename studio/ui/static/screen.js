@@ -1,0 +1,98 @@
+// The screen: plays the film, or the selected scene's take. Has its own few controls, all of them reachable by keys.
+
+import { clock, h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { mediaAddress } from './store.js';
+
+/** A node with `show(board, card)`, `seek(seconds)`, `watch(told)` and `chooser`, the choice between film and scene. */
+export function screen() {
+  const video = h('video', { playsinline: true, preload: 'metadata', id: 'film-video', 'aria-label': 'Film' });
+  const parts = {
+    video,
+    blank: h('div.blank', {}, h('div.empty-sky', {}, h('i'), h('i'), h('i')), h('p')),
+    play: h('button.play', { type: 'button', 'aria-label': 'Play', id: 'play' }, icon('play')),
+    time: h('span.pill.time', { 'aria-hidden': 'true' }),
+    line: h('input.scrub', { type: 'range', min: 0, max: 1000, step: 1, value: 0, 'aria-label': 'Place in the film' }),
+    newer: h('button.pill.newer', { type: 'button' }, 'A newer film is ready'),
+    wants: 'film',
+    watchers: [],
+  };
+  const wide = iconButton('picture', 'Whole screen', () => node.requestFullscreen?.(), '.wide-button');
+  const node = h('div.screen', {}, video, parts.blank, parts.play, parts.time, parts.newer, parts.line, wide);
+  control(parts);
+  node.chooser = chooser(parts, () => node.show(parts.board, parts.card));
+  node.show = (board, card) => show(node, parts, board, card);
+  node.seek = (seconds) => seek(parts, seconds);
+  node.watch = (told) => parts.watchers.push(told);
+  return node;
+}
+
+function chooser(parts, changed) {
+  const choice = (name) => h('button', { type: 'button', onclick: () => ((parts.wants = name), (parts.swap = true), changed()) });
+  const [film, scene] = [choice('film'), choice('scene')];
+  const node = h('div.mini-choice', { role: 'group', 'aria-label': 'On the screen' }, film, scene);
+  node.show = (showing, card) => {
+    setText(film, 'Film');
+    setText(scene, card ? `Scene ${card.number}` : 'Scene');
+    setAttributes(film, { 'aria-pressed': String(showing === 'film') });
+    setAttributes(scene, { 'aria-pressed': String(showing === 'scene'), disabled: !card?.take });
+  };
+  return node;
+}
+
+function show(node, parts, board, card) {
+  Object.assign(parts, { board, card });
+  const showing = parts.wants === 'scene' && card?.take ? 'scene' : 'film';
+  const media = showing === 'scene' ? card.take.media : board.film.media;
+  node.chooser.show(showing, card);
+  const busy = !parts.video.paused && !parts.video.ended && parts.media && !parts.swap && showing === parts.showing;
+  parts.newer.hidden = !(busy && media && media !== parts.media);
+  if (media !== parts.media && !busy) load(parts, media, showing === 'scene' ? card.take.poster : board.film.poster);
+  parts.showing = showing;
+  parts.swap = false;
+  node.classList.toggle('nothing', !media);
+  setText(parts.blank.lastChild, board.film.assembling ? 'Putting the film together…' : 'The film plays here once it is rendered.');
+  showTime(parts);
+}
+
+function load(parts, media, poster) {
+  parts.media = media ?? null;
+  setAttributes(parts.video, { poster: poster ? mediaAddress(poster) : null });
+  if (media) parts.video.src = mediaAddress(media);
+  else parts.video.removeAttribute('src');
+  parts.video.load();
+}
+
+function control(parts) {
+  const { video, play, line, newer } = parts;
+  const toggle = () => (video.paused ? video.play().catch(() => {}) : video.pause());
+  play.addEventListener('click', toggle);
+  video.addEventListener('click', toggle);
+  newer.addEventListener('click', () => {
+    video.pause();
+    load(parts, parts.board.film.media, parts.board.film.poster);
+    newer.hidden = true;
+    video.play().catch(() => {});
+  });
+  line.addEventListener('input', () => video.duration && (video.currentTime = (line.value / 1000) * video.duration));
+  for (const name of ['timeupdate', 'loadedmetadata', 'play', 'pause', 'ended', 'emptied']) {
+    video.addEventListener(name, () => showTime(parts));
+  }
+}
+
+function showTime(parts) {
+  const { video, play, time, line } = parts;
+  const [at, whole] = [video.currentTime || 0, Number.isFinite(video.duration) ? video.duration : 0];
+  setText(time, `${clock(at)} / ${clock(whole)}`);
+  setAttributes(line, { 'aria-valuetext': `${clock(at)} of ${clock(whole)}` });
+  line.value = whole ? Math.round((at / whole) * 1000) : 0;
+  line.style.setProperty('--share', whole ? at / whole : 0);
+  const running = !video.paused && !video.ended;
+  if (play.dataset.running !== String(running)) setChildren(play, [icon(running ? 'pause' : 'play')]);
+  setAttributes(play, { 'aria-label': running ? 'Pause' : 'Play', 'data-running': String(running) });
+  for (const told of parts.watchers) told(whole ? at : null, parts.showing);
+}
+
+function seek(parts, seconds) {
+  if (parts.showing !== 'film' || !parts.video.duration) return;
+  parts.video.currentTime = Math.min(Math.max(0, seconds), parts.video.duration - 0.01);
+}

@@ -1,0 +1,96 @@
+// What a scene starts from: a picture or clip of the author's, or the frames of the scene before.
+
+import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { say } from './notices.js';
+import { typed } from './saving.js';
+import { still } from './picture.js';
+import { mediaAddress, state } from './store.js';
+
+export const ACCEPTED = 'image/*,video/*';
+const CLIP_FRAMES = 5;
+
+/** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
+export async function uploaded(file) {
+  const form = new FormData();
+  form.append('file', file);
+  try {
+    const response = await fetch(new URL(`media/${state.project}`, document.baseURI), { method: 'POST', body: form });
+    const answer = response.headers.get('content-type')?.includes('json')
+      ? await response.json()
+      : { ok: false, problem: await response.text() };
+    if (answer.ok) return answer.media;
+    say(answer.problem, 'bad');
+  } catch (error) {
+    say(`${file.name} was not stored: ${error.message}`, 'bad');
+  }
+  return null;
+}
+
+/** The conditioning that a stored picture or clip makes. */
+export function conditioningOf(media) {
+  const frames = media.kind === 'clip' ? Math.min(CLIP_FRAMES, media.num_frames ?? CLIP_FRAMES) : 1;
+  return { media: media.sha256, num_frames: frames };
+}
+
+/** A node with `show(card, cardBefore)`. */
+export function startPanel() {
+  const input = h('input.sr-only', { type: 'file', accept: ACCEPTED, id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
+  const parts = { thumb: h('span.thumb'), words: h('span.words'), input };
+  const pick = h('label.pick', { for: 'field-conditioning' }, icon('upload'), h('span', {}, 'Choose or drop a picture or clip'));
+  const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, 'conditioning', null, 0));
+  Object.assign(parts, { pick, remove, zone: h('div.drop-zone', {}, parts.thumb, parts.words, input, pick, remove) });
+  input.addEventListener('change', () => input.files[0] && use(parts, input.files[0]).then(() => (input.value = '')));
+  dropping(parts.zone, (files) => use(parts, files[0]));
+  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Starts from')), parts.zone);
+  node.show = (card, before) => show(parts, card, before);
+  return node;
+}
+
+async function use(parts, file) {
+  const id = parts.card.id;
+  parts.zone.classList.add('busy');
+  const media = await uploaded(file);
+  parts.zone.classList.remove('busy');
+  if (media) typed(id, 'conditioning', conditioningOf(media), 0);
+}
+
+function show(parts, card, before) {
+  parts.card = card;
+  const own = card.conditioning;
+  const carried = !own && card.transition === 'continue' && before;
+  setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried) });
+  parts.remove.hidden = !own;
+  parts.pick.lastChild.textContent = own ? 'Replace' : carried ? 'Start from a picture instead' : 'Choose or drop a picture or clip';
+  setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
+  showThumb(parts.thumb, own, carried ? before.take : null);
+}
+
+function showThumb(thumb, own, take) {
+  const wanted = own?.media ?? take?.id ?? '';
+  if (thumb.dataset.of === wanted) return;
+  thumb.dataset.of = wanted;
+  const missing = h('span.lost', {}, 'missing');
+  if (take) setChildren(thumb, [still(take)]);
+  else if (own) setChildren(thumb, [own.kind === 'image' ? pictureOf(own) : own.kind === 'clip' ? clipOf(own) : missing]);
+  else setChildren(thumb, []);
+}
+
+const pictureOf = (own) => h('img', { src: mediaAddress(own.media), alt: 'The picture it starts from' });
+const clipOf = (own) => h('video', { src: mediaAddress(own.media), muted: true, playsinline: true, preload: 'metadata' });
+
+/** Lets files be dropped on a node. */
+export function dropping(node, take) {
+  const holds = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
+  node.addEventListener('dragover', (event) => {
+    if (!holds(event)) return;
+    event.preventDefault();
+    node.classList.add('over');
+  });
+  for (const name of ['dragleave', 'drop']) node.addEventListener(name, () => node.classList.remove('over'));
+  node.addEventListener('drop', (event) => {
+    if (!holds(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.dataTransfer.files.length) take([...event.dataTransfer.files]);
+  });
+}

@@ -1,0 +1,134 @@
+// What this tab knows: which project and scene it looks at, and the newest board of the stream.
+// Holds no truth: every board comes from the studio, and a reload starts from the address alone.
+
+const listeners = new Set();
+export const state = { project: null, board: null, selected: null, film: false, live: false, sheet: false, gone: '' };
+
+/** Calls `listener(state)` at once and after every change. */
+export function subscribe(listener) {
+  listeners.add(listener);
+  listener(state);
+  return () => listeners.delete(listener);
+}
+
+function tell() {
+  for (const listener of listeners) listener(state);
+}
+
+/** Changes what this tab looks at. */
+export function update(changes) {
+  Object.assign(state, changes);
+  tell();
+}
+
+export const scene = (id) => state.board?.scenes.find((card) => card.id === id) ?? null;
+export const selectedScene = () => scene(state.selected);
+export const mediaAddress = (sha) => new URL(`media/${state.project}/${sha}`, document.baseURI).href;
+export const previewAddress = (card) =>
+  new URL(`preview/${state.project}/${card.job_id}?v=${encodeURIComponent(card.preview)}`, document.baseURI).href;
+
+/** Takes a board as the newest; an older one than is known changes nothing. */
+export function take(board) {
+  if (board.project_id !== state.project) return;
+  if (state.board && board.version < state.board.version) return;
+  const still = board.scenes.some((card) => card.id === state.selected);
+  update({ board, selected: still ? state.selected : neighbour(board) });
+  remember();
+}
+
+function neighbour(board) {
+  const before = state.board?.scenes.findIndex((card) => card.id === state.selected) ?? -1;
+  const place = Math.max(0, Math.min(before, board.scenes.length - 1));
+  return board.scenes[place]?.id ?? null;
+}
+
+function patched(patch) {
+  if (!state.board) return null;
+  const cards = new Map([...state.board.scenes, ...patch.scenes].map((card) => [card.id, card]));
+  return { ...state.board, ...patch.changed, scenes: patch.order.map((id) => cards.get(id)) };
+}
+
+let stream = null;
+let patience = null;
+
+/** Shows another project: the stream of the old one is closed, the address says the new one. */
+export function open(project, selected = null) {
+  stream?.close();
+  clearTimeout(patience);
+  update({ project, selected, board: null, live: false, gone: '', film: false, sheet: false });
+  remember();
+  if (project) listen(project);
+}
+
+function listen(project) {
+  stream = new EventSource(new URL(`board/${project}/events`, document.baseURI));
+  const mine = stream;
+  const receive = (read) => (event) => {
+    if (mine !== stream) return;
+    clearTimeout(patience);
+    state.live = true;
+    const board = read(JSON.parse(event.data));
+    if (board) take(board);
+  };
+  mine.addEventListener('board', receive((board) => board));
+  mine.addEventListener('patch', receive(patched));
+  mine.addEventListener('gone', (event) => leave(mine, JSON.parse(event.data).problem));
+  mine.onerror = () => lost(mine, project);
+}
+
+function leave(mine, problem) {
+  mine.close();
+  if (mine === stream) update({ board: null, gone: problem });
+}
+
+// A short gap is not worth a word: EventSource asks again by itself, unless the answer was an error.
+function lost(mine, project) {
+  if (mine !== stream) return;
+  clearTimeout(patience);
+  patience = setTimeout(() => {
+    update({ live: false });
+    if (mine.readyState === EventSource.CLOSED && mine === stream) listen(project);
+  }, 2500);
+}
+
+function remember() {
+  const address = new URL(location.href);
+  for (const [key, value] of [['project', state.project], ['scene', state.selected]]) {
+    if (value) address.searchParams.set(key, value);
+    else address.searchParams.delete(key);
+  }
+  if (address.href !== location.href) history.replaceState(null, '', address);
+}
+
+/** Selects a scene; `film` instead shows what all scenes share. */
+export function select(id) {
+  update({ selected: id, film: false });
+  remember();
+}
+
+/** Calls a function of the studio. Raises Error where it does not answer; its refusals come back as values. */
+export async function ask(server, name, wish) {
+  const late = new Promise((resolve) => setTimeout(resolve, 30000));
+  const answer = await Promise.race([server[name]({ project: state.project, ...wish }), late]);
+  if (answer === undefined || answer === null) throw new Error('The studio does not answer.');
+  if (answer.board) take(answer.board);
+  return answer;
+}
+
+let ready;
+export const restored = new Promise((resolve) => (ready = resolve));
+
+/** Opens what the address names, or else the newest project. Called once, by the projects panel. */
+export function start(projects) {
+  const asked = new URL(location.href).searchParams;
+  const known = projects.some((project) => project.id === asked.get('project'));
+  open(known ? asked.get('project') : (projects[0]?.id ?? null), asked.get('scene'));
+  ready();
+}
+
+for (const name of ['visibilitychange', 'online']) {
+  (name === 'online' ? window : document).addEventListener(name, () => {
+    const asleep = stream && stream.readyState === EventSource.CLOSED && !state.gone;
+    if (asleep && document.visibilityState === 'visible') listen(state.project);
+  });
+}

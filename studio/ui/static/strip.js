@@ -1,0 +1,55 @@
+// The film as it is now, scene by scene: old takes dimmed, what is missing hatched, the place that plays marked.
+
+import { h, setAttributes, setChildren, setText } from './dom.js';
+import { still } from './picture.js';
+import { state } from './store.js';
+import { stateWords } from './words.js';
+
+/** A node with `show(board)` and `playing(seconds)`; `go(card, start)` is called with a scene and where it begins. */
+export function strip(go) {
+  const node = h('ol.strip', { 'aria-label': 'Scenes of the film' });
+  const known = new Map();
+  let begins = [];
+  node.show = (board) => {
+    begins = startsOf(board.scenes);
+    for (const id of known.keys()) if (!board.scenes.some((card) => card.id === id)) known.delete(id);
+    setChildren(node, board.scenes.map((card, place) => frame(known, card, () => go(known.get(card.id).scene, begins[place]))));
+  };
+  node.playing = (seconds) => {
+    const place = seconds === null ? -1 : begins.findLastIndex((start) => seconds >= start - 0.02);
+    [...node.children].forEach((child, index) => child.classList.toggle('plays', index === place));
+  };
+  return node;
+}
+
+// Where each scene's take begins in the film, in seconds; a crossfade begins before the one before it has ended.
+function startsOf(scenes) {
+  let end = 0;
+  return scenes.map((card) => {
+    if (!card.take) return end;
+    const start = Math.max(0, end - (card.transition === 'crossfade' && end > 0 ? card.crossfade_s : 0));
+    end = start + card.take.duration_s;
+    return start;
+  });
+}
+
+function frame(known, card, go) {
+  if (!known.has(card.id)) known.set(card.id, h('li', {}, h('button', { type: 'button' }, h('span.number'))));
+  const item = known.get(card.id);
+  const button = item.firstChild;
+  item.scene = card;
+  button.onclick = go;
+  if (item.dataset.take !== (card.take?.id ?? '')) {
+    item.dataset.take = card.take?.id ?? '';
+    setChildren(button, [...(card.take ? [still(card.take)] : []), button.querySelector('.number')]);
+  }
+  setText(button.querySelector('.number'), String(card.number));
+  setAttributes(button, {
+    'aria-label': `Scene ${card.number}, ${card.take ? stateWords(card) : 'no take yet'}`,
+    title: stateWords(card),
+    'data-none': !card.take,
+    'data-old': Boolean(card.take) && !card.take.matches,
+    'aria-current': card.id === state.selected ? 'true' : null,
+  });
+  return item;
+}

@@ -1,0 +1,59 @@
+// The takes of the selected scene: which one the film shows, the others to choose from, and one more.
+
+import { h, icon, setAttributes, setChildren } from './dom.js';
+import { still } from './picture.js';
+import { change } from './saving.js';
+import { mediaAddress } from './store.js';
+import { seedWords } from './words.js';
+
+/** A node with `show(card)`; `again(card)` is called for one more take. */
+export function takesPanel(again) {
+  const list = h('div.takes-list', { role: 'group', 'aria-label': 'Takes' });
+  const more = h('button.take.more', { type: 'button', id: 'another-take' }, icon('dice'), h('span', {}, 'Another take'));
+  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), h('span.hint')), list);
+  const known = new Map();
+  let card = null;
+  more.addEventListener('click', () => again(card));
+  node.show = (scene) => {
+    card = scene;
+    for (const id of known.keys()) if (!scene.takes.some((take) => take.id === id)) known.delete(id);
+    setChildren(list, [...scene.takes.map((take) => shown(known, take, () => card)), more]);
+    setAttributes(more, { disabled: !scene.prompt });
+    node.querySelector('.hint').textContent = scene.takes.length ? '' : 'None yet';
+  };
+  return node;
+}
+
+function shown(known, take, card) {
+  if (!known.has(take.id)) known.set(take.id, takeButton(take, card));
+  const button = known.get(take.id);
+  const age = take.matches ? '' : ', from before the last changes';
+  setAttributes(button, {
+    'aria-pressed': take.chosen ? 'true' : 'false',
+    'aria-label': `Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`,
+    title: `seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`,
+    'data-old': !take.matches,
+  });
+  return button;
+}
+
+function takeButton(take, card) {
+  const button = h('button.take', { type: 'button' }, still(take));
+  button.addEventListener('click', () =>
+    change({ kind: 'choose_take', scene_id: card().id, take_id: take.id, seed: take.seed }),
+  );
+  button.addEventListener('pointerenter', () => play(button, take));
+  button.addEventListener('focus', () => play(button, take));
+  for (const name of ['pointerleave', 'blur']) button.addEventListener(name, () => button.querySelector('.moving')?.remove());
+  return button;
+}
+
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+
+function play(button, take) {
+  if (calm.matches || button.querySelector('.moving')) return;
+  const video = h('video.moving', { src: mediaAddress(take.media), loop: true, playsinline: true });
+  video.muted = true;
+  button.append(video);
+  video.play().catch(() => video.remove());
+}

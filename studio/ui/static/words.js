@@ -1,0 +1,61 @@
+// The words for states, joins and progress, in one place. Pure.
+
+import { clock } from './dom.js';
+
+const STATES = {
+  fresh: 'fresh',
+  stale: 'stale',
+  missing: 'not rendered yet',
+  queued: 'waiting',
+  rendering: 'rendering',
+  failed: 'failed',
+  unplannable: 'cannot be rendered',
+};
+
+/** `stale: prompt changed`: the state's word, and why where that says more. */
+export function stateWords(card) {
+  const word = STATES[card.state] ?? card.state;
+  const why = card.reason && !['fresh', 'missing', 'rendering'].includes(card.state) ? card.reason : '';
+  return why && why !== word ? `${word}: ${why}` : word;
+}
+
+/** `step 12 of 20 · 0:41 left`. */
+export function progressWords(progress) {
+  const left = progress.left_s === null ? '' : ` · ${clock(progress.left_s)} left`;
+  if (progress.num_steps > 0 && progress.step > 0) {
+    const stage = progress.stage === 'denoise' ? 'step' : progress.stage;
+    return `${stage} ${progress.step} of ${progress.num_steps}${left}`;
+  }
+  return `${progress.text || progress.stage}${left}`;
+}
+
+export const progressShare = (progress) =>
+  progress && progress.num_steps ? Math.min(1, progress.step / progress.num_steps) : 0;
+
+/** How a scene joins the one before it. */
+export function joinWords(card) {
+  if (card.transition === 'continue') return `continues scene ${card.number - 1}`;
+  if (card.transition === 'crossfade') return `crossfades from scene ${card.number - 1}`;
+  return 'cut';
+}
+
+export const seedWords = (seed) => (seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f'));
+
+/** What stands in the lower right of a card: what it goes on from, else its seed. */
+export function rootWords(card) {
+  if (card.continues) return `continues ${card.number - 1}`;
+  if (card.conditioning) return card.conditioning.kind === 'clip' ? 'from a clip' : 'from a picture';
+  return card.effective_seed === null ? '' : `seed ${seedWords(card.effective_seed)}`;
+}
+
+export function takesWords(card) {
+  if (!card.takes.length) return '';
+  return card.takes.length === 1 ? '1 take' : `${card.takes.length} takes`;
+}
+
+/** One card in one sentence, for those who listen. */
+export function cardLabel(card, total) {
+  const join = card.number > 1 ? `, ${joinWords(card)}` : '';
+  const prompt = card.prompt || 'no prompt yet';
+  return `Scene ${card.number} of ${total}, ${card.duration_text}${join}. ${prompt}. ${stateWords(card)}.`;
+}
