@@ -181,6 +181,8 @@ class Dispatcher:
             self._deaths = 0
         except GroupDied as death:
             await self._persist(lambda reason=str(death): self._store.interrupt(job.id, reason))
+            if not await asyncio.to_thread(self._store.is_active, job.id):
+                self._deaths = 0
         finally:
             wishes.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -258,7 +260,7 @@ STOPPED = "the engine was stopped; the job goes on when it is started again."
 
 def _tidy(workspace: Workspace, store: Store, job_id: str) -> None:
     """Removes what an ended job leaves behind (its saved sampler state), and old progress events."""
-    if store.job(job_id).state in ("queued", "running"):
+    if store.is_active(job_id):
         return
     for path in workspace.job_folder(job_id).iterdir():
         if path.name != "preview.webp":

@@ -189,7 +189,8 @@ def draw_frames(job: Job, num_frames: int) -> Frames:
 
 def write_clip(path: Path, frames: Frames, fps: int) -> None:
     height, width = frames.shape[1:3]
-    writer: Any = imageio_ffmpeg.write_frames(  # pyright: ignore[reportUnknownMemberType]
+    write_frames: Any = imageio_ffmpeg.write_frames  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    writer = write_frames(
         str(path),
         (width, height),
         fps=fps,

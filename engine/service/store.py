@@ -187,6 +187,11 @@ class Store:
         with Session(self._database) as session:
             return session.scalar(select(JobRow.id).where(JobRow.state == "running"))
 
+    def is_active(self, job_id: str) -> bool:
+        """Whether the job waits or runs."""
+        with Session(self._database) as session:
+            return session.scalar(select(JobRow.state).where(JobRow.id == job_id)) in ACTIVE
+
     def cancel_asked(self, job_id: str) -> bool:
         with Session(self._database) as session:
             return bool(session.scalar(select(JobRow.cancel_asked).where(JobRow.id == job_id)))
