@@ -29,8 +29,12 @@ def from_text(text: bytes | str, where: str = "") -> Storyboard:
 def to_text(storyboard: Storyboard) -> str:
     """The storyboard as readable YAML."""
     values = _said(storyboard, _ALWAYS)
-    values["scenes"] = [_said(scene, _ALWAYS_IN_SCENE) for scene in storyboard.scenes]
+    values["scenes"] = [_said(scene, _always_in(scene)) for scene in storyboard.scenes]
     return dump({"schema": SCHEMA, **values})
+
+
+def _always_in(scene: Scene) -> tuple[str, ...]:
+    return (*_ALWAYS_IN_SCENE, "crossfade_s") if scene.transition == "crossfade" else _ALWAYS_IN_SCENE
 
 
 def _said(value: Storyboard | Scene, always: tuple[str, ...]) -> dict[str, Any]:
