@@ -5,42 +5,39 @@ may be called from any thread. Does not know gradio, torch, HTTP or terminals. E
 ``engine.contract.errors.EngineError``, whose text may be shown as it stands.
 """
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from engine.contract.events import Event
-from engine.contract.jobs import Job
-from engine.contract.media import MediaInfo
-from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.cards import ModelStatus
+from engine.contract.errors import Rejected
+from engine.contract.media import MediaInfo, MediaStore, probe
 from engine.contract.workspace import Workspace
+from studio.assembly import Assembly
+from studio.bell import Bell
 from studio.board import Board
-from studio.edits import Edit
-from studio.library import Project, ProjectSummary
+from studio.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
+from studio.engines import Engine as Engine
+from studio.errors import ProjectMissing
+from studio.examples import example_files
+from studio.facts import FactsBook
+from studio.formats.yaml_file import read_file, to_text
+from studio.importing import with_stored_media
+from studio.known_models import KnownModels
+from studio.library import Library, Project, ProjectSummary
+from studio.live import Uses
 from studio.plan import Plan
-from studio.storyboard import Storyboard
+from studio.presets import Preset, load_cards, load_presets
+from studio.rendering import Rendering
+from studio.shelf import LIVE, KnownJob, Shelf
+from studio.storyboard import Scene, Storyboard
+from studio.tables import Database
+from studio.view import Moment, board_of
 
-
-class Engine(Protocol):
-    """What the desk asks of an engine: ``engine.contract.client.EngineClient``, or a fake that works in-process."""
-
-    def submit(self, job: Job) -> JobStatus: ...
-    def jobs(self) -> list[JobStatus]: ...
-    def job(self, job_id: str) -> JobStatus: ...
-    def cancel(self, job_id: str) -> JobStatus: ...
-    def move(self, job_id: str, position: int) -> JobStatus: ...
-    def pause(self) -> EngineStatus: ...
-    def resume(self) -> EngineStatus: ...
-    def events(self, after: int) -> Iterator[Event]: ...
-    def put_media(self, path: Path) -> str: ...
-    def fetch_media(self, sha256: str, to: Path) -> None: ...
-    def preview(self, job_id: str) -> bytes | None: ...
-    def models(self) -> list[ModelStatus]: ...
-    def status(self) -> EngineStatus: ...
-    def healthy(self) -> bool: ...
-    def close(self) -> None: ...
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+MAX_MEDIA_BYTES = 512 * 2**20
+BOARDS_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,54 +49,108 @@ class MediaFile:
 
 
 class Desk:
-    """``Desk(workspace)`` works at once, without an engine: projects, edits, plans, films. ``attach`` brings the engine."""
+    """``Desk(workspace)`` works without an engine too: projects, edits, plans, films. ``attach`` brings the engine.
 
-    def __init__(self, workspace: Workspace, engine: Engine | None = None, database_url: str | None = None) -> None:
-        raise NotImplementedError
+    ``database_url``: any SQLAlchemy URL instead of the workspace's own file. ``models_root``: where cards' folders are.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        engine: Engine | None = None,
+        database_url: str | None = None,
+        models_root: Path = ASSETS,
+        examples: bool = True,
+    ) -> None:
+        self.workspace = workspace
+        self.presets: dict[str, Preset] = load_presets()
+        self._database = Database(database_url) if database_url else Database.file(workspace.studio_database)
+        self._library = Library(self._database)
+        self._shelf = Shelf(self._database)
+        self._store = MediaStore(workspace.media)
+        self._models = KnownModels(load_cards(), models_root)
+        self._bell = Bell()
+        self._book = FactsBook(self._library, self._shelf, self._store, self._models, self.presets)
+        self._rendering = Rendering(workspace, self._shelf, self._bell, self)
+        self._assembly = Assembly(workspace, self._shelf, self._book.reel_of, self._refresh)
+        self._boards: dict[str, Board] = {}
+        self._rendering.find_takes()
+        if examples and self._library.is_new():
+            self._create_examples()
+        if engine is not None:
+            self.attach(engine)
 
     # ---- the engine
-    def attach(self, engine: Engine) -> None:
-        """Brings an engine (another replaces the one before); events are followed from where they were left."""
-        raise NotImplementedError
+    def attach(self, engine: Engine, name: str = "workspace") -> None:
+        """Brings an engine (another replaces the one before); events are followed from where they were left.
+
+        ``name`` tells engines with different histories apart: one that is elsewhere goes by its address.
+        """
+        self._rendering.attach(engine, name)
+        self._bell.ring_all()
 
     def close(self) -> None:
         """Stops following and wakes all who wait for changes. Jobs at the engine go on."""
-        raise NotImplementedError
+        self._bell.close()
+        self._rendering.detach()
+        self._assembly.close()
+        self._database.close()
+
+    def models(self) -> dict[str, ModelStatus]:
+        return self._models.all()
 
     # ---- projects
     def projects(self) -> list[ProjectSummary]:
         """All that are not in the trash, newest change first."""
-        raise NotImplementedError
+        return self._library.projects()
 
     def create(self, storyboard: Storyboard | None = None, title: str | None = None) -> Project:
         """A new project (without a storyboard: one empty scene). Names need not differ; ids do."""
-        raise NotImplementedError
+        words = storyboard or Storyboard(scenes=(Scene(id="scene-1"),))
+        if title is not None:
+            words = apply(words, ChangeStoryboard(field="title", value=title))
+        return self._library.create(words)
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing (a StudioError)."""
-        raise NotImplementedError
+        return self._library.open(project_id)
 
     def rename(self, project_id: str, title: str) -> Project:
-        raise NotImplementedError
+        project = self.open(project_id)
+        return self.edit(project_id, project.revision, ChangeStoryboard(field="title", value=title))
 
     def duplicate(self, project_id: str) -> Project:
         """A copy with its takes (the same files), without its history."""
-        raise NotImplementedError
+        words = self.open(project_id).storyboard
+        copy = self.create(words, title=f"{words.title} (copy)"[:300])
+        self._shelf.copy_takes(project_id, copy.id)
+        self._refresh(copy.id)
+        return copy
 
     def delete(self, project_id: str) -> None:
-        """Into the trash: nothing is lost, ``restore`` brings it back."""
-        raise NotImplementedError
+        """Into the trash: nothing is lost, ``restore`` brings it back. Its jobs are stopped."""
+        if self._rendering.attached:
+            self.stop(project_id)
+        self._library.trash(project_id, trashed=True)
+        self._refresh(project_id)
 
     def restore(self, project_id: str) -> Project:
-        raise NotImplementedError
+        self._library.trash(project_id, trashed=False)
+        self._refresh(project_id)
+        return self.open(project_id)
 
     def import_file(self, path: Path) -> Project:
         """From a storyboard file; its conditioning files, named relative to it, become the project's media."""
-        raise NotImplementedError
+        words, stored = with_stored_media(read_file(path), path.parent, self._store)
+        project = self.create(words)
+        for info, name in stored:
+            self._shelf.add_media(project.id, info, name)
+        self._refresh(project.id)
+        return project
 
     def export(self, project_id: str) -> str:
         """The storyboard as YAML text."""
-        raise NotImplementedError
+        return to_text(self.open(project_id).storyboard)
 
     # ---- edits
     def edit(self, project_id: str, revision: int, edit: Edit) -> Project:
@@ -108,76 +159,204 @@ class Desk:
         Changes of other fields or scenes since then are kept beside it. Raises RevisionConflict (with ``.current``,
         ``.yours`` and ``.theirs``) where the same field of the same scene was changed since, or the scene is gone.
         """
-        raise NotImplementedError
+        return self._saved(self._library.edit(project_id, revision, lambda words: apply(words, edit)))
 
     def undo(self, project_id: str) -> Project:
         """Takes back the author's newest edit; the project as it is where there is none. Takes are never lost."""
-        raise NotImplementedError
+        return self._saved(self._library.undo(project_id))
 
     def redo(self, project_id: str) -> Project:
-        raise NotImplementedError
+        return self._saved(self._library.redo(project_id))
 
     # ---- media
     def add_media(self, project_id: str, path: Path, name: str) -> MediaInfo:
         """Stores a picture or clip for conditioning. Raises Rejected in words that name the file."""
-        raise NotImplementedError
+        self.open(project_id)
+        try:
+            if path.stat().st_size > MAX_MEDIA_BYTES:
+                raise Rejected("conditioning", f"{name}: is larger than {MAX_MEDIA_BYTES >> 20} MiB. Make it smaller.")
+            info = probe(path)
+            self._store.put_file(path)
+        except Rejected as error:
+            raise Rejected(error.code, str(error).replace(path.name, name)) from error
+        except OSError as error:
+            what = f"{name}: could not be stored ({error.strerror or error}). Free some disk space and try again."
+            raise Rejected("conditioning", what) from error
+        self._shelf.add_media(project_id, info, name)
+        self._refresh(project_id)
+        return info
 
     def media_path(self, project_id: str, sha256: str) -> Path | None:
         """The file, only if this project uses it (conditioning, takes, posters, film): the page's access check."""
-        raise NotImplementedError
+        file = self.media_file(project_id, sha256)
+        return file.path if file else None
 
     def media_file(self, project_id: str, sha256: str) -> MediaFile | None:
         """As ``media_path``, with its content type."""
-        raise NotImplementedError
+        try:
+            self.open(project_id)
+        except ProjectMissing:
+            return None
+        content_type = self._shelf.content_type(project_id, sha256)
+        if content_type is None or not self._store.has(sha256):
+            return None
+        return MediaFile(self._store.path(sha256), content_type)
 
     def preview(self, project_id: str, job_id: str) -> bytes | None:
         """The newest live preview (animated WebP) of a job of this project."""
-        raise NotImplementedError
+        mine = any(live.job.id == job_id for live in self._rendering.live.of_project(project_id))
+        return self._rendering.engine.preview(job_id) if mine else None
 
     # ---- plan and render
     def plan(self, project_id: str, preset: str | None = None, scene_ids: Sequence[str] | None = None) -> Plan:
-        """What would be rendered, and why. ``scene_ids``: only those and what they continue from."""
-        raise NotImplementedError
+        """What would be rendered, and why. ``scene_ids``: only those and what they continue from. Raises PlanError."""
+        return self._book.plan(project_id, preset, scene_ids)
 
     def render(self, project_id: str, scene_ids: Sequence[str] | None = None) -> list[str]:
-        """Submits what is not rendered yet; job ids in order (empty: all is fresh, and the film is assembled)."""
-        raise NotImplementedError
+        """Submits what is not rendered yet; job ids in order (empty: all is fresh, and the film is assembled).
+
+        Scenes that cannot be rendered are left out. Raises PlanError where nothing can be, or EngineError.
+        """
+        self._return_to_words(project_id, scene_ids)
+        plan = self._book.plan(project_id, None, scene_ids)
+        self._book.refuse_unplannable(plan, scene_ids)
+        self._stop_superseded(project_id, plan)
+        ids = self._rendering.submit(plan.jobs, lambda job: self._book.uses_of(project_id, plan, job.recipe))
+        if not plan.jobs:
+            self._assembly.want(project_id)
+        self._refresh(project_id)
+        return ids
 
     def render_again(self, project_id: str, scene_id: str) -> list[str]:
         """Another take of one scene: gives it a new seed of its own (an edit) and renders it."""
-        raise NotImplementedError
+        project = self.open(project_id)
+        seed = ChangeScene(scene_id=scene_id, field="seed", value=secrets.randbelow(2**32))
+        self.edit(project_id, project.revision, seed)
+        return self.render(project_id, [scene_id])
 
     def stop(self, project_id: str) -> list[str]:
         """Cancels all waiting and running jobs of this project; their ids."""
-        raise NotImplementedError
+        stopped = self._rendering.cancel(project_id, self._waiting(project_id))
+        self._refresh(project_id)
+        return stopped
 
     def pause(self) -> None:
-        raise NotImplementedError
+        """Holds the engine's queue, and the running job at its next step."""
+        self._rendering.pause(True)
 
     def resume(self) -> None:
-        raise NotImplementedError
+        self._rendering.pause(False)
 
     def move(self, project_id: str, job_id: str, position: int) -> None:
         """Moves a waiting job in the engine's queue, 0 is next."""
-        raise NotImplementedError
+        if not any(known.job.id == job_id for known in self._waiting(project_id)):
+            raise Rejected("job", f"job {job_id}: does not wait in this project (any more).")
+        self._rendering.engine.move(job_id, position)
+        self._refresh(project_id)
 
     def assemble(self, project_id: str) -> Path:
         """Makes the film of the chosen takes now, and waits for it. Raises FilmError."""
-        raise NotImplementedError
+        film = self._assembly.make(project_id)
+        self._refresh(project_id)
+        return self.workspace.root / film.path
 
     def film_path(self, project_id: str) -> Path | None:
         """The newest film."""
-        raise NotImplementedError
+        film = self._shelf.film_of(project_id)
+        path = self.workspace.root / film.path if film else None
+        return path if path and path.is_file() else None
 
     # ---- what is shown
     def board(self, project_id: str) -> Board:
         """Everything the page shows of one project. Cheap: an unchanged board is not computed again."""
-        raise NotImplementedError
+        version = self._bell.version(project_id)
+        known = self._boards.get(project_id)
+        facts = self._book.facts(project_id)
+        if known is None or known.version != version or known.revision != facts.project.revision:
+            known = board_of(facts, self._moment(project_id, version), self.presets, self._models.all())
+            while len(self._boards) >= BOARDS_KEPT:
+                self._boards.pop(next(iter(self._boards)))
+            self._boards[project_id] = known
+        return known
 
     def wait_for_change(self, project_id: str, version: int, timeout_s: float) -> int:
-        """Blocks until the board's version is above ``version`` or the time is over; the version then."""
-        raise NotImplementedError
+        """Blocks until the board's version is not ``version`` or the time is over; the version then."""
+        return self._bell.wait(project_id, version, timeout_s)
 
     def changes(self, project_id: str, after: int = 0) -> Iterator[int]:
         """Versions as they come, until the desk closes; steps are gathered, at most ten a second."""
-        raise NotImplementedError
+        return self._bell.changes(project_id, after)
+
+    # ---- told by the rendering
+    def takes_arrived(self, uses: Uses) -> None:
+        """A take that arrives is what its scene shows from now on; that is not the author's edit."""
+        for project_id in {project_id for project_id, _ in uses}:
+            scene_ids = [scene_id for use_project, scene_id in uses if use_project == project_id]
+            try:
+                self._clear_choices(project_id, scene_ids)
+                self._refresh(project_id)
+                if self._book.is_complete(project_id) and self._shelf.jobs_of_project(project_id):
+                    self._assembly.want(project_id)
+            except ProjectMissing:  # in the trash: the take is on the shelf all the same
+                continue
+
+    def job_ended(self, uses: Uses) -> None:
+        for project_id in {project_id for project_id, _ in uses}:
+            self._refresh(project_id)
+
+    def models_heard(self, statuses: Sequence[ModelStatus]) -> None:
+        if self._models.hear(statuses):
+            self._book.forget_all()
+
+    # ---- inside
+    def _saved(self, project: Project) -> Project:
+        self._refresh(project.id)
+        return project
+
+    def _refresh(self, project_id: str) -> None:
+        self._book.forget(project_id)
+        self._bell.ring(project_id)
+
+    def _moment(self, project_id: str, version: int) -> Moment:
+        assembling, film_error = self._assembly.state(project_id)
+        rendering = self._rendering
+        return Moment(
+            version=version,
+            live=rendering.live.by_scene(project_id),
+            engine=rendering.status,
+            engine_known=rendering.attached,
+            trouble=rendering.trouble,
+            assembling=assembling,
+            film_error=film_error,
+        )
+
+    def _waiting(self, project_id: str) -> list[KnownJob]:
+        return [known for known in self._shelf.jobs_of_project(project_id) if known.state in LIVE]
+
+    def _clear_choices(self, project_id: str, scene_ids: Sequence[str]) -> None:
+        def cleared(words: Storyboard) -> Storyboard:
+            for scene in words.scenes:
+                if scene.id in scene_ids and scene.chosen_take is not None:
+                    words = clear_take(words, scene.id)
+            return words
+
+        self._library.amend(project_id, cleared)
+
+    def _return_to_words(self, project_id: str, scene_ids: Sequence[str] | None) -> None:
+        """Render means: what is written. A chosen take of other words gives way to the one that matches, if any."""
+        facts = self._book.facts(project_id)
+        odd = [scene_id for scene_id in facts.odd_choices() if scene_ids is None or scene_id in scene_ids]
+        if odd:
+            self._clear_choices(project_id, odd)
+            self._refresh(project_id)
+
+    def _stop_superseded(self, project_id: str, plan: Plan) -> None:
+        """Jobs for words that were changed since give way to those for the new ones."""
+        wanted = {scene.recipe for scene in plan.scenes}
+        again = {scene_id for job in plan.jobs for scene_id in job.scene_ids}
+        old = [known for known in self._waiting(project_id) if known.job.recipe not in wanted]
+        self._rendering.cancel(project_id, [known for known in old if again.intersection(known.job.scene_ids)])
+
+    def _create_examples(self) -> None:
+        for path in reversed(example_files(ASSETS / "examples")):
+            self.import_file(path)

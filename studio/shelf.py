@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from engine.contract.events import JobState
 from engine.contract.jobs import Job, Take
-from engine.contract.media import MediaInfo
+from engine.contract.media import MediaInfo, MediaStore
 from studio.tables import CursorRow, Database, FilmRow, JobRow, JobUseRow, MediaRow, ProjectRow, SceneTakeRow, TakeRow
 
 _R = TypeVar("_R", SceneTakeRow, MediaRow)
@@ -74,11 +74,11 @@ class Shelf:
         with self._database.read() as session:
             return [Take.model_validate_json(text) for text in reversed(session.scalars(query).all())]
 
-    def recipes_here(self, recipes: Collection[str]) -> dict[str, str]:
-        """Take id by recipe, for those that are on the shelf of any project."""
+    def whole_takes(self, recipes: Collection[str], store: MediaStore) -> dict[str, str]:
+        """Take id by recipe, for those that any project has and whose file is there."""
         with self._database.read() as session:
-            rows = session.execute(select(TakeRow.recipe, TakeRow.id).where(TakeRow.recipe.in_(recipes)))
-            return dict(rows.tuples().all())
+            rows = session.execute(select(TakeRow.recipe, TakeRow.id, TakeRow.media).where(TakeRow.recipe.in_(recipes)))
+            return {recipe: take_id for recipe, take_id, media in rows.tuples() if store.has(media)}
 
     def take_ids(self) -> set[str]:
         with self._database.read() as session:
@@ -131,6 +131,17 @@ class Shelf:
         with self._database.write() as session:
             _set_state(session, job_id, state, reason)
             _move_cursor(session, cursor)
+
+    def forget(self, job_id: str) -> None:
+        """The engine never took this job: nobody waits for it."""
+        with self._database.write() as session:
+            session.execute(delete(JobUseRow).where(JobUseRow.job_id == job_id))
+            session.execute(delete(JobRow).where(JobRow.id == job_id))
+
+    def job(self, job_id: str) -> KnownJob | None:
+        with self._database.read() as session:
+            row = session.get(JobRow, job_id)
+            return _known(session, row) if row else None
 
     def leave(self, job_id: str, project_id: str) -> bool:
         """A project waits for a job no longer; whether nobody does."""
@@ -227,10 +238,12 @@ def _shelved(row: TakeRow, scene_id: str) -> ShelvedTake:
 
 
 def _keep(session: Session, take: Take, poster: str | None) -> None:
-    if session.get(TakeRow, take.id) is None:
+    """A take that was rendered again, since its file was lost or damaged, has the same id and another file."""
+    known = session.get(TakeRow, take.id)
+    if known is None or known.media != take.media:
         text = take.model_dump_json()
         row = TakeRow(id=take.id, recipe=take.recipe, take=text, media=take.media, poster=poster, made_s=time.time())
-        session.add(row)
+        session.merge(row)
         session.flush()
 
 

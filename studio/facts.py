@@ -1,0 +1,191 @@
+"""What is known of each project, gathered once and kept until something changes: takes, media, plan, film.
+
+Comes in: the library, the shelf, models and presets. Goes out: ``Facts``, plans, and what a film is made of. Does not
+know the engine, progress or the page. Takes of a recipe that any project has rendered are found here, and shared.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.contract.jobs import Take
+from engine.contract.media import MediaStore
+from studio.assembly import Reel
+from studio.cost import Timings, timings_of
+from studio.errors import FilmError, PlanError
+from studio.film import Join, cut_hash, edit_list
+from studio.formats.yaml_file import to_text
+from studio.known_models import KnownModels
+from studio.library import Library, Project
+from studio.live import Uses
+from studio.plan import Plan, plan
+from studio.presets import Preset
+from studio.shelf import Shelf
+from studio.storyboard import Storyboard
+from studio.view import Facts, shown_take_id
+
+
+@dataclass
+class _Entry:
+    facts: Facts
+    plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = field(
+        default_factory=dict[tuple[str | None, tuple[str, ...] | None], Plan]
+    )
+
+
+class FactsBook:
+    def __init__(
+        self,
+        library: Library,
+        shelf: Shelf,
+        store: MediaStore,
+        models: KnownModels,
+        presets: Mapping[str, Preset],
+    ) -> None:
+        self._library = library
+        self._shelf = shelf
+        self._store = store
+        self._models = models
+        self._presets = presets
+        self._lock = threading.RLock()
+        self._entries: dict[str, _Entry] = {}
+        self._timings: Timings | None = None
+
+    def facts(self, project_id: str) -> Facts:
+        """Raises ProjectMissing."""
+        return self._entry(project_id).facts
+
+    def forget(self, project_id: str) -> None:
+        with self._lock:
+            self._entries.pop(project_id, None)
+            self._timings = None
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._timings = None
+
+    def plan(self, project_id: str, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        """Raises PlanError for a preset, a model or a scene that is not there."""
+        with self._lock:
+            entry = self._entry(project_id)
+            key = (preset, tuple(scene_ids) if scene_ids is not None else None)
+            if key not in entry.plans:
+                entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
+            return entry.plans[key]
+
+    def uses_of(self, project_id: str, plan: Plan, recipe: str) -> Uses:
+        """All scenes of the project that a recipe is for: two scenes may ask for the very same."""
+        return tuple((project_id, scene.scene_id) for scene in plan.scenes if scene.recipe == recipe)
+
+    def refuse_unplannable(self, plan: Plan, scene_ids: Sequence[str] | None) -> None:
+        """Raises PlanError where nothing that was asked for can be rendered, and something should be."""
+        asked = [scene for scene in plan.scenes if scene_ids is None or scene.scene_id in scene_ids]
+        if not asked:
+            raise PlanError("", "the storyboard has no scenes. Add one.")
+        stuck = [scene for scene in asked if scene.state == "unplannable"]
+        if stuck and not plan.jobs:
+            general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
+            reason = general[0] if general else stuck[0].reason
+            raise PlanError(stuck[0].scene_id, f"scene {stuck[0].number}: {reason}.")
+
+    def is_complete(self, project_id: str) -> bool:
+        """Whether every scene is fresh."""
+        facts = self.facts(project_id)
+        return facts.plan is not None and all(scene.state == "fresh" for scene in facts.plan.scenes)
+
+    def reel_of(self, project_id: str) -> Reel:
+        """What the film is made of now. Raises FilmError for scenes without a take."""
+        return _reel(self.facts(project_id), self._store)
+
+    def _entry(self, project_id: str) -> _Entry:
+        with self._lock:
+            project = self._library.open(project_id)
+            known = self._entries.get(project_id)
+            if known is None or known.facts.project.revision != project.revision:
+                known = _Entry(self._gathered(project))
+                self._entries[project_id] = known
+            return known
+
+    def _gathered(self, project: Project) -> Facts:
+        facts = self._bare(project)
+        try:
+            whole = self._plan(facts, None, None)
+            if self._share(project.id, whole):
+                facts = self._bare(project)
+                whole = self._plan(facts, None, None)
+            facts = replace(facts, plan=whole, estimates_s=self._estimates(facts, whole))
+        except PlanError as error:
+            facts = replace(facts, problem=str(error))
+        return replace(facts, cut=self._cut(facts))
+
+    def _bare(self, project: Project) -> Facts:
+        return Facts(
+            project=project,
+            takes=tuple(taken for taken in self._shelf.takes_of(project.id) if self._store.has(taken.take.media)),
+            jobs=tuple(self._shelf.jobs_of_project(project.id)),
+            media=self._shelf.media_of(project.id),
+            media_names=self._shelf.media_names(project.id),
+            film=self._shelf.film_of(project.id),
+            plan=None,
+            problem="",
+        )
+
+    def _plan(self, facts: Facts, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        if self._timings is None:
+            self._timings = timings_of(self._shelf.newest_takes())
+        return plan(
+            facts.project.storyboard,
+            presets=self._presets,
+            models=self._models.all(),
+            takes=[shelved.take for shelved in facts.takes],
+            media=facts.media,
+            timings=self._timings,
+            project_id=facts.project.id,
+            preset=preset,
+            scene_ids=scene_ids,
+        )
+
+    def _share(self, project_id: str, whole: Plan) -> bool:
+        """Takes that are on the shelf already, for another project or since before: whether there were any."""
+        wanted = {scene.scene_id: scene.recipe for scene in whole.scenes if scene.recipe and scene.state != "fresh"}
+        here = self._shelf.whole_takes(set(wanted.values()), self._store) if wanted else {}
+        uses = [(scene_id, here[recipe]) for scene_id, recipe in wanted.items() if recipe in here]
+        if uses:
+            self._shelf.give(project_id, uses)
+        return bool(uses)
+
+    def _estimates(self, facts: Facts, whole: Plan) -> dict[str, float | None]:
+        chosen = facts.project.storyboard.preset
+        return {
+            name: whole.cost.seconds if name == chosen else self._plan(facts, name, None).cost.seconds
+            for name in self._presets
+        }
+
+    def _cut(self, facts: Facts) -> str | None:
+        try:
+            return cut_hash(_reel(facts, self._store).edits)
+        except FilmError:
+            return None
+
+
+def _reel(facts: Facts, store: MediaStore) -> Reel:
+    words = facts.project.storyboard
+    takes = _shown_takes(words, facts)
+    missing = [str(number) for number, take in enumerate(takes, start=1) if take is None]
+    if missing:
+        which = ("scene " if len(missing) == 1 else "scenes ") + ", ".join(missing)
+        raise FilmError(f"{which}: not rendered yet. Render first, then the film can be put together.")
+    whole = tuple(take for take in takes if take is not None)
+    joins = [
+        Join(take, store.path(take.media), scene.crossfade_s if scene.transition == "crossfade" else 0.0)
+        for take, scene in zip(whole, words.scenes, strict=True)
+    ]
+    return Reel(edit_list(joins, words.fps), to_text(words), whole)
+
+
+def _shown_takes(words: Storyboard, facts: Facts) -> list[Take | None]:
+    plans = {scene.scene_id: scene for scene in facts.plan.scenes} if facts.plan else {}
+    by_id = {shelved.take.id: shelved.take for shelved in facts.takes}
+    shown = [shown_take_id(scene, plans.get(scene.id), facts.takes) for scene in words.scenes]
+    return [by_id.get(take_id) if take_id else None for take_id in shown]

@@ -1,0 +1,54 @@
+"""Which models can be planned with: the cards, and what is known of their weights.
+
+Comes in: model cards, the folder of local weights, what an engine says. Goes out: ``ModelStatus`` by name. An engine's
+word counts; before it has spoken, small local weights are looked at here. Does not know plans or projects.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine.contract.cards import ModelCard, ModelStatus, fingerprint
+
+LARGEST_LOOKED_AT_BYTES = 200_000_000
+"""Bigger weights take long to hash: the engine does that once and keeps it."""
+
+
+class KnownModels:
+    def __init__(self, cards: Mapping[str, ModelCard], models_root: Path) -> None:
+        self._cards = cards
+        self._root = models_root
+        self._lock = threading.Lock()
+        self._from_engine: dict[str, ModelStatus] = {}
+        self._local: dict[str, ModelStatus] = {}
+
+    def hear(self, statuses: Sequence[ModelStatus]) -> bool:
+        """What an engine says of its models; whether that is news."""
+        heard = {status.card.name: status for status in statuses}
+        with self._lock:
+            is_news = heard != self._from_engine
+            self._from_engine = heard
+            return is_news
+
+    def all(self) -> dict[str, ModelStatus]:
+        """Every model by name, those of the engine first."""
+        with self._lock:
+            missing = [card for name, card in self._cards.items() if name not in self._from_engine]
+            for card in missing:
+                if card.name not in self._local:
+                    self._local[card.name] = _look_at(card, self._root / card.folder)
+            return {**{card.name: self._local[card.name] for card in missing}, **self._from_engine}
+
+
+def _look_at(card: ModelCard, folder: Path) -> ModelStatus:
+    try:
+        num_bytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+        if num_bytes > LARGEST_LOOKED_AT_BYTES:
+            return _absent(card, "its weights are large: they are known once the engine is there")
+        return ModelStatus(card=card, fingerprint=fingerprint(folder), available=True)
+    except OSError:
+        return _absent(card, f"its weights are not in {folder.name}/")
+
+
+def _absent(card: ModelCard, reason: str) -> ModelStatus:
+    return ModelStatus(card=card, fingerprint="", available=False, reason=reason)

@@ -1,0 +1,102 @@
+"""Where every waiting and running job stands right now, in memory.
+
+Comes in: jobs as they are submitted and events as they happen. Goes out: ``LiveJob`` values, and which projects show
+them. Thread-safe. Does not know the database, the engine or takes: what is forgotten here on a restart is told again by
+the events.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+
+from engine.contract.events import Event, Interrupted, JobEvent, Preview, Queued, Stage, Started, Step
+from engine.contract.jobs import Job
+
+Uses = tuple[tuple[str, str], ...]
+"""(project id, scene id) of all that wait for a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveJob:
+    """``state``: queued or running. ``preview``: number of pictures so far. ``left_s`` seconds; None: not known."""
+
+    job: Job
+    uses: Uses
+    state: str = "queued"
+    stage: str = ""
+    segment: int = 0
+    num_segments: int = 1
+    step: int = 0
+    num_steps: int = 0
+    left_s: float | None = None
+    preview: int = 0
+    trouble: str = ""
+    """Why it is tried again."""
+
+
+class LiveJobs:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[str, LiveJob] = {}
+
+    def put(self, job: Job, uses: Uses, state: str = "queued") -> None:
+        with self._lock:
+            known = self._jobs.get(job.id)
+            self._jobs[job.id] = replace(known, uses=uses) if known else LiveJob(job, uses, state)
+
+    def drop(self, job_id: str) -> Uses:
+        """The job ended; who waited for it."""
+        with self._lock:
+            known = self._jobs.pop(job_id, None)
+            return known.uses if known else ()
+
+    def knows(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._jobs
+
+    def happened(self, event: JobEvent) -> Uses:
+        """Takes in an event that does not end its job; who is to be told."""
+        with self._lock:
+            known = self._jobs.get(event.job_id)
+            if known is None:
+                return ()
+            self._jobs[event.job_id] = _after(known, event)
+            return known.uses
+
+    def of_project(self, project_id: str) -> list[LiveJob]:
+        with self._lock:
+            return [live for live in self._jobs.values() if any(use[0] == project_id for use in live.uses)]
+
+    def by_scene(self, project_id: str) -> dict[str, list[LiveJob]]:
+        scenes: dict[str, list[LiveJob]] = {}
+        for live in self.of_project(project_id):
+            for use_project, scene_id in live.uses:
+                if use_project == project_id:
+                    scenes.setdefault(scene_id, []).append(live)
+        return scenes
+
+
+def _after(live: LiveJob, event: JobEvent | Event) -> LiveJob:
+    match event:
+        case Queued():
+            return replace(live, state="queued")
+        case Started():
+            return replace(live, state="running", stage="load", step=0, left_s=None)
+        case Stage():
+            return replace(
+                live, state="running", stage=event.stage, segment=event.segment, num_segments=event.num_segments
+            )
+        case Step():
+            return replace(
+                live,
+                state="running",
+                stage=event.stage,
+                step=event.step,
+                num_steps=event.num_steps,
+                left_s=event.left_s,
+            )
+        case Preview():
+            return replace(live, preview=live.preview + 1)
+        case Interrupted():
+            return replace(live, state="queued", stage="", left_s=None, trouble=event.reason)
+        case _:
+            return live

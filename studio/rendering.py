@@ -1,0 +1,345 @@
+"""Jobs to the engine, and its events back: takes enter the library, live progress is kept.
+
+Comes in: planned jobs, an ``Engine``. Goes out: takes on the shelf with their posters, live jobs, the engine's state.
+Everything that must survive is written before it is counted as seen. Does not know storyboards, films or the page.
+"""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from engine.contract.cards import ModelStatus
+from engine.contract.errors import Conflict, EngineError, Rejected, Unreachable
+from engine.contract.events import (
+    TERMINAL,
+    EngineDown,
+    EngineUp,
+    Event,
+    Failed,
+    Finished,
+    JobEvent,
+    JobRejected,
+    JobState,
+    Started,
+)
+from engine.contract.jobs import Job, Take
+from engine.contract.media import MediaStore
+from engine.contract.status import EngineStatus
+from engine.contract.workspace import Workspace
+from studio.bell import Bell
+from studio.engines import Engine
+from studio.errors import FilmError
+from studio.film import poster_of
+from studio.live import LiveJobs, Uses
+from studio.plan import with_new_id
+from studio.shelf import LIVE, KnownJob, Shelf
+
+LOG = logging.getLogger(__name__)
+LOOK_EVERY_S = 5.0
+"""How often an engine that says nothing is asked how it is."""
+RETRY_S = (0.2, 1.0, 3.0, 10.0)
+MOST_IDS = 1000
+
+
+class Listener(Protocol):
+    """Who is told: takes arrived for (project id, scene id); an engine said which models it has; a job ended."""
+
+    def takes_arrived(self, uses: Uses) -> None: ...
+    def models_heard(self, statuses: Sequence[ModelStatus]) -> None: ...
+    def job_ended(self, uses: Uses) -> None: ...
+
+
+class Rendering:
+    """One engine at a time. ``attach`` may be called again with another, or the same after a restart."""
+
+    def __init__(self, workspace: Workspace, shelf: Shelf, bell: Bell, listener: Listener) -> None:
+        self.live = LiveJobs()
+        self.store = MediaStore(workspace.media)
+        self._workspace = workspace
+        self._shelf = shelf
+        self._bell = bell
+        self._listener = listener
+        self._submitting = threading.RLock()
+        self._link: _Link | None = None
+        for known in shelf.live_jobs():
+            self.live.put(known.job, known.uses, known.state)
+
+    # ---- the engine
+    def attach(self, engine: Engine, name: str) -> None:
+        self.detach()
+        self._link = _Link(engine, name, self._shelf.cursor(name), self)
+        self._link.start()
+
+    def detach(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    @property
+    def engine(self) -> Engine:
+        """Raises Unreachable where none is attached."""
+        if self._link is None:
+            raise Unreachable("no engine is attached yet: it is still starting, or could not. Look at the log.")
+        return self._link.engine
+
+    @property
+    def status(self) -> EngineStatus | None:
+        """How the engine was when it last answered; None while it does not."""
+        return self._link.status if self._link else None
+
+    @property
+    def attached(self) -> bool:
+        return self._link is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why the engine's takes cannot be taken in just now; "" if they can."""
+        return self._link.trouble if self._link else ""
+
+    # ---- jobs
+    def submit(self, jobs: Sequence[Job], uses: Callable[[Job], Uses]) -> list[str]:
+        """Ids of the jobs as the engine knows them, in order. Raises EngineError; what was submitted stays so."""
+        with self._submitting:
+            return [self._submit(job, uses(job)) for job in jobs]
+
+    def _submit(self, job: Job, uses: Uses) -> str:
+        known = self._shelf.jobs_of_recipe(job.recipe)
+        waiting = next((one for one in known if one.state in LIVE), None)
+        if waiting is not None:
+            self._expect(waiting.job, tuple({*waiting.uses, *uses}))
+            return waiting.job.id
+        self._send_media(job)
+        for attempt in range(len(known), MOST_IDS):
+            candidate = with_new_id(job, attempt) if attempt else job
+            if self._accepted(candidate, uses):
+                return candidate.id
+        raise Rejected("job", f"recipe {job.recipe[:16]}: was tried {MOST_IDS} times. Change the scene's seed.")
+
+    def _accepted(self, job: Job, uses: Uses) -> bool:
+        """Whether the engine works on a job under this id; False where the id belongs to one that ended."""
+        self._expect(job, uses)
+        try:
+            if self.engine.submit(job).state in LIVE:
+                return True
+        except Conflict:
+            LOG.info("job %s: the id is taken", job.id)
+        except EngineError:
+            self._forget(job)
+            raise
+        if self.live.knows(job.id):
+            self._forget(job)
+            return False
+        return True  # it ended so quickly that its events came first
+
+    def _expect(self, job: Job, uses: Uses) -> None:
+        """Written before it is submitted, so that no event can come for a job that nobody knows."""
+        self._shelf.expect(job, uses)
+        self.live.put(job, uses)
+
+    def _forget(self, job: Job) -> None:
+        self._shelf.forget(job.id)
+        self.live.drop(job.id)
+
+    def _send_media(self, job: Job) -> None:
+        conditioning = job.conditioning
+        if conditioning is not None and conditioning.kind != "take":
+            path = self.store.path(conditioning.media)
+            if not path.is_file():
+                what = f"scene {job.scene_ids[0]}: its picture or clip is no longer stored. Choose it again."
+                raise Rejected("media", what)
+            self.engine.put_media(path)
+
+    def cancel(self, project_id: str, known: Sequence[KnownJob]) -> list[str]:
+        """Stops jobs, the last first, unless another project waits for them too."""
+        stopped: list[str] = []
+        for one in reversed(known):
+            if self._shelf.leave(one.job.id, project_id):
+                self._cancel(one)
+            else:
+                self.live.put(one.job, tuple(use for use in one.uses if use[0] != project_id))
+            stopped.append(one.job.id)
+        return stopped
+
+    def _cancel(self, known: KnownJob) -> None:
+        try:
+            self.engine.cancel(known.job.id)
+        except Rejected:  # the engine knows no such job: it began anew
+            self._ended(known.job.id, "cancelled", "", None)
+
+    def pause(self, paused: bool) -> None:
+        """Holds the engine's queue, or lets it go on."""
+        if self._link is None:
+            raise Unreachable("no engine is attached yet: there is nothing to hold.")
+        self._link.status = self._link.engine.pause() if paused else self._link.engine.resume()
+        self._bell.ring_all()
+
+    # ---- events
+    def take_in(self, event: Event, name: str) -> None:
+        """One event. Raises EngineError or OSError where it must be taken in again later."""
+        if isinstance(event, Finished):
+            self._finished(event, name)
+        elif isinstance(event, TERMINAL):
+            reason = event.reason if isinstance(event, Failed | JobRejected) else ""
+            states: dict[str, JobState] = {"failed": "failed", "rejected": "rejected", "cancelled": "cancelled"}
+            self._ended(event.job_id, states[event.type], reason, (name, event.seq))
+        elif isinstance(event, JobEvent):
+            self._went_on(event)
+
+    def _went_on(self, event: JobEvent) -> None:
+        if not self.live.knows(event.job_id):
+            known = self._shelf.job(event.job_id)  # submitted by another process on this workspace
+            if known is None or known.state not in LIVE:
+                return
+            self.live.put(known.job, known.uses, known.state)
+        uses = self.live.happened(event)
+        if isinstance(event, Started):
+            self._shelf.end(event.job_id, "running", "")
+        self._bell.ring(*{project_id for project_id, _ in uses})
+
+    def _finished(self, event: Finished, name: str) -> None:
+        brought = [(take, self._bring(take)) for take in event.takes]
+        uses = tuple(self._shelf.arrive(event.job_id, brought, (name, event.seq)))
+        self.live.drop(event.job_id)
+        self._listener.takes_arrived(uses)
+
+    def _ended(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None) -> None:
+        self._shelf.end(job_id, state, reason, cursor)
+        self._listener.job_ended(self.live.drop(job_id))
+
+    def _bring(self, take: Take) -> str | None:
+        """Makes sure that the take's file is here; its poster's name, None where none could be made."""
+        if not self.store.has(take.media):
+            own = self._workspace.take_folder(take.recipe) / "take.mp4"
+            if not own.is_file() or self.store.adopt(own) != take.media:
+                self._fetch(take.media)
+        try:
+            return self.store.put_stream([poster_of(self.store.path(take.media))])
+        except FilmError as error:
+            LOG.warning("take %s: %s", take.id, error)
+            return None
+
+    def _fetch(self, sha256: str) -> None:
+        draft = self._workspace.media / f"{secrets.token_hex(8)}.fetched.tmp"
+        try:
+            self.engine.fetch_media(sha256, draft)
+            with draft.open("rb") as file:
+                self.store.put_stream(iter(lambda: file.read(1 << 20), b""), expected_sha=sha256)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def find_takes(self) -> int:
+        """Takes whose files are in the workspace and which the library does not know: after a crash, or a lost
+        database. -> how many came back."""
+        known, found = self._shelf.take_ids(), 0
+        for path in sorted(self._workspace.takes.glob("*/take.json")):
+            if path.parent.name in known:
+                continue
+            try:
+                take = Take.model_validate_json(path.read_bytes())
+                uses = self._shelf.arrive(None, [(take, self._bring(take))])
+            except (OSError, ValueError, EngineError) as error:
+                LOG.warning("%s: this take cannot be read and is left where it is: %s", path, error)
+                continue
+            found += 1
+            self._listener.takes_arrived(tuple(uses))
+        return found
+
+    # ---- the engine's state
+    def looked(self, status_changed: bool, models: Sequence[ModelStatus] | None) -> None:
+        if models is not None:
+            self._listener.models_heard(models)
+        if status_changed or models is not None:
+            self._bell.ring_all()
+
+    def settle(self, engine: Engine) -> None:
+        """Jobs that wait here and that the engine does not know were lost with its database."""
+        with self._submitting:
+            waiting = self._shelf.live_jobs()
+            if waiting:
+                known = {status.job.id for status in engine.jobs()}
+                for one in waiting:
+                    if one.job.id not in known:
+                        self._ended(one.job.id, "failed", "the engine no longer knows this job. Render again.", None)
+
+
+class _Link:
+    """Two threads on one engine: one follows its events, one asks from time to time how it is."""
+
+    def __init__(self, engine: Engine, name: str, cursor: int, rendering: Rendering) -> None:
+        self.engine = engine
+        self.name = name
+        self.status: EngineStatus | None = None
+        self.trouble = ""
+        self._cursor = cursor
+        self._rendering = rendering
+        self._closed = threading.Event()
+        self._poke = threading.Event()
+        self._stream = engine.events(cursor)
+        self._threads = [
+            threading.Thread(target=self._follow, name="studio-follow", daemon=True),
+            threading.Thread(target=self._look, name="studio-look", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._poke.set()
+        self._stream.close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                for event in self._stream:
+                    self._take_in(event)
+                    failures, self.trouble = 0, ""
+            except (EngineError, OSError) as error:
+                LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
+                self.trouble = str(error)
+                self._rendering.looked(True, None)
+            self._closed.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+            failures += 1
+            if not self._closed.is_set():
+                self._stream = self.engine.events(self._cursor)
+
+    def _take_in(self, event: Event) -> None:
+        try:
+            self._rendering.take_in(event, self.name)
+        except (EngineError, OSError):
+            raise
+        except Exception:
+            LOG.exception("event %d is passed over: %s", event.seq, event)
+        self._cursor = event.seq
+        if isinstance(event, (EngineUp, EngineDown, Started, *TERMINAL)):
+            self._poke.set()
+
+    def _look(self) -> None:
+        heard = False
+        while not self._closed.is_set():
+            before = self.status
+            models: Sequence[ModelStatus] | None = None
+            try:
+                self.status = self.engine.status()
+                if not heard or before is None:
+                    models = self.engine.models()
+                    self._rendering.settle(self.engine)
+                    heard = True
+            except EngineError as error:
+                self.status = None
+                LOG.info("the engine does not answer: %s", error)
+            self._rendering.looked(_shown(before) != _shown(self.status), models)
+            self._poke.wait(LOOK_EVERY_S)
+            self._poke.clear()
+
+
+def _shown(status: EngineStatus | None) -> tuple[object, ...]:
+    """What of a status is shown; its event number is not."""
+    return (status.group, status.device, status.num_ranks, status.paused) if status else ()

@@ -1,0 +1,373 @@
+"""Small working stand-ins. ``FakeEngine``: an engine in this process that draws little real clips instead of sampling.
+
+Comes in: jobs, by the calls of ``EngineClient``. Goes out: events in order, previews, and real mp4 takes with their
+``take.json`` in the workspace. It can be slow, be held at a step, fail, be interrupted, and be out of reach. Does not
+know HTTP, torch or the studio.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+from PIL import Image, ImageDraw
+
+from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.errors import Conflict, Rejected, Unreachable
+from engine.contract.events import (
+    TERMINAL,
+    EngineDown,
+    EngineUp,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    JobCancelled,
+    JobRejected,
+    Preview,
+    Queued,
+    Stage,
+    Started,
+    Step,
+)
+from engine.contract.jobs import FromMedia, FromTake, Job, Take
+from engine.contract.media import MediaStore
+from engine.contract.status import EngineStatus, JobStatus
+from engine.contract.workspace import Workspace
+from studio.presets import load_cards
+
+ATTEMPTS = 3
+
+
+class FakeEngine:
+    """``step_s``: seconds of each step. ``num_steps``: told per job (None: the job's own). ``media``: its own store."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        step_s: float = 0.0,
+        cards: dict[str, ModelCard] | None = None,
+        media: MediaStore | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self.step_s = step_s
+        self.media = media or MediaStore(workspace.media)
+        self.cards = load_cards() if cards is None else cards
+        self.submitted: list[Job] = []
+        self.reachable = True
+        self._changed = threading.Condition()
+        self._events: list[Event] = []
+        self._states: dict[str, JobStatus] = {}
+        self._queue: list[str] = []
+        self._failures: list[str] = []
+        self._interruptions: list[str] = []
+        self._cancelled: set[str] = set()
+        self._running: str | None = None
+        self._held = self._paused = self._closed = False
+        self._tell(EngineUp, num_ranks=1, device="fake")
+        self._worker = threading.Thread(target=self._work, name="fake-engine", daemon=True)
+        self._worker.start()
+
+    # ---- what a test may do to it
+    def fail_next(self, reason: str) -> None:
+        self._failures.append(reason)
+
+    def interrupt_next(self, reason: str) -> None:
+        """The group dies under the next attempt."""
+        self._interruptions.append(reason)
+
+    def hold(self) -> None:
+        """Stands still before the next step, until ``release``."""
+        self._set(_held=True)
+
+    def release(self) -> None:
+        self._set(_held=False)
+
+    # ---- the engine's interface
+    def submit(self, job: Job) -> JobStatus:
+        self._reached()
+        with self._changed:
+            known = self._states.get(job.id)
+            if known is not None and known.job != job:
+                raise Conflict(f"job {job.id}: this id has another body already. Give the job another id.")
+            if known is None:
+                self.submitted.append(job)
+                self._queue.append(job.id)
+                self._states[job.id] = JobStatus(job=job, state="queued", position=0, attempt=0)
+                self._tell(Queued, job_id=job.id)
+            return self.job(job.id)
+
+    def jobs(self) -> list[JobStatus]:
+        self._reached()
+        with self._changed:
+            return [self.job(job_id) for job_id in self._states]
+
+    def job(self, job_id: str) -> JobStatus:
+        self._reached()
+        with self._changed:
+            if job_id not in self._states:
+                raise Rejected("job", f"job {job_id}: is not known here.")
+            position = self._queue.index(job_id) if job_id in self._queue else -1
+            return self._states[job_id].model_copy(update={"position": position})
+
+    def cancel(self, job_id: str) -> JobStatus:
+        with self._changed:
+            self.job(job_id)
+            if job_id in self._queue:
+                self._queue.remove(job_id)
+                self._end(JobCancelled, job_id, "cancelled")
+            elif job_id == self._running:
+                self._cancelled.add(job_id)
+                self._changed.notify_all()
+            return self.job(job_id)
+
+    def move(self, job_id: str, position: int) -> JobStatus:
+        with self._changed:
+            self.job(job_id)
+            self._queue.remove(job_id)
+            self._queue.insert(position, job_id)
+            return self.job(job_id)
+
+    def pause(self) -> EngineStatus:
+        self._set(_paused=True)
+        return self.status()
+
+    def resume(self) -> EngineStatus:
+        self._set(_paused=False)
+        return self.status()
+
+    def events(self, after: int) -> "FakeStream":
+        return FakeStream(self, after)
+
+    def put_media(self, path: Path) -> str:
+        self._reached()
+        return self.media.put_file(path)
+
+    def fetch_media(self, sha256: str, to: Path) -> None:
+        self._reached()
+        if not self.media.has(sha256):
+            raise Rejected("media", f"{sha256}: is not stored here.")
+        shutil.copyfile(self.media.path(sha256), to)
+
+    def preview(self, job_id: str) -> bytes | None:
+        path = self.workspace.job_folder(job_id) / "preview.webp"
+        return path.read_bytes() if path.exists() else None
+
+    def models(self) -> list[ModelStatus]:
+        self._reached()
+        return [ModelStatus(card=card, fingerprint="f" * 64, available=True) for card in self.cards.values()]
+
+    def status(self) -> EngineStatus:
+        self._reached()
+        with self._changed:
+            return EngineStatus(
+                version="fake",
+                group="busy" if self._running else "ready",
+                device="fake",
+                num_ranks=1,
+                paused=self._paused,
+                running_job_id=self._running,
+                num_waiting=len(self._queue),
+                last_seq=len(self._events),
+            )
+
+    def healthy(self) -> bool:
+        return self.reachable and not self._closed
+
+    def close(self) -> None:
+        self._set(_closed=True)
+        self._worker.join(timeout=20)
+
+    # ---- inside
+    def _reached(self) -> None:
+        if not self.reachable:
+            raise Unreachable("fake://engine: no engine answers. Start one (storyboard engine), or check the address.")
+
+    def _set(self, **values: bool) -> None:
+        with self._changed:
+            for name, value in values.items():
+                setattr(self, name, value)
+            self._changed.notify_all()
+
+    def _tell(self, kind: type[Any], **values: Any) -> None:
+        with self._changed:
+            self._events.append(kind(seq=len(self._events) + 1, time_s=time.time(), **values))
+            self._changed.notify_all()
+
+    def _end(self, kind: type[Any], job_id: str, state: Any, reason: str = "", **values: Any) -> None:
+        with self._changed:
+            self._states[job_id] = self._states[job_id].model_copy(update={"state": state, "reason": reason})
+            assert kind in TERMINAL
+            self._tell(kind, job_id=job_id, **({"reason": reason} if reason else {}), **values)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or (self._queue and not self._paused))
+                if self._closed:
+                    return
+                self._running = self._queue.pop(0)
+                job = self._states[self._running].job
+            self._run(job)
+            with self._changed:
+                self._running = None
+
+    def _run(self, job: Job) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            with self._changed:
+                update = {"state": "running", "attempt": attempt}
+                self._states[job.id] = self._states[job.id].model_copy(update=update)
+            self._tell(Started, job_id=job.id, attempt=attempt)
+            if self._attempt(job, attempt):
+                return
+        self._end(Failed, job.id, "failed", f"scene {job.scene_ids[0]}: the group died {ATTEMPTS} times.")
+
+    def _attempt(self, job: Job, attempt: int) -> bool:
+        """Whether the job ended."""
+        if self._failures:
+            self._end(Failed, job.id, "failed", self._failures.pop(0))
+            return True
+        if missing := self._missing_conditioning(job):
+            self._end(JobRejected, job.id, "rejected", missing, code="conditioning")
+            return True
+        begun = time.monotonic()
+        if not self._steps(job):
+            if not self._closed:
+                self._end(JobCancelled, job.id, "cancelled")
+            return True
+        if self._interruptions:
+            reason = self._interruptions.pop(0)
+            self._tell(Interrupted, job_id=job.id, reason=reason, attempt=attempt)
+            self._tell(EngineDown, reason=reason)
+            self._tell(EngineUp, num_ranks=1, device="fake")
+            return False
+        self._tell(Stage, job_id=job.id, stage="write", segment=0, num_segments=len(job.segments))
+        take = write_take(self.workspace, job, time.monotonic() - begun)
+        self.media.put_file(self.workspace.take_folder(job.recipe) / "take.mp4")
+        self._end(Finished, job.id, "finished", takes=(take,))
+        return True
+
+    def _missing_conditioning(self, job: Job) -> str:
+        match job.conditioning:
+            case FromTake(recipe=recipe) if not self.workspace.take_folder(recipe).exists():
+                return "the take that this scene continues is not there. Render that scene first."
+            case FromMedia(media=sha256) if not self.media.has(sha256):
+                return "the picture or clip is not stored here. Send it first."
+            case _:
+                return ""
+
+    def _steps(self, job: Job) -> bool:
+        """Whether all steps were done."""
+        num_steps = job.sampler.num_steps * len(job.segments)
+        self._tell(Stage, job_id=job.id, stage="denoise", segment=0, num_segments=len(job.segments))
+        for step in range(1, num_steps + 1):
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or not self._held or job.id in self._cancelled)
+                if self.step_s:
+                    self._changed.wait_for(lambda: self._closed or job.id in self._cancelled, timeout=self.step_s)
+                if self._closed or job.id in self._cancelled:
+                    return False
+            left_s = (num_steps - step) * self.step_s
+            numbers = {"step": step, "num_steps": num_steps, "step_s": self.step_s, "left_s": left_s}
+            self._tell(Step, job_id=job.id, stage="denoise", memory_bytes=1, **numbers)
+            if step % job.speed.preview_every == 0:
+                self._show_preview(job, step)
+        return True
+
+    def _show_preview(self, job: Job, step: int) -> None:
+        shade = 255 * step // (job.sampler.num_steps * len(job.segments))
+        data = io.BytesIO()
+        Image.new("RGB", (48, 32), (shade, shade, 255 - shade)).save(data, "WEBP")
+        path = self.workspace.job_folder(job.id) / "preview.webp"
+        draft = path.with_suffix(".tmp")
+        draft.write_bytes(data.getvalue())
+        draft.replace(path)
+        self._tell(Preview, job_id=job.id, step=step)
+
+
+class FakeStream(Iterator[Event]):
+    """Events above ``after`` until it or the engine is closed; waits while the engine is out of reach."""
+
+    def __init__(self, engine: FakeEngine, after: int) -> None:
+        self._engine = engine
+        self._next = after
+        self._closed = False
+
+    def __next__(self) -> Event:
+        engine = self._engine
+        with engine._changed:
+            engine._changed.wait_for(lambda: self._ended or (engine.reachable and len(engine._events) > self._next))
+            if self._ended:
+                raise StopIteration
+            event = engine._events[self._next]
+        self._next += 1
+        return event
+
+    @property
+    def _ended(self) -> bool:
+        return self._closed or self._engine._closed
+
+    def close(self) -> None:
+        with self._engine._changed:
+            self._closed = True
+            self._engine._changed.notify_all()
+
+
+def write_take(workspace: Workspace, job: Job, render_s: float) -> Take:
+    """A real clip of the job's size and length with its ``take.json``, written as the ranks do: whole or not at all."""
+    folder = workspace.take_folder(job.recipe)
+    if (folder / "take.json").exists():
+        return Take.model_validate_json((folder / "take.json").read_bytes())
+    draft = folder.with_name(f"{job.recipe}.tmp")
+    draft.mkdir()
+    write_clip(draft / "take.mp4", job.num_frames, job.size_px, job.fps, hue_of(job.recipe))
+    with (draft / "take.mp4").open("rb") as file:
+        media = hashlib.file_digest(file, "sha256").hexdigest()
+    take = Take(
+        id=job.recipe,
+        recipe=job.recipe,
+        scene_id=job.scene_ids[0],
+        job=job,
+        media=media,
+        first_frame=0,
+        num_frames=job.num_frames,
+        fps=job.fps,
+        size_px=job.size_px,
+        seed=job.seed,
+        render_s=render_s,
+        versions={"engine": "fake"},
+        timings_s={"encode": 0.0, "denoise": render_s, "decode": 0.0, "write": 0.0},
+    )
+    (draft / "take.json").write_text(take.model_dump_json())
+    os.replace(draft, folder)
+    return take
+
+
+def hue_of(recipe: str) -> tuple[int, int, int]:
+    """A colour of its own for every recipe, so that a frame says which take it is from."""
+    return int(recipe[0:2], 16), int(recipe[2:4], 16), int(recipe[4:6], 16)
+
+
+def write_clip(path: Path, num_frames: int, size_px: tuple[int, int], fps: int, hue: tuple[int, int, int]) -> None:
+    """Frames of one colour with a white square that moves right."""
+    frames = (_frame(number, num_frames, size_px, hue).tobytes() for number in range(num_frames))
+    size = f"{size_px[0]}x{size_px[1]}"
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "-"]
+    encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "8", "-pix_fmt", "yuv420p", "-f", "mp4", str(path)]
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    quiet = ["-hide_banner", "-loglevel", "error", "-y"]
+    subprocess.run([ffmpeg, *quiet, *source, *encode], input=b"".join(frames), check=True, timeout=60)
+
+
+def _frame(number: int, num_frames: int, size_px: tuple[int, int], hue: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("RGB", size_px, hue)
+    left = (size_px[0] - 12) * number // max(1, num_frames - 1)
+    ImageDraw.Draw(image).rectangle((left, 4, left + 8, 12), fill=(255, 255, 255))
+    return image
