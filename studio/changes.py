@@ -14,10 +14,12 @@ from studio.presets import Preset
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the words need that is not in a job: the scene's own prompt, presets, and how the scene before stands."""
+    """What is not in a job: the scene's own words and the look, presets, and how the scene before it stands."""
 
     prompt: str
+    look: str
     negative_prompt: str
+    negative_look: str
     presets: Mapping[str, Preset]
     card: ModelCard
     before_number: int
@@ -42,16 +44,20 @@ def _model(old: Job, new: Job) -> Iterator[str]:
 def _words(old: Job, new: Job, names: Names) -> Iterator[str]:
     before, now = old.segments[0], new.segments[0]
     if before.prompt != now.prompt:
-        yield "look changed" if _only_look(before.prompt, names.prompt) else "prompt changed"
+        yield f"{_which(before.prompt, names.prompt.strip(), names.look.strip(), 'prompt', 'look')} changed"
     if before.negative_prompt != now.negative_prompt:
-        only_look = names.negative_prompt and _only_look(before.negative_prompt, names.negative_prompt)
-        yield "negative look changed" if only_look else "negative prompt changed"
+        own, look = names.negative_prompt.strip(), names.negative_look.strip()
+        yield f"{_which(before.negative_prompt, own, look, 'negative prompt', 'negative look')} changed"
 
 
-def _only_look(before: str, own: str) -> bool:
-    """Whether the words before were this scene's own with another look behind them, or with none."""
-    rest = before.removeprefix(own.strip())
-    return before.startswith(own.strip()) and (not rest or rest[0] in ", ")
+def _which(before: str, own: str, look: str, prompt_word: str, look_word: str) -> str:
+    """Which of the two changed, from the words of both together before and each alone now."""
+    if look and before.endswith(look):
+        return prompt_word
+    rest = before.removeprefix(own)
+    if not before.startswith(own) or (own and rest and rest[0] not in ", "):
+        return prompt_word
+    return look_word if look else f"{prompt_word} or look"
 
 
 def _frames(old: Job, new: Job, names: Names) -> Iterator[str]:

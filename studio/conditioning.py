@@ -5,13 +5,16 @@ Comes in: a scene, how the scene before it is planned, a model card, what is kno
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contract.cards import ModelCard
 from engine.contract.jobs import FromMedia, FromTake, JobConditioning
 from engine.contract.media import MediaInfo
 from studio.errors import PlanError
 from studio.storyboard import Conditioning, Scene
+
+_NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it starts anew"
+"""A note, not an error: a scene may be moved to the front and back again without losing how it joins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +37,16 @@ class Start:
 
 def start_of(scene: Scene, before: Before | None, card: ModelCard, media: Mapping[str, MediaInfo]) -> Start:
     """Raises PlanError in words that say what to do."""
-    if scene.transition == "continue":
+    if scene.transition == "continue" and before is not None:
         return _from_take(scene, before, card)
+    notes = (_NOTHING_BEFORE,) if scene.transition == "continue" else ()
     if scene.conditioning is None:
-        return Start(None, 0, ())
-    return _from_media(scene.id, scene.conditioning, card, media)
+        return Start(None, 0, notes)
+    start = _from_media(scene.id, scene.conditioning, card, media)
+    return replace(start, notes=(*notes, *start.notes))
 
 
-def _from_take(scene: Scene, before: Before | None, card: ModelCard) -> Start:
-    if before is None:
-        raise PlanError(scene.id, "is the first scene: there is nothing to continue. Join it by a cut")
+def _from_take(scene: Scene, before: Before, card: ModelCard) -> Start:
     if "continue" not in card.capabilities:
         raise PlanError(scene.id, f"{card.title} cannot continue a scene. Join it by a cut")
     if before.recipe is None:

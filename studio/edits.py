@@ -5,6 +5,7 @@ names the field. Does not know who asked, where it is saved or how many revision
 an id for a new scene is given by the caller or is the next free ``scene-N``.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
@@ -267,20 +268,24 @@ EDIT: TypeAdapter[Edit] = TypeAdapter(Edit)
 """Reads and writes any edit as JSON: ``EDIT.validate_json(text)``, ``EDIT.dump_json(edit)``."""
 
 
-def apply(board: Storyboard, edit: Edit) -> Storyboard:
-    """The storyboard after an edit. Raises StoryboardError, and then nothing has changed."""
+def apply(board: Storyboard, edit: Edit, used: Collection[str] = ()) -> Storyboard:
+    """The storyboard after an edit. Raises StoryboardError, and then nothing has changed.
+
+    ``used``: ids that a new scene must not get because scenes that are gone left takes under them.
+    """
+    unused = free_id({*(scene.id for scene in board.scenes), *used})
     match edit:
         case AddScene():
             fields = {name: getattr(edit, name) for name in ("prompt", "duration_s", "transition", "conditioning")}
-            return add_scene(board, edit.position, edit.scene_id, **fields)
+            return add_scene(board, edit.position, edit.scene_id or unused, **fields)
         case DuplicateScene():
-            return duplicate_scene(board, edit.scene_id, edit.new_id)
+            return duplicate_scene(board, edit.scene_id, edit.new_id or unused)
         case DeleteScene():
             return delete_scene(board, edit.scene_id)
         case MoveScene():
             return move_scene(board, edit.scene_id, edit.position)
         case SplitScene():
-            return split_scene(board, edit.scene_id, edit.at_s, edit.new_id)
+            return split_scene(board, edit.scene_id, edit.at_s, edit.new_id or unused)
         case MergeScenes():
             return merge_scenes(board, edit.scene_id)
         case ChangeScene():

@@ -325,7 +325,9 @@ def _judged(scene: Scene, blank: ScenePlan, job: Job, continues: ScenePlan | Non
         return found.model_copy(update={"state": "missing", "reason": "not rendered yet"})
     names = Names(
         prompt=scene.prompt,
+        look=setting.board.look,
         negative_prompt=scene.negative_prompt,
+        negative_look=setting.board.negative_look,
         presets=setting.presets,
         card=setting.card,
         before_number=continues.number if continues else blank.number - 1,

@@ -161,6 +161,14 @@ def test_a_scene_that_is_not_there_cannot_be_edited(edit: Edit) -> None:
         apply(three(), edit)
 
 
+def test_a_new_scene_never_inherits_the_takes_of_one_that_is_gone() -> None:
+    gone = edits.delete_scene(three(), "scene-3")
+    assert ids(apply(gone, AddScene()))[-1] == "scene-3"
+    assert ids(apply(gone, AddScene(), used={"scene-3", "intro"}))[-1] == "scene-4"
+    assert ids(apply(gone, DuplicateScene(scene_id="scene-2"), used=["scene-7"]))[-1] == "scene-8"
+    assert ids(apply(gone, SplitScene(scene_id="scene-2", at_s=1), used=["scene-7"]))[-1] == "scene-8"
+
+
 def test_an_unknown_edit_is_refused() -> None:
     with pytest.raises(ValidationError):
         EDIT.validate_python({"kind": "explode", "scene_id": "scene-1"})

@@ -94,8 +94,10 @@ REASONS: list[tuple[Any, list[str]]] = [
     (lambda b: change_scene(b, "scene-4", "prompt", "a fox"), ["prompt changed"]),
     (lambda b: change_scene(b, "scene-4", "negative_prompt", "x"), ["negative prompt changed"]),
     (lambda b: change_storyboard(b, "look", "woodcut"), ["look changed"]),
-    (lambda b: change_storyboard(b, "look", ""), ["look changed"]),
-    (lambda b: change_storyboard(b, "negative_look", "x"), ["negative prompt changed"]),
+    (lambda b: change_storyboard(b, "look", ""), ["prompt or look changed"]),
+    (lambda b: change_storyboard(b, "negative_look", "x"), ["negative look changed"]),
+    (lambda b: change_scene(b, "scene-4", "prompt", "a boat, blue"), ["prompt changed"]),
+    (lambda b: change_scene(b, "scene-4", "prompt", "a"), ["prompt changed"]),
     (lambda b: change_storyboard(b, "preset", "draft"), ["preset changed (balanced -> draft)"]),
     (lambda b: change_scene(b, "scene-4", "duration_s", 2.0), ["duration changed (3 s -> 2 s)"]),
     (lambda b: change_scene(b, "scene-4", "seed", 5), ["seed changed"]),
@@ -130,6 +132,15 @@ def test_a_stale_scene_says_why(change: Any, expected: list[str]) -> None:
 def test_a_continuing_scene_says_why(field: str, value: object, reason: str) -> None:
     plan = planned(change_scene(chain(), "scene-2", field, value), takes=rendered(chain()))
     assert plan.scenes[1].reason == reason
+
+
+def test_a_scene_moved_to_the_front_starts_anew_and_says_so() -> None:
+    plan = planned(move_scene(chain(), "scene-2", 0), takes=rendered(chain()))
+    assert plan.scenes[0].reason == "no longer continues the scene before it"
+    assert plan.jobs[0].conditioning is None
+    assert [(note.scene_id, note.level) for note in plan.notes if note.scene_id] == [("scene-2", "warn")]
+    back = planned(move_scene(move_scene(chain(), "scene-2", 0), "scene-2", 1), takes=rendered(chain()))
+    assert states(back) == ["fresh"] * 4
 
 
 def test_a_picture_taken_away_or_changed_is_said() -> None:
