@@ -207,7 +207,7 @@ def write_clip(path: Path, frames: Frames, fps: int) -> None:
 
 def _take(job: Job, path: Path, write_s: float) -> Take:
     return Take(
-        id=job.recipe[:16],
+        id=job.recipe,
         recipe=job.recipe,
         scene_id=job.scene_ids[0],
         job=job,

@@ -42,6 +42,8 @@ def ensure_engine(
     ``ranks`` None: one for each GPU, else one. A running engine is taken as it is, whatever is asked here. Raises
     EngineError with the last words of an engine that does not start.
     """
+    for ended in [pid for pid, child in _children.items() if child.poll() is not None]:
+        del _children[ended]
     found = attach(workspace)
     if found is not None:
         return found

@@ -5,6 +5,8 @@ Comes in: a workspace. Goes out: the lock, or who holds it. Does not know what a
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from io import TextIOWrapper
 
 from engine.contract.errors import EngineError
@@ -24,15 +26,13 @@ class WorkspaceLock:
 
     def __enter__(self) -> None:
         file = (self._workspace.root / "engine.lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _take(file):
             holder = holder_of(self._workspace)
             file.close()
             raise AlreadyRunning(
                 f"{self._workspace.root}: another engine (process {holder}) has this workspace. Use that one, stop it, "
                 "or choose another --workspace."
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -41,6 +41,16 @@ class WorkspaceLock:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _take(file: TextIOWrapper) -> bool:
+    """Tries a few times: ``holder_of`` elsewhere has the lock for a moment while it looks."""
+    for _ in range(20):
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def holder_of(workspace: Workspace) -> int | None:

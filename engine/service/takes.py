@@ -80,4 +80,4 @@ def _for_job(take: Take, job: Job, scene_id: str) -> Take:
     if (take.job.project_id, take.scene_id) == (job.project_id, scene_id):
         return take
     of = hashlib.sha256(f"{job.project_id}\0{scene_id}".encode()).hexdigest()
-    return take.model_copy(update={"id": f"{job.recipe[:16]}-{of[:8]}", "job": job, "scene_id": scene_id})
+    return take.model_copy(update={"id": f"{job.recipe}-{of[:8]}", "job": job, "scene_id": scene_id})

@@ -1,0 +1,56 @@
+"""Engines for the tests of this folder: real service processes over throw-away workspaces.
+
+Comes in: pytest's temporary folders. Goes out: clients; every engine is stopped, and its ranks with it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.contract.client import EngineClient
+from engine.contract.workspace import Workspace
+from engine.service.launch import ensure_engine, stop_engine
+from engine.service.settings import GroupKind
+
+StartEngine = Callable[..., EngineClient]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path / "workspace")
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> Path:
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start(workspace: Workspace, cards: Path, tmp_path: Path) -> Iterator[StartEngine]:
+    """``start()`` gives a client of this test's engine, started if it does not run."""
+    clients: list[EngineClient] = []
+
+    def start_engine(group: GroupKind = "fake", **settings: object) -> EngineClient:
+        folders = {"cards": cards, "models_root": tmp_path, **settings}
+        clients.append(ensure_engine(workspace, group=group, die_with_parent=True, **folders))
+        return clients[-1]
+
+    yield start_engine
+    for client in clients:
+        client.close()
+    stop_engine(workspace)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineClient]:
+    """One engine with the fake group for all tests of a file that leave it usable."""
+    root = tmp_path_factory.mktemp("shared")
+    (root / "cards").mkdir()
+    workspace = Workspace.at(root / "workspace")
+    client = ensure_engine(workspace, group="fake", die_with_parent=True, cards=root / "cards", models_root=root)
+    yield client
+    client.close()
+    stop_engine(workspace)
