@@ -35,7 +35,8 @@ from studio.storyboard import Scene, Storyboard
 from studio.tables import Database
 from studio.view import Moment, board_of
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "assets" / "examples"
 MAX_MEDIA_BYTES = 512 * 2**20
 BOARDS_KEPT = 32
 
@@ -59,7 +60,7 @@ class Desk:
         workspace: Workspace,
         engine: Engine | None = None,
         database_url: str | None = None,
-        models_root: Path = ASSETS,
+        models_root: Path = ROOT,
         examples: bool = True,
     ) -> None:
         self.workspace = workspace
@@ -87,6 +88,11 @@ class Desk:
         ``name`` tells engines with different histories apart: one that is elsewhere goes by its address.
         """
         self._rendering.attach(engine, name)
+        self._bell.ring_all()
+
+    def engine_failed(self, reason: str) -> None:
+        """No engine could be started or reached: said where the page would say that it is starting."""
+        self._rendering.absence = reason
         self._bell.ring_all()
 
     def close(self) -> None:
@@ -147,6 +153,23 @@ class Desk:
             self._shelf.add_media(project.id, info, name)
         self._refresh(project.id)
         return project
+
+    def open_file(self, path: Path, words: Storyboard) -> Project:
+        """The project that belongs to a storyboard file: made once, then brought up to what the file says, as an edit.
+
+        ``words``: what was read from the file, perhaps with another preset. Raises StoryboardError.
+        """
+        words, stored = with_stored_media(words, path.parent, self._store)
+        project = self._library.project_of_file(str(path.resolve()), words)
+        for info, name in stored:
+            self._shelf.add_media(project.id, info, name)
+        return self._saved(self._library.edit(project.id, project.revision, lambda _: words))
+
+    def plan_file(self, path: Path, words: Storyboard) -> Plan:
+        """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
+        words, stored = with_stored_media(words, path.parent, self._store, keep=False)
+        media = {info.sha256: info for info, _ in stored}
+        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), words, media)
 
     def export(self, project_id: str) -> str:
         """The storyboard as YAML text."""
@@ -325,6 +348,7 @@ class Desk:
             live=rendering.live.by_scene(project_id),
             engine=rendering.status,
             engine_known=rendering.attached,
+            absence=rendering.absence,
             trouble=rendering.trouble,
             assembling=assembling,
             film_error=film_error,
@@ -358,5 +382,5 @@ class Desk:
         self._rendering.cancel(project_id, [known for known in old if again.intersection(known.job.scene_ids)])
 
     def _create_examples(self) -> None:
-        for path in reversed(example_files(ASSETS / "examples")):
+        for path in reversed(example_files(EXAMPLES)):
             self.import_file(path)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.contract.jobs import Take
-from engine.contract.media import MediaStore
+from engine.contract.media import MediaInfo, MediaStore
 from studio.assembly import Reel
 from studio.cost import Timings, timings_of
 from studio.errors import FilmError, PlanError
@@ -74,6 +74,15 @@ class FactsBook:
                 entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
             return entry.plans[key]
 
+    def plan_words(self, project_id: str, words: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
+        """The plan of a storyboard that is in no project, or not yet as it is there."""
+        own = [shelved.take for shelved in self._shelf.takes_of(project_id) if self._store.has(shelved.take.media)]
+        first = self._plan_of(words, own, media, project_id, None, None)
+        scenes = {scene.recipe: scene.scene_id for scene in first.scenes if scene.recipe}
+        found = self._shelf.takes_by_recipe(scenes.keys(), self._store)
+        here = [take.model_copy(update={"scene_id": scenes[take.recipe]}) for take in found]
+        return self._plan_of(words, [*own, *here], media, project_id, None, None)
+
     def uses_of(self, project_id: str, plan: Plan, recipe: str) -> Uses:
         """All scenes of the project that a recipe is for: two scenes may ask for the very same."""
         return tuple((project_id, scene.scene_id) for scene in plan.scenes if scene.recipe == recipe)
@@ -132,16 +141,28 @@ class FactsBook:
         )
 
     def _plan(self, facts: Facts, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        takes = [shelved.take for shelved in facts.takes]
+        return self._plan_of(facts.project.storyboard, takes, facts.media, facts.project.id, preset, scene_ids)
+
+    def _plan_of(
+        self,
+        words: Storyboard,
+        takes: Sequence[Take],
+        media: Mapping[str, MediaInfo],
+        project_id: str,
+        preset: str | None,
+        scene_ids: Sequence[str] | None,
+    ) -> Plan:
         if self._timings is None:
             self._timings = timings_of(self._shelf.newest_takes())
         return plan(
-            facts.project.storyboard,
+            words,
             presets=self._presets,
             models=self._models.all(),
-            takes=[shelved.take for shelved in facts.takes],
-            media=facts.media,
+            takes=takes,
+            media=media,
             timings=self._timings,
-            project_id=facts.project.id,
+            project_id=project_id,
             preset=preset,
             scene_ids=scene_ids,
         )
@@ -149,7 +170,8 @@ class FactsBook:
     def _share(self, project_id: str, whole: Plan) -> bool:
         """Takes that are on the shelf already, for another project or since before: whether there were any."""
         wanted = {scene.scene_id: scene.recipe for scene in whole.scenes if scene.recipe and scene.state != "fresh"}
-        here = self._shelf.whole_takes(set(wanted.values()), self._store) if wanted else {}
+        found = self._shelf.takes_by_recipe(set(wanted.values()), self._store) if wanted else []
+        here = {take.recipe: take.id for take in found}
         uses = [(scene_id, here[recipe]) for scene_id, recipe in wanted.items() if recipe in here]
         if uses:
             self._shelf.give(project_id, uses)

@@ -5,6 +5,7 @@ newest revision. Nothing is ever overwritten: a write lays its changes over the 
 ``RevisionConflict``. Does not know takes, plans, the engine or the page.
 """
 
+import hashlib
 import json
 import secrets
 import time
@@ -56,10 +57,10 @@ class Library:
         with self._database.read() as session:
             return session.scalars(select(ProjectRow.id).limit(1)).first() is None
 
-    def create(self, storyboard: Storyboard) -> Project:
+    def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         now = time.time()
         row = ProjectRow(
-            id=f"p-{secrets.token_hex(5)}",
+            id=project_id or f"p-{secrets.token_hex(5)}",
             title=storyboard.title,
             num_scenes=len(storyboard.scenes),
             revision=1,
@@ -72,6 +73,23 @@ class Library:
             session.add(row)
             session.flush()
             return _project(session, row)
+
+    def id_of_file(self, path: str) -> str:
+        """The id of the project that belongs to a storyboard file, made or not."""
+        return f"f-{hashlib.sha256(path.encode()).hexdigest()[:10]}"
+
+    def project_of_file(self, path: str, storyboard: Storyboard) -> Project:
+        """The project that belongs to a file: made with this storyboard if it is not there, else as it is."""
+        project_id = self.id_of_file(path)
+        try:
+            return self.open(project_id)
+        except ProjectMissing:
+            pass
+        try:
+            self.trash(project_id, trashed=False)
+            return self.open(project_id)
+        except ProjectMissing:
+            return self.create(storyboard, project_id)
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing."""

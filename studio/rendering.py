@@ -5,6 +5,7 @@ Everything that must survive is written before it is counted as seen. Does not k
 """
 
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -63,6 +64,8 @@ class Rendering:
         self._listener = listener
         self._submitting = threading.RLock()
         self._link: _Link | None = None
+        self.absence = "the engine is starting"
+        """Why no engine is attached, while none is."""
         for known in shelf.live_jobs():
             self.live.put(known.job, known.uses, known.state)
 
@@ -81,7 +84,7 @@ class Rendering:
     def engine(self) -> Engine:
         """Raises Unreachable where none is attached."""
         if self._link is None:
-            raise Unreachable("no engine is attached yet: it is still starting, or could not. Look at the log.")
+            raise Unreachable(f"nothing can be rendered yet: {self.absence}. Try again in a moment.")
         return self._link.engine
 
     @property
@@ -171,7 +174,7 @@ class Rendering:
     def pause(self, paused: bool) -> None:
         """Holds the engine's queue, or lets it go on."""
         if self._link is None:
-            raise Unreachable("no engine is attached yet: there is nothing to hold.")
+            raise Unreachable(f"there is nothing to hold: {self.absence}.")
         self._link.status = self._link.engine.pause() if paused else self._link.engine.resume()
         self._bell.ring_all()
 
@@ -234,8 +237,8 @@ class Rendering:
         database. -> how many came back."""
         known, found = self._shelf.take_ids(), 0
         for path in sorted(self._workspace.takes.glob("*/take.json")):
-            if path.parent.name in known:
-                continue
+            if path.parent.name in known or not re.fullmatch("[0-9a-f]{64}", path.parent.name):
+                continue  # the others are drafts that a crash left, and damaged takes that were moved aside
             try:
                 take = Take.model_validate_json(path.read_bytes())
                 uses = self._shelf.arrive(None, [(take, self._bring(take))])

@@ -74,11 +74,11 @@ class Shelf:
         with self._database.read() as session:
             return [Take.model_validate_json(text) for text in reversed(session.scalars(query).all())]
 
-    def whole_takes(self, recipes: Collection[str], store: MediaStore) -> dict[str, str]:
-        """Take id by recipe, for those that any project has and whose file is there."""
+    def takes_by_recipe(self, recipes: Collection[str], store: MediaStore) -> list[Take]:
+        """Those of these recipes that any project has and whose file is there."""
         with self._database.read() as session:
-            rows = session.execute(select(TakeRow.recipe, TakeRow.id, TakeRow.media).where(TakeRow.recipe.in_(recipes)))
-            return {recipe: take_id for recipe, take_id, media in rows.tuples() if store.has(media)}
+            rows = session.scalars(select(TakeRow).where(TakeRow.recipe.in_(recipes))).all()
+            return [Take.model_validate_json(row.take) for row in rows if store.has(row.media)]
 
     def take_ids(self) -> set[str]:
         with self._database.read() as session:

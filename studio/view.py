@@ -68,12 +68,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What changes while rendering. ``engine_known``: whether an engine is attached at all."""
+    """What changes while rendering. ``engine_known``: whether an engine is attached; ``absence``: why none is."""
 
     version: int
     live: Mapping[str, Sequence[LiveJob]]
     engine: EngineStatus | None
     engine_known: bool
+    absence: str
     trouble: str
     assembling: bool
     film_error: str
@@ -291,7 +292,7 @@ def _render_bar(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> Ren
     seconds = facts.plan.cost.seconds if facts.plan and jobs else None
     return RenderBar(
         num_scenes=len(due),
-        text=_what(due, len(cards), len(waiting)),
+        text=_what(due, cards),
         why=tuple(f"scene {card.number}: {card.reason or card.state}" for card in due if card not in waiting),
         estimate_s=seconds,
         estimate_text=about(seconds) if jobs else "",
@@ -306,24 +307,32 @@ def _matches(card: SceneCard) -> bool:
     return card.take is not None and card.take.matches
 
 
-def _what(due: Sequence[SceneCard], num_scenes: int, num_waiting: int) -> str:
-    if not num_scenes:
+def _what(due: Sequence[SceneCard], cards: Sequence[SceneCard]) -> str:
+    waiting = [card for card in cards if card.state in ("queued", "rendering")]
+    stuck = [card for card in cards if card.state == "unplannable"]
+    cannot = f"{_scenes(stuck)} cannot be rendered" if stuck else ""
+    if not cards:
         return "add a scene to begin"
-    if num_waiting:
-        return f"{num_waiting} of {num_scenes} scenes in the queue"
+    if waiting:
+        return f"{len(waiting)} of {len(cards)} scenes in the queue"
     if not due:
-        return "nothing to render: every scene is fresh"
-    if len(due) == num_scenes:
-        return "renders all scenes" if num_scenes > 1 else "renders the scene"
-    numbers = ", ".join(str(card.number) for card in due)
-    return f"renders {'scene' if len(due) == 1 else 'scenes'} {numbers}; the other {num_scenes - len(due)} are fresh"
+        return cannot or "nothing to render: every scene is fresh"
+    if len(due) == len(cards):
+        return "renders all scenes" if len(cards) > 1 else "renders the scene"
+    num_fresh = len(cards) - len(due) - len(stuck)
+    fresh = f"{num_fresh} {'is' if num_fresh == 1 else 'are'} fresh" if num_fresh else ""
+    return "; ".join(part for part in (f"renders {_scenes(due)}", fresh, cannot) if part)
+
+
+def _scenes(cards: Sequence[SceneCard]) -> str:
+    return f"scene{'s' if len(cards) > 1 else ''} " + ", ".join(str(card.number) for card in cards)
 
 
 def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> str:
     if facts.problem:
         return facts.problem
     if not moment.engine_known:
-        return "the engine is starting"
+        return moment.absence
     if moment.engine is None:
         return "the engine does not answer; waiting jobs go on when it is back"
     if moment.trouble:
@@ -372,7 +381,7 @@ def _engine(moment: Moment) -> EngineView:
     status = moment.engine
     if status is None:
         state = "unreachable" if moment.engine_known else "absent"
-        text = "the engine does not answer" if moment.engine_known else "the engine is starting"
+        text = "the engine does not answer" if moment.engine_known else moment.absence
         return EngineView(state=state, device="", num_ranks=0, text=text)
     group = status.group if status.group in ("down", "starting", "ready", "busy") else "down"
     words = {"down": "the group is down", "starting": "loading the model", "ready": "ready", "busy": "rendering"}

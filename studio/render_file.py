@@ -1,0 +1,142 @@
+"""``storyboard render FILE``: the file's project, rendered to a film, with progress to look at.
+
+Comes in: a desk, a file and its words. Goes out: a film at the path asked for, and an exit code. What is rendered
+already, by whomever on this workspace, is not rendered again. Does not know argument names or jobs' contents.
+"""
+
+import secrets
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from engine.contract.client import EngineClient
+from engine.service.launch import ensure_engine
+from studio.board import Board
+from studio.desk import Desk
+from studio.errors import FilmError, PlanError
+from studio.plan import Plan
+from studio.storyboard import Storyboard
+from studio.terminal import display_for
+from studio.view import clock
+
+DONE, FAILED = 0, 1
+CANCEL_TIMEOUT_S = 20.0
+
+
+class RenderFile:
+    """``ranks`` and ``engine_url``: of the engine that is started, or attached to, if there is something to render."""
+
+    def __init__(self, desk: Desk, path: Path, as_json: bool, ranks: int | None, engine_url: str | None) -> None:
+        self._desk = desk
+        self._path = path
+        self._display = display_for(as_json)
+        self._ranks = ranks
+        self._engine_url = engine_url
+        self._client: EngineClient | None = None
+        self._begun_s = time.monotonic()
+        self._project_id = ""
+
+    def run(self, words: Storyboard, out: Path | None) -> int:
+        """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
+        plan = self._planned(words)
+        self._project_id = self._desk.open_file(self._path, words).id
+        try:
+            if plan.jobs and not self._rendered():
+                return FAILED
+            film = self._desk.assemble(self._project_id)
+        finally:
+            if self._client is not None:
+                self._client.close()
+        target = out or Path(f"{self._path.stem}.mp4")
+        copy_whole(film, target)
+        self._tell(plan, target)
+        return DONE
+
+    def _planned(self, words: Storyboard) -> Plan:
+        """The plan, with what the engine knows of the model where it is not known here. Raises PlanError."""
+        status = self._desk.models().get(words.model)
+        if status is not None and not status.available:
+            self._engine()
+        plan = self._desk.plan_file(self._path, words)
+        _refuse(plan)
+        return plan
+
+    def _engine(self) -> EngineClient:
+        if self._client is None:
+            url, workspace = self._engine_url, self._desk.workspace
+            if url:
+                self._client = EngineClient(url, workspace.token())
+            else:
+                self._client = ensure_engine(workspace, ranks=self._ranks, die_with_parent=True)
+            self._desk.models_heard(self._client.models())
+        return self._client
+
+    def _rendered(self) -> bool:
+        """Whether every scene has its take now."""
+        try:
+            self._desk.attach(self._engine(), name=self._engine_url or "workspace")
+            self._desk.render(self._project_id)
+            board = self._followed()
+        except KeyboardInterrupt:
+            self._cancelled()
+            raise
+        return self._all_fresh(board)
+
+    def _followed(self) -> Board:
+        """The board when no job of the project waits or runs any more."""
+        for _ in self._desk.changes(self._project_id):
+            board = self._desk.board(self._project_id)
+            self._display.show(board)
+            if not board.render.busy:
+                return board
+        return self._desk.board(self._project_id)
+
+    def _cancelled(self) -> None:
+        """All jobs are cancelled, and the engine has said so, as far as it answers."""
+        self._desk.stop(self._project_id)
+        deadline_s = time.monotonic() + CANCEL_TIMEOUT_S
+        version = 0
+        while self._desk.board(self._project_id).render.busy and time.monotonic() < deadline_s:
+            version = self._desk.wait_for_change(self._project_id, version, timeout_s=1.0)
+
+    def _all_fresh(self, board: Board) -> bool:
+        failed = [card for card in board.scenes if card.state != "fresh"]
+        for card in failed:
+            text = f"scene {card.number} ({card.id}): {card.reason or card.state}"
+            self._display.done({"event": "error", "number": card.number, "id": card.id}, text)
+        if failed:
+            print(f"storyboard: no film: {len(failed)} of {len(board.scenes)} scenes failed.", file=sys.stderr)
+        return not failed
+
+    def _tell(self, plan: Plan, target: Path) -> None:
+        num_jobs, num_scenes = len(plan.jobs), len(plan.scenes)
+        took_s = round(time.monotonic() - self._begun_s, 3)
+        what = f"rendered {num_jobs} of {num_scenes} scenes" if num_jobs else "nothing to render: all takes are there"
+        facts: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_jobs, "seconds": took_s}
+        self._display.done(facts, f"{target}: {what}; {clock(took_s)}")
+
+
+def _refuse(plan: Plan) -> None:
+    """A film needs every scene: said before anything is rendered."""
+    stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
+    general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
+    if stuck:
+        words = [*general, *(f"scene {scene.number} ({scene.scene_id}): {scene.reason}" for scene in stuck)]
+        raise PlanError(stuck[0].scene_id, "\n".join(words))
+    if not plan.scenes:
+        raise PlanError("", "the storyboard has no scenes. Add one.")
+
+
+def copy_whole(film: Path, target: Path) -> None:
+    """A copy under a temporary name, then renamed: an older film stays where there is no room. Raises FilmError."""
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(film, draft)
+        draft.replace(target)
+    except OSError as error:
+        what = f"{target}: the film could not be written there ({error.strerror or error})"
+        raise FilmError(f"{what}. It is kept as {film}. Choose another place with --out.") from error
+    finally:
+        draft.unlink(missing_ok=True)
