@@ -41,7 +41,7 @@ def _latents(args: argparse.Namespace) -> None:
 def _dit(args: argparse.Namespace) -> None:
     from tools.diorama import dit
 
-    dit.train(args.cache, args.minutes, args.device, args.compile)
+    dit.train(args.cache, args.minutes, args.device, args.compile, args.processes)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n", type=int, default=0, help="how many clips (world: per combination)")
     parser.add_argument("--compile", action="store_true", help="compile the network (dit)")
+    parser.add_argument("--processes", type=int, default=1, help="that share each batch (dit)")
     parser.add_argument("--settings", default="{}", help="sampler settings as JSON (measure)")
     args = parser.parse_args()
     STAGES[args.stage](args)

@@ -132,7 +132,7 @@ def load_trained(cache: Path) -> AutoencoderKLWan:
 
 @torch.no_grad()
 def encode_set(cache: Path, name: str, model: AutoencoderKLWan, device: str, batch: int = 8) -> None:
-    """Writes the mean latents of every clip, (N, z, T, h, w) float16, not normalised; for training their statistics too."""
+    """Writes every clip's mean latents, (N, z, T, h, w) float16, not normalised; for training their statistics too."""
     frames = clips.load_set(cache / name).frames
     latents = []
     for i in range(0, len(frames), batch):

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 import engine.models.cosmos.network as cosmos
 from engine.layers.attention import Whole, attend_plain
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from engine.runtime.denoiser import SIGMA_CONDITIONAL
 from tools.diorama import captions, clips, text
-from tools.diorama.optim import Optimizer
+from tools.diorama.optim import Optimizer, Team
 from tools.diorama.training import Clock, load_state, log, save_state
 
 CONFIG = CosmosConfig(
@@ -83,9 +83,9 @@ class Data:
         self.device = device
 
     @torch.no_grad()
-    def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def batch(self, rng: random.Random, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """-> latents (B, C, T, h, w), text (B, L, D), coverage (B, T, h, w), attributes (B, 4)."""
-        picked = rng.choices(range(len(self.latents)), k=BATCH)
+        picked = rng.choices(range(len(self.latents)), k=size)
         texts = [captions.caption(self.set.combination(i), rng)[0] for i in picked]
         texts = ["" if rng.random() < EMPTY_SHARE else said for said in texts]
         ids, mask = text.tokens_of(self.tokenizer, texts)
@@ -145,9 +145,30 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(("blocks.", "time_embed.")) and "norm" not in name
 
 
-def train(cache: Path, minutes: float, device: str, compiled: bool) -> None:
-    """Goes on from the cache folder's checkpoint until the minutes are spent, restarts counted in."""
+def train(cache: Path, minutes: float, device: str, compiled: bool, num_processes: int) -> None:
+    """Goes on from the cache folder's checkpoint until the minutes are spent, restarts counted in.
+
+    Processes of one thread each, that meet once a step, waste less than one process of several threads.
+    """
+    if num_processes == 1:
+        _train_rank(0, cache, minutes, device, compiled, Team())
+        return
+    meeting = cache / "dit_meeting"
+    meeting.unlink(missing_ok=True)
+    torch.multiprocessing.spawn(_join, (cache, minutes, device, compiled, num_processes, meeting), num_processes)
+
+
+def _join(
+    rank: int, cache: Path, minutes: float, device: str, compiled: bool, num_processes: int, meeting: Path
+) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{meeting.absolute()}", rank=rank, world_size=num_processes)
+    _train_rank(rank, cache, minutes, device, compiled, Team(rank, num_processes, distributed.all_reduce))
+
+
+def _train_rank(rank: int, cache: Path, minutes: float, device: str, compiled: bool, team: Team) -> None:
     cosmos.attend = attend_plain  # the backward pass of the fused one is slow in bf16 on a CPU
+    torch.manual_seed(0)
     network, truth, data = make_network().to(device), Truth().to(device), Data(cache, device)
     state = load_state(cache / "dit.pt")
     if state is not None:
@@ -155,33 +176,48 @@ def train(cache: Path, minutes: float, device: str, compiled: bool) -> None:
         truth.load_state_dict(state["truth"])
     average = {k: v.clone() for k, v in (state["average"] if state else network.state_dict()).items()}
     named = [*network.named_parameters(), *((f"truth.{n}", p) for n, p in truth.named_parameters())]
-    optimizer = Optimizer(named, _is_hidden, MUON_RATE, ADAM_RATE)
+    optimizer = Optimizer(named, _is_hidden, MUON_RATE, ADAM_RATE, team)
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
     trainer = Trainer(network, truth, device)
     if compiled:
         trainer.forward = torch.compile(network)
     step, clock = (state or {}).get("step", 0), Clock(minutes, (state or {}).get("spent_s", 0.0))
-    rng, errors = random.Random(step), []
-    torch.manual_seed(step)
-    while not clock.is_over():
+    rng, errors, factor = random.Random(f"{step}/{rank}"), [], 0.0
+    torch.manual_seed(step * team.size + rank)
+    while factor >= 0:
         truth_weight = TRUTH_WEIGHT * max(0.1, 1 - 2 * clock.spent_s() / clock.budget_s)
-        loss, error = trainer.loss(*data.batch(rng), truth_weight)
+        loss, error = trainer.loss(*data.batch(rng, BATCH // team.size), truth_weight)
         optimizer.zero_grad()
         loss.backward()
+        factor = _agreed(optimizer.parameters(), -1.0 if clock.is_over() else clock.factor(step, 100), team)
         norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters(), 1.0)
-        if math.isfinite(norm.item()):
-            optimizer.step(clock.factor(step, 100))
+        if math.isfinite(norm.item()) and factor >= 0:
+            optimizer.step(factor)
         step += 1
         _average(average, network, min(AVERAGE_KEEP, step / (step + 20)))
         errors.append(error)
+        if rank > 0:
+            continue
         if step % 50 == 0:
             line = f"step {step} error {np.mean(errors):.4f} loss {loss.item():.3f} spent {clock.spent_s():.0f} s"
             log(cache / "dit.log", line)
             errors = []
-        if clock.should_save() or clock.is_over():
+        if clock.should_save() or factor < 0:
             saved = {"network": network.state_dict(), "truth": truth.state_dict(), "average": average, "step": step}
             save_state(cache / "dit.pt", saved | {"optimizer": optimizer.state_dict(), "spent_s": clock.spent_s()})
+
+
+def _agreed(parameters: list[nn.Parameter], factor: float, team: Team) -> float:
+    """Gradients become the team's mean; the rate factor becomes the first process's (below zero: stop)."""
+    if team.size == 1:
+        return factor
+    told = [p for p in parameters if p.grad is not None]
+    flat = torch.cat([*(p.grad.flatten() for p in told), torch.tensor([factor if team.rank == 0 else 0.0])])
+    team.sum(flat)
+    for p, gradient in zip(told, flat[:-1].split([p.numel() for p in told]), strict=True):
+        p.grad = gradient.view_as(p) / team.size
+    return float(flat[-1])
 
 
 @torch.no_grad()
