@@ -22,8 +22,10 @@ export function sceneCard(id) {
   };
   const { picture: frame, number, length, progress, bar, prompt, dot, state, takes, root, notes } = parts;
   frame.append(number, length, progress, bar);
-  const foot = h('div.foot', {}, dot, state, takes, notes, root);
-  const card = h('div.card', { role: 'option', id: `card-${id}` }, frame, h('div.words', {}, prompt, foot));
+  const said = h('div.foot', {}, dot, state, notes);
+  const roots = h('div.foot', {}, takes, root);
+  const words = h('div.words', {}, prompt, said, roots);
+  const card = h('div.card', { role: 'option', id: `card-${id}` }, frame, words);
   const item = h('li.cell', { role: 'presentation' }, parts.join, card);
   item.dataset.scene = id;
   item.card = card;
@@ -47,7 +49,7 @@ function show(item, parts, scene, total, selected) {
   parts.prompt.classList.toggle('blank', !scene.prompt);
   setText(parts.state, stateWords(scene));
   setAttributes(parts.state, { title: scene.reason || null });
-  setText(parts.takes, scene.state === 'failed' ? '' : takesWords(scene));
+  setText(parts.takes, takesWords(scene));
   setText(parts.root, rootWords(scene));
   showNotes(parts.notes, scene.plan_notes);
   showJoin(parts.join, scene);

@@ -1,7 +1,7 @@
 // The inspector: the selected scene's fields, or what all scenes share. On a narrow screen it is a sheet from below.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { move, remove } from './board.js';
+import { moveBy, remove } from './board.js';
 import { field } from './fields.js';
 import { say } from './notices.js';
 import { afterSaving, change, flush, saveWith, typed, watchSaving } from './saving.js';
@@ -54,8 +54,8 @@ function heading() {
 function sceneTools() {
   const of = (act) => () => act(selectedScene());
   return [
-    iconButton('left', 'Move earlier', of((card) => move(card.id, card.number - 2))),
-    iconButton('right', 'Move later', of((card) => move(card.id, card.number))),
+    iconButton('left', 'Move earlier', of((card) => moveBy(card.id, -1))),
+    iconButton('right', 'Move later', of((card) => moveBy(card.id, 1))),
     iconButton('copy', 'Duplicate scene', of(duplicate)),
     iconButton('split', 'Split in the middle', of((card) => change({ kind: 'split_scene', scene_id: card.id, at_s: card.duration_s / 2 }))),
     iconButton('merge', 'Merge with the next scene', of((card) => change({ kind: 'merge_scenes', scene_id: card.id })), '.merge'),

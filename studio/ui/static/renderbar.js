@@ -47,9 +47,9 @@ function actingParts() {
   return { presets: h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' }), what, why, go, stop };
 }
 
-function show(parts, { board, live }) {
+function show(parts, { board, lost }) {
   for (const part of Object.values(parts)) if (part !== parts.menu && part !== parts.colours) part.hidden = !board;
-  banner('stream', board && !live ? 'The studio does not answer; trying again. Rendering goes on without this page.' : '');
+  banner('stream', lost ? 'The studio does not answer; trying again. Rendering goes on without this page.' : '');
   banner('problem', board?.problem ?? '');
   if (!board) return;
   showTitle(parts, board);

@@ -128,11 +128,14 @@ export function decide(sceneId, field, mine) {
   tell();
 }
 
-/** An edit of the structure: made on the newest revision, after all text has been saved. Resolves with the answer. */
-export function change(edit, failure = 'This could not be done') {
+/** An edit of the structure, made on the newest revision after all text has been saved. Resolves with the answer.
+ *  `wanted`: the edit, or a function that makes it of the board as it is then (or nothing). */
+export function change(wanted, failure = 'This could not be done') {
   flush();
   let answer = null;
   return inLine(async () => {
+    const edit = typeof wanted === 'function' ? wanted(state.board) : wanted;
+    if (!edit) return;
     try {
       answer = await ask(server, 'edit', { revision: state.board.revision, edit });
       if (!answer.ok) say(answer.conflict ? `Changed elsewhere meanwhile; nothing was done. ${answer.problem}` : answer.problem, 'bad');

@@ -2,7 +2,7 @@
 // Holds no truth: every board comes from the studio, and a reload starts from the address alone.
 
 const listeners = new Set();
-export const state = { project: null, board: null, selected: null, film: false, live: false, sheet: false, gone: '' };
+export const state = { project: null, board: null, selected: null, film: false, lost: false, sheet: false, gone: '' };
 
 /** Calls `listener(state)` at once and after every change. */
 export function subscribe(listener) {
@@ -55,7 +55,7 @@ let patience = null;
 export function open(project, selected = null) {
   stream?.close();
   clearTimeout(patience);
-  update({ project, selected, board: null, live: false, gone: '', film: false, sheet: false });
+  update({ project, selected, board: null, lost: false, gone: '', film: false, sheet: false });
   remember();
   if (project) listen(project);
 }
@@ -66,7 +66,7 @@ function listen(project) {
   const receive = (read) => (event) => {
     if (mine !== stream) return;
     clearTimeout(patience);
-    state.live = true;
+    state.lost = false;
     const board = read(JSON.parse(event.data));
     if (board) take(board);
   };
@@ -86,7 +86,7 @@ function lost(mine, project) {
   if (mine !== stream) return;
   clearTimeout(patience);
   patience = setTimeout(() => {
-    update({ live: false });
+    update({ lost: true });
     if (mine.readyState === EventSource.CLOSED && mine === stream) listen(project);
   }, 2500);
 }
