@@ -66,7 +66,9 @@ def test_moving_counts_places_without_the_moved_scene(position: int, order: str)
 
 
 def test_a_split_gives_two_scenes_of_which_the_second_continues() -> None:
-    first, second = edits.split_scene(three(), "scene-1", 1.25).scenes[:2]
+    start = edits.change_scene(three(), "scene-1", "conditioning", {"media": "a.png"})
+    first, second = edits.split_scene(start, "scene-1", 1.25).scenes[:2]
+    assert first.conditioning is not None
     assert (first.duration_s, second.duration_s, second.id) == (1.25, 1.75, "scene-4")
     assert (second.transition, second.prompt, second.seed, second.conditioning) == ("continue", "a", None, None)
 
@@ -152,7 +154,9 @@ def test_what_is_chosen_is_what_would_be_rendered() -> None:
     chosen = edits.choose_take(start, "scene-1", take)
     assert (chosen.scenes[0].chosen_take, chosen.scenes[0].seed) == (take.id, 77)
     assert planned(chosen, takes=[take]).scenes[0].state == "fresh"
-    assert edits.clear_take(chosen, "scene-1").scenes[0].chosen_take is None
+    cleared = apply(chosen, ChooseTake(scene_id="scene-1", take_id=None))
+    assert cleared == edits.clear_take(chosen, "scene-1")
+    assert (cleared.scenes[0].chosen_take, cleared.scenes[0].seed) == (None, 77)
 
 
 @pytest.mark.parametrize("edit", [DeleteScene(scene_id="none"), MoveScene(scene_id="none", position=0)])

@@ -262,6 +262,20 @@ def test_a_partial_render_brings_what_it_continues_from() -> None:
     assert len(planned(chain(), scene_ids=[]).jobs) == 0
 
 
+def test_a_fresh_scene_asked_for_brings_nothing_even_where_the_take_before_it_is_gone() -> None:
+    second = rendered(chain())[1]
+    plan = planned(chain(), scene_ids=["scene-2"], takes=[second])
+    assert (states(plan)[:2], plan.jobs) == (["missing", "fresh"], ())
+
+
+def test_a_chosen_take_that_is_gone_gives_way_to_the_newest() -> None:
+    start = board({})
+    first = take_of(planned(start).jobs[0], "first")
+    second = take_of(planned(change_scene(start, "scene-1", "prompt", "a boat")).jobs[0], "second")
+    gone = board({"chosen_take": "gone", "duration_s": 1.0})
+    assert planned(gone, takes=[first, second]).scenes[0].take_id == "second"
+
+
 def test_a_scene_that_is_not_there_cannot_be_rendered() -> None:
     with pytest.raises(PlanError, match="no scene has the id") as caught:
         planned(chain(), scene_ids=["none"])
@@ -364,6 +378,15 @@ def test_seconds_come_from_what_this_machine_measured() -> None:
     assert cost.seconds == pytest.approx(2 * (7 * 2.0 / 21 + 1.0), abs=0.001)
     square = change_storyboard(board({}), "aspect", "1:1")
     assert planned(square, timings=timings).cost.seconds is None
+
+
+def test_seconds_are_those_of_the_newest_takes_together() -> None:
+    job = planned(board({"duration_s": 3.0})).jobs[0]
+    old, new = take_of(job), take_of(job).model_copy(update={"render_s": 12.6, "timings_s": {"denoise": 8.4}})
+    timing = timings_of([old] * 30 + [new] * 30)
+    assert [(t.step_s, t.chunk_s) for t in timing.values()] == [(pytest.approx(0.2), pytest.approx(2.1))]
+    both = timings_of([old, new])
+    assert [t.chunk_s for t in both.values()] == [pytest.approx((2.0 + 4.2) / 4)]
 
 
 def test_heun_looks_twice_at_every_step() -> None:
