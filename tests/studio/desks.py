@@ -1,0 +1,102 @@
+"""A desk at work in a throw-away workspace, for tests: with a fake engine, restarts, and waiting for what is shown.
+
+Comes in: a folder. Goes out: ``Bench``. Does not know what is tested. Waiting has a limit, and its failure shows the
+board as it was last.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.contract.media import MediaStore
+from engine.contract.workspace import Workspace
+from studio.board import Board
+from studio.desk import Desk
+from studio.edits import ChangeScene, Edit
+from studio.library import Project
+from studio.storyboard import Scene, Storyboard
+from tests.fakes import FakeEngine
+
+PATIENCE_S = 60.0
+
+
+class Bench:
+    """``apart``: the engine has a workspace and media of its own, as on another machine."""
+
+    def __init__(self, root: Path, step_s: float = 0.0, apart: bool = False) -> None:
+        self.root = root
+        self.workspace = Workspace.at(root / "workspace")
+        self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
+        self.engine = FakeEngine(self.engine_workspace, step_s, media=MediaStore(self.engine_workspace.media))
+        self.desk = Desk(self.workspace, self.engine, examples=False)
+        self.heard()
+
+    def heard(self) -> None:
+        """Until the engine has said which models it has: before that, the desk plans with what lies here."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self.desk.models()["diorama"].fingerprint != "f" * 64:
+            assert time.monotonic() < deadline_s, "the desk never heard the engine's models"
+            time.sleep(0.005)
+
+    def restart_desk(self) -> None:
+        self.desk.close()
+        self.desk = Desk(self.workspace, self.engine, examples=False)
+        self.heard()
+
+    def new_engine(self) -> None:
+        """The engine begins anew: empty queue, event numbers from 1, the same takes."""
+        self.engine.close()
+        self.engine = FakeEngine(self.engine_workspace, media=MediaStore(self.engine_workspace.media))
+        self.desk.attach(self.engine)
+
+    def project(self, *scenes: Scene, **settings: Any) -> Project:
+        return self.desk.create(Storyboard(scenes=scenes or THREE, **{"title": "Test", **settings}))
+
+    def edit(self, project_id: str, edit: Edit) -> Project:
+        return self.desk.edit(project_id, self.desk.open(project_id).revision, edit)
+
+    def reword(self, project_id: str, scene_id: str, prompt: str) -> Project:
+        return self.edit(project_id, ChangeScene(scene_id=scene_id, field="prompt", value=prompt))
+
+    def until(self, project_id: str, wanted: Callable[[Board], bool]) -> Board:
+        """The first board that is as wanted."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            version = self.desk.wait_for_change(project_id, -1, 0)
+            board = self.desk.board(project_id)
+            if wanted(board):
+                return board
+            left_s = deadline_s - time.monotonic()
+            assert left_s > 0, f"never came: {board.model_dump_json(indent=1)}"
+            self.desk.wait_for_change(project_id, version, min(left_s, 1.0))
+
+    def rendered(self, project_id: str) -> Board:
+        """Renders all, and waits for the film."""
+        self.desk.render(project_id)
+        return self.until(project_id, lambda board: board.film.up_to_date and not board.render.busy)
+
+    def close(self) -> None:
+        self.desk.close()
+        self.engine.close()
+
+
+THREE = (
+    Scene(id="a", prompt="a red ball in a meadow", duration_s=1),
+    Scene(id="b", prompt="a red ball in a meadow", duration_s=1, transition="continue"),
+    Scene(id="c", prompt="a blue car in the desert", duration_s=1),
+)
+
+
+@contextmanager
+def benched(root: Path, **settings: Any) -> Iterator[Bench]:
+    bench = Bench(root, **settings)
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def states(board: Board) -> list[str]:
+    return [card.state for card in board.scenes]
