@@ -68,6 +68,12 @@ def test_all_problems_are_said_at_once_with_the_file() -> None:
     assert str(caught.value).startswith("film.yaml: ")
 
 
+def test_one_mistake_is_said_once() -> None:
+    with pytest.raises(StoryboardError) as caught:
+        read_document(scene(id="one"))
+    assert [problem.field for problem in caught.value.problems] == ["scenes[1].id"]
+
+
 def test_a_scene_without_words_is_a_document_all_the_same() -> None:
     assert read_document({"scenes": [{"prompt": ""}]}).scenes[0].prompt == ""
 
