@@ -123,7 +123,7 @@ class RenderBar(Value):
 
 
 class FilmView(Value):
-    """``up_to_date``: made of exactly the takes that are chosen now."""
+    """``up_to_date``: it shows exactly what is written now."""
 
     media: str | None
     poster: str | None

@@ -5,6 +5,7 @@ mp4 (H.264, yuv420p, faststart) that carries its storyboard and recipes, written
 know projects, plans or the engine. Frames that a continued scene shares with the one before are not in its take.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -148,7 +149,8 @@ def _run(arguments: list[str], out: Path) -> None:
         raise FilmError(f"ffmpeg could not be started ({error}). Install ffmpeg or mend its file.") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
-        what = f"{out.name}: ffmpeg failed (code {done.returncode}): {' / '.join(said) or 'it said nothing'}"
+        how = f"code {done.returncode}" if done.returncode > 0 else f"stopped by signal {-done.returncode}"
+        what = f"{out.name}: ffmpeg failed ({how}): {' / '.join(said) or 'it said nothing'}"
         raise FilmError(f"{what}. An older film is as it was; free disk space or render the scene it names again.")
 
 
@@ -250,4 +252,5 @@ def _sync(path: Path) -> None:
 
 def _remove(*paths: Path) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

@@ -4,6 +4,7 @@ Comes in: a desk, a file and its words. Goes out: a film at the path asked for, 
 already, by whomever on this workspace, is not rendered again. Does not know argument names or jobs' contents.
 """
 
+import contextlib
 import secrets
 import shutil
 import sys
@@ -139,4 +140,5 @@ def copy_whole(film: Path, target: Path) -> None:
         what = f"{target}: the film could not be written there ({error.strerror or error})"
         raise FilmError(f"{what}. It is kept as {film}. Choose another place with --out.") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            draft.unlink()

@@ -66,7 +66,7 @@ class Shelf:
             .order_by(SceneTakeRow.arrived_s)
         )
         with self._database.read() as session:
-            return [_shelved(take, use.scene_id) for use, take in session.execute(query).tuples()]
+            return [_shelved(take, use.scene_id) for use, take in session.execute(query)]
 
     def newest_takes(self, limit: int = 200) -> list[Take]:
         """Of all projects, oldest first: what this machine's speed is measured from."""
@@ -186,7 +186,7 @@ class Shelf:
     def media_names(self, project_id: str) -> dict[str, str]:
         with self._database.read() as session:
             query = select(MediaRow.sha256, MediaRow.name).where(MediaRow.project_id == project_id)
-            return dict(session.execute(query).tuples().all())
+            return {sha256: name for sha256, name in session.execute(query)}
 
     def content_type(self, project_id: str, sha256: str) -> str | None:
         """What a file is, where the project may show it; None where it may not."""

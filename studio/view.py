@@ -347,7 +347,7 @@ def _film(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> FilmView:
     film = facts.film
     missing = tuple(card.number for card in cards if card.take is None)
     stale = tuple(card.number for card in cards if card.take is not None and not card.take.matches)
-    up_to_date = film is not None and film.cut == facts.cut
+    up_to_date = film is not None and film.cut == facts.cut and not stale
     return FilmView(
         media=film.media if film else None,
         poster=film.poster if film else None,
