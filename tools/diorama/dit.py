@@ -23,7 +23,7 @@ from tools.diorama.optim import Optimizer, Team
 from tools.diorama.training import Clock, load_state, log, save_state
 
 CONFIG = CosmosConfig(
-    width=192,
+    width=224,
     num_blocks=6,
     num_heads=4,
     in_channels=32,
@@ -38,13 +38,20 @@ CONFIG = CosmosConfig(
 BATCH, MUON_RATE, ADAM_RATE = 32, 0.02, 2e-3
 EMPTY_SHARE, GIVEN_ONE_SHARE, GIVEN_TWO_SHARE = 0.12, 0.32, 0.08
 SUBJECT_WEIGHT, TRUTH_WEIGHT, TRUTH_BLOCK = 4.0, 0.3, 3
-AVERAGE_KEEP = 0.998
+AVERAGE_KEEP, EMBEDDING_SCALE = 0.998, 5.0
 
 
 def make_network() -> CosmosDiT:
-    """Gates and output start at zero, so that every block starts as the identity."""
+    """Starts as nearly the identity: the output reads the very directions that the patch embedding writes.
+
+    The embedding is scaled up, because the learnable positions come in at unit size before every block.
+    """
     network = CosmosDiT(CONFIG)
-    nn.init.zeros_(network.final.linear.weight)
+    latent_features = CONFIG.in_channels * CONFIG.patch_spatial**2
+    directions = nn.init.orthogonal_(torch.empty_like(network.patch_embed.weight))
+    network.patch_embed.weight.data.copy_(EMBEDDING_SCALE * directions)
+    by_channel = directions[:, :latent_features].unflatten(1, (CONFIG.in_channels, -1))  # (D, C, ph * pw)
+    network.final.linear.weight.data.copy_(0.6 * by_channel.transpose(1, 2).flatten(1).T)
     nn.init.zeros_(network.time_embed.linear_2.weight)
     for name, parameter in network.named_parameters():
         if name.endswith("up.weight") and "modulation" in name:
@@ -190,7 +197,7 @@ def _train_rank(rank: int, cache: Path, minutes: float, device: str, compiled: b
         loss, error = trainer.loss(*data.batch(rng, BATCH // team.size), truth_weight)
         optimizer.zero_grad()
         loss.backward()
-        factor = _agreed(optimizer.parameters(), -1.0 if clock.is_over() else clock.factor(step, 100), team)
+        factor = _agreed(optimizer.parameters(), -1.0 if clock.is_over() else clock.factor(step, 40), team)
         norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters(), 1.0)
         if math.isfinite(norm.item()) and factor >= 0:
             optimizer.step(factor)
