@@ -5,7 +5,6 @@ all it decides from the store, so that a restart finds everything again. Does no
 """
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import time
@@ -184,9 +183,7 @@ class Dispatcher:
             if not await asyncio.to_thread(self._store.is_active, job.id):
                 self._deaths = 0
         finally:
-            wishes.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await wishes
+            wishes.cancel()  # not awaited: that would swallow a cancellation of this task
         await asyncio.to_thread(_tidy, self._settings.workspace, self._store, job.id)
 
     async def _relay_events(self, group: Group, job: Job) -> None:
@@ -221,7 +218,7 @@ class Dispatcher:
         with self._changes.subscribe() as woken:
             while True:
                 woken.clear()
-                paused, cancel = await asyncio.to_thread(self._wishes, job_id)
+                paused, cancel = await self._wishes(job_id)
                 if cancel:
                     await group.send(wire.CancelJob(job_id=job_id))
                     await asyncio.sleep(self._settings.cancel_timeout_s)
@@ -232,8 +229,15 @@ class Dispatcher:
                     told_pause = paused
                 await woken.wait()
 
-    def _wishes(self, job_id: str) -> tuple[bool, bool]:
-        return self._store.paused(), self._store.cancel_asked(job_id)
+    async def _wishes(self, job_id: str) -> tuple[bool, bool]:
+        """-> (paused, cancel)."""
+        while True:
+            try:
+                paused = await asyncio.to_thread(self._store.paused)
+                return paused, await asyncio.to_thread(self._store.cancel_asked, job_id)
+            except SQLAlchemyError as error:
+                _log.error("the author's wishes cannot be read: %s", error)
+                await asyncio.sleep(RETRY_STORE_S)
 
     # ---- the store, which may fail for a while (a full disk) without a fact being lost
     async def _record(self, event: Event) -> None:

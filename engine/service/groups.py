@@ -76,7 +76,8 @@ class Group:
 
     async def next_event(self, timeout_s: float) -> Event:
         """The next event; all events come before the death. Raises GroupDied, or TimeoutError on silence."""
-        event = await asyncio.wait_for(self._events.get(), timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation
+            event = await self._events.get()
         if event is None:
             self._events.put_nowait(None)
             raise GroupDied(await self.died())
