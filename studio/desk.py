@@ -75,6 +75,8 @@ class Desk:
         self._rendering = Rendering(workspace, self._shelf, self._bell, self)
         self._assembly = Assembly(workspace, self._shelf, self._book.reel_of, self._refresh)
         self._boards: dict[str, Board] = {}
+        self._rendered: set[str] = set()
+        """Projects for which takes arrived since their last film."""
         self._rendering.find_takes()
         if examples and self._library.is_new():
             self._create_examples()
@@ -317,11 +319,11 @@ class Desk:
             scene_ids = [scene_id for use_project, scene_id in uses if use_project == project_id]
             try:
                 self._clear_choices(project_id, scene_ids)
-                self._refresh(project_id)
-                if self._book.is_complete(project_id) and self._shelf.jobs_of_project(project_id):
-                    self._assembly.want(project_id)
             except ProjectMissing:  # in the trash: the take is on the shelf all the same
                 continue
+            self._refresh(project_id)
+            self._rendered.add(project_id)
+        self._assemble_complete()
 
     def job_ended(self, uses: Uses) -> None:
         for project_id in {project_id for project_id, _ in uses}:
@@ -330,8 +332,16 @@ class Desk:
     def models_heard(self, statuses: Sequence[ModelStatus]) -> None:
         if self._models.hear(statuses):
             self._book.forget_all()
+            self._assemble_complete()
 
     # ---- inside
+    def _assemble_complete(self) -> None:
+        """The film follows by itself where takes arrived and every scene is fresh."""
+        for project_id in tuple(self._rendered):
+            if self._book.is_complete(project_id):
+                self._rendered.discard(project_id)
+                self._assembly.want(project_id)
+
     def _saved(self, project: Project) -> Project:
         self._refresh(project.id)
         return project

@@ -12,7 +12,7 @@ from engine.contract.jobs import Take
 from engine.contract.media import MediaInfo, MediaStore
 from studio.assembly import Reel
 from studio.cost import Timings, timings_of
-from studio.errors import FilmError, PlanError
+from studio.errors import FilmError, PlanError, ProjectMissing
 from studio.film import Join, cut_hash, edit_list
 from studio.formats.yaml_file import to_text
 from studio.known_models import KnownModels
@@ -99,8 +99,11 @@ class FactsBook:
             raise PlanError(stuck[0].scene_id, f"scene {stuck[0].number}: {reason}.")
 
     def is_complete(self, project_id: str) -> bool:
-        """Whether every scene is fresh."""
-        facts = self.facts(project_id)
+        """Whether every scene is fresh; False for a project that is not there (any more)."""
+        try:
+            facts = self.facts(project_id)
+        except ProjectMissing:
+            return False
         return facts.plan is not None and all(scene.state == "fresh" for scene in facts.plan.scenes)
 
     def reel_of(self, project_id: str) -> Reel:

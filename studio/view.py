@@ -199,6 +199,8 @@ def _take(shelved: ShelvedTake, shown: str | None, recipe: str | None) -> TakeVi
 
 def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | None:
     """The job that a card tells of: the one for what is written now, else a running one, else the newest."""
+    if plan is not None and plan.state == "fresh":  # its take was found before the engine's word of it came
+        live = [job for job in live if job.job.recipe != plan.recipe]
     ranked = sorted(live, key=lambda job: (plan is not None and job.job.recipe == plan.recipe, job.state == "running"))
     return ranked[-1] if ranked else None
 

@@ -297,7 +297,7 @@ class FakeStream(Iterator[Event]):
 
     def __init__(self, engine: FakeEngine, after: int) -> None:
         self._engine = engine
-        self._next = after
+        self._next = after if after <= len(engine._events) else 0  # this engine is younger than who asks
         self._closed = False
 
     def __next__(self) -> Event:
