@@ -1,15 +1,17 @@
 """Model cards: what a model is, which frames and sizes it can make, and how it is sampled. Data, never code.
 
-Comes in: ``presets/models/*.yaml`` (read by whoever holds the file). Goes out: ``ModelCard``. Does not know torch,
-storyboards or where the process runs.
+Comes in: ``presets/models/*.yaml``. Goes out: ``ModelCard``. Does not know torch, storyboards or processes.
 """
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
-from pydantic import Field
+import yaml
+from pydantic import Field, ValidationError
 
+from engine.contract.errors import Rejected
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
@@ -84,6 +86,26 @@ class ModelCard(Value):
     """Words the model was shown in training; empty: any."""
     vocabulary_hint: str = ""
     preview: LatentPreview
+
+
+def read_cards(folder: Path) -> dict[str, ModelCard]:
+    """All ``*.yaml`` of a folder, by name. Raises Rejected("model") for the first that is wrong."""
+    return {path.stem: read_card(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_card(path: Path) -> ModelCard:
+    """One card; its name is the file's. Raises Rejected("model") naming file and key."""
+    try:
+        document: Any = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise Rejected("model", f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise Rejected("model", f"{path}: not a model card: must be a group of `key: value`.")
+    try:
+        return ModelCard.model_validate_json(json.dumps({**cast(dict[str, Any], document), "name": path.stem}))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise Rejected("model", f"{path}: {problems}") from error
 
 
 class ModelStatus(Value):

@@ -96,7 +96,7 @@ class EngineClient:
         return sha256
 
     def fetch_media(self, sha256: str, to: Path) -> None:
-        """Writes a stored file to ``to``, complete or not at all. Raises Rejected("unknown_media") where it is not there."""
+        """Writes a stored file to ``to``, whole or not at all. Raises Rejected("unknown_media") if it is not there."""
         draft = to.with_name(f"{to.name}.{secrets.token_hex(4)}.tmp")
         try:
             with self._reaching(), self._http.stream("GET", f"/media/{sha256}") as answer:

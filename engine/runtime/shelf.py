@@ -6,26 +6,11 @@ Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, o
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.cards import ModelCard, fingerprint, read_cards
 from engine.contract.errors import Rejected
 from engine.contract.jobs import Job
 from engine.models import family
 from engine.runtime.ranks import Ranks
-
-
-def read_cards(folder: Path) -> dict[str, ModelCard]:
-    """All cards of a folder, by name. Raises Rejected("model") for one that cannot be read."""
-    cards: dict[str, ModelCard] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            card = ModelCard.model_validate(yaml.safe_load(path.read_text()))
-        except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise Rejected("model", f"{path}: not a model card: {error}") from error
-        cards[card.name] = card
-    return cards
 
 
 class Shelf:

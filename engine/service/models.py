@@ -8,11 +8,9 @@ import json
 import threading
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from engine.contract.cards import WEIGHT_SUFFIXES, ModelCard, ModelStatus, fingerprint
-from engine.contract.errors import EngineError
+from engine.contract.cards import WEIGHT_SUFFIXES, ModelCard, ModelStatus, fingerprint, read_cards
 
 _KNOWN = TypeAdapter(dict[str, tuple[str, str]])
 
@@ -29,7 +27,7 @@ class Models:
     def all(self) -> list[ModelStatus]:
         """Every card with what stands here; the first call hashes the weights. Raises EngineError on a bad card."""
         with self._looking:
-            return [self._look(card) for card in read_cards(self._cards)]
+            return [self._look(card) for card in read_cards(self._cards).values()]
 
     def _look(self, card: ModelCard) -> ModelStatus:
         folder = self._root / card.folder
@@ -60,21 +58,6 @@ class Models:
         draft = self._memory.with_suffix(".tmp")
         draft.write_bytes(_KNOWN.dump_json(known))
         draft.replace(self._memory)
-
-
-def read_cards(folder: Path) -> list[ModelCard]:
-    """All ``*.yaml`` of a folder, by name. Raises EngineError naming file and key."""
-    return [read_card(path) for path in sorted(folder.glob("*.yaml"))]
-
-
-def read_card(path: Path) -> ModelCard:
-    try:
-        return ModelCard.model_validate_json(json.dumps(yaml.safe_load(path.read_bytes())))
-    except yaml.YAMLError as error:
-        raise EngineError(f"{path}: not readable as YAML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise EngineError(f"{path}: {problems}") from error
 
 
 def _state(folder: Path) -> str:
