@@ -6,7 +6,7 @@ path (``scenes[2].promt``) and what to do. Does not know which file or panel the
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -90,7 +90,7 @@ def _keys_below(model: type[BaseModel]) -> set[str]:
 
 
 def _words(details: ErrorDetails) -> str:
-    context: dict[str, Any] = details.get("ctx", {})
+    context = {name: _plain(value) for name, value in details.get("ctx", {}).items()}
     shown = show(details["input"])
     kind = details["type"]
     if kind == "string_pattern_mismatch":
@@ -102,6 +102,11 @@ def _words(details: ErrorDetails) -> str:
     if kind in _WORDS:
         return _WORDS[kind].format(shown=shown, **context)
     return details["msg"]
+
+
+def _plain(value: object) -> object:
+    """600.0 as 600: a limit is read by people."""
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def show(value: object) -> str:
