@@ -17,7 +17,7 @@ from engine.runtime.ranks import Ranks
 
 
 def decode_into(
-    write: Callable[[Frames], None],
+    write: Callable[[Frames], None] | None,
     latents: Tensor,
     decode: Callable[[Tensor], Iterator[Frames]] | None,
     ranks: Ranks,
@@ -25,7 +25,7 @@ def decode_into(
     edge: Callable[[], None],
     on_latent: Callable[[float], None],
 ) -> None:
-    """latents: (1, C, T, h, w). ``decode`` is None on ranks that do not decode.
+    """latents: (1, C, T, h, w). ``write`` and ``decode`` are None on ranks that do not decode.
 
     The first ``num_dropped_frames`` frames repeat what came before and are not written. ``edge`` may raise;
     ``on_latent`` is told the seconds of each latent frame.
@@ -34,7 +34,7 @@ def decode_into(
     for _ in range(latents.shape[2]):
         edge()
         began_s = time.monotonic()
-        ranks.lead(lambda: write(next(frames)))
+        ranks.lead(lambda: write(next(frames)) if write is not None else None)
         on_latent(time.monotonic() - began_s)
 
 

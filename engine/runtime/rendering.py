@@ -32,7 +32,7 @@ from engine.runtime.ranks import Ranks, Ulysses
 from engine.runtime.sampling import SAMPLERS, SamplerState, karras_sigmas, num_evaluations, sample, seeded_noise
 from engine.runtime.saved import SavedWork
 from engine.runtime.shelf import Shelf
-from engine.runtime.takes import TakeWriter
+from engine.runtime.takes import TakeWriter, told_as_disk_error
 
 PREVIEW_FILE = "preview.webp"
 WAIT_S = 0.1
@@ -64,19 +64,36 @@ class Rendering:
         totals = self.num_evaluations * len(job.segments), sum(self.num_latents)
         self.progress = Progress(job, room.send, room.ranks.device, *totals)
         self.preview_clock = PreviewClock(job.speed.preview_every)
-        self.saved = SavedWork(room.workspace, job)
-        num_tail_frames = max([model.card.continue_num_frames, *(s.num_overlap_frames for s in job.segments)])
-        self.writer = TakeWriter(room.workspace, job, num_tail_frames)
+        self._saved: SavedWork | None = None
+        self._writer: TakeWriter | None = None
 
     def __enter__(self) -> "Rendering":
-        self.ranks.lead(self.writer.start)
+        self.ranks.lead(self._open)
         return self
+
+    def _open(self) -> None:
+        """Rank 0's files."""
+        num_tail_frames = max([self.model.card.continue_num_frames, *(s.num_overlap_frames for s in self.job.segments)])
+        with told_as_disk_error(self.room.workspace.root):
+            self._saved = SavedWork(self.room.workspace, self.job)
+            self._writer = TakeWriter(self.room.workspace, self.job, num_tail_frames)
+            self._writer.start()
+
+    @property
+    def saved(self) -> SavedWork:
+        assert self._saved is not None, "rank 0 has files"
+        return self._saved
+
+    @property
+    def writer(self) -> TakeWriter:
+        assert self._writer is not None, "rank 0 has files"
+        return self._writer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.ranks.leads:
-            self.writer.leave()
+        if self._writer is not None:
+            self._writer.leave()
 
     def edge(self) -> None:
         """The agreed moment between two pieces of work: stands still, goes on, or raises Cancelled or Leaving."""
@@ -201,7 +218,7 @@ class Rendering:
         dropped = self.job.segments[segment].num_overlap_frames
         common = self.ranks, dropped, self.edge, self.progress.decoded
         if not self.ranks.leads:
-            return decode_into(self.writer.write, latents, None, *common)
+            return decode_into(None, latents, None, *common)
         with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
             decode_into(self.writer.write, latents, autoencoder.decode, *common)
 

@@ -25,8 +25,8 @@ VIDEO_FILE, TAKE_FILE = "take.mp4", "take.json"
 
 def finished_take(workspace: Workspace, recipe: str) -> Take | None:
     """The take of a recipe, if it is complete: the same recipe is never rendered twice."""
-    folder = workspace.take_folder(recipe)
     try:
+        folder = workspace.take_folder(recipe)
         take = Take.model_validate_json((folder / TAKE_FILE).read_bytes())
     except (OSError, ValueError):
         return None
@@ -52,7 +52,7 @@ class TakeWriter:
 
     def start(self) -> None:
         shutil.rmtree(self.draft, ignore_errors=True)  # of a rank that died
-        with self._disk():
+        with told_as_disk_error(self.draft):
             self.draft.mkdir(parents=True)
         self._video.start()
 
@@ -82,7 +82,7 @@ class TakeWriter:
             )
         self._video.complete()
         take = self._take(timings(), time.monotonic() - began_s, versions)
-        with self._disk():
+        with told_as_disk_error(self.draft):
             write_tail(self.draft, self.tail)
             (self.draft / TAKE_FILE).write_text(take.model_dump_json(indent=2))
             self._settle()
@@ -116,14 +116,14 @@ class TakeWriter:
         self.draft.rename(self.final)
         _fsync(self.final.parent)
 
-    @contextlib.contextmanager
-    def _disk(self) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise EngineError(
-                f"{self.draft}: cannot write the take ({error}). Free some space and render again."
-            ) from error
+
+@contextlib.contextmanager
+def told_as_disk_error(path: Path) -> Generator[None]:
+    """A full or missing disk is no fault of the ranks: the job fails with words, and the group lives."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(f"{path}: cannot write the take ({error}). Free some space and render again.") from error
 
 
 def _fsync(path: Path) -> None:

@@ -49,12 +49,15 @@ class Group:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.hang_up()
         try:
+            self.send(wire.Shutdown())
             self.process.wait(timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            self.hang_up()
         finally:
             if self.process.poll() is None:
                 self.process.kill()
+            self.process.wait()
 
     def hang_up(self) -> None:
         """What the ranks see when the service dies."""

@@ -1,0 +1,39 @@
+"""Run by torchrun in ``test_parallel``: samples latents of the tiny network split over all ranks; saves them."""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from engine.models.cosmos.checkpoint import load_network
+from engine.runtime.denoiser import Conditioning, NetworkDenoiser
+from engine.runtime.guidance import Guided
+from engine.runtime.ranks import Ulysses, connect
+from engine.runtime.sampling import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
+
+
+def main(network_folder: Path, output: Path) -> None:
+    torch.set_num_threads(1)
+    ranks = connect()
+    layout = Ulysses(ranks) if ranks.size > 1 else None
+    network = load_network(network_folder, torch.float32)
+    channels = network.config.in_channels
+    text, negative = seeded_noise((2, 1, 5, network.config.text_width), 11)
+    frames = seeded_noise((1, channels, 1, 6, 10), 12)
+    given = Conditioning(text, negative, frames)
+    denoiser = Guided(NetworkDenoiser(network, layout=layout), 3.0)
+    start = SamplerState(seeded_noise((1, channels, 3, 6, 10), 13) * 80.0)  # 15 tokens a frame: padded
+    latents = sample(SAMPLERS["res_2ab"], lambda x, s: denoiser(x, s, given), start, karras_sigmas(8))
+    same = ranks.share_tensors(lambda: {"latents": latents})["latents"]
+    ranks.together(lambda: check(torch.equal(same, latents)))
+    if ranks.leads:
+        save_file({"latents": latents, "num_ranks": torch.tensor(ranks.size)}, output)
+
+
+def check(equal: bool) -> None:
+    assert equal, "every rank holds the same latents"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

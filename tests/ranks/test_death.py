@@ -1,0 +1,97 @@
+"""Death of a rank, of the service, of the machine's patience: what is saved, and that nobody is left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from engine.contract import wire
+from engine.contract.events import Finished, Step
+from engine.contract.jobs import Job
+from engine.contract.media import Frames
+from tests.ranks.group import Group, tiny_job
+
+STEPS = 150
+
+
+def tail_of(root: Path, job: Job) -> Frames:
+    return load_file(root / "workspace" / "takes" / job.recipe / "tail.safetensors")["frames"]
+
+
+def first_step(group: Group) -> int:
+    while not isinstance(event := group.next_event(), Step):
+        continue
+    return event.step
+
+
+def wait_for_saved_state(group: Group, job: Job) -> None:
+    folder = group.workspace / "jobs" / job.id / job.recipe[:16]
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("segment_*.safetensors")):
+        assert time.monotonic() < deadline
+        group.next_event()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    root = tmp_path_factory.mktemp("undisturbed")
+    with Group(root, 1) as group:
+        job = tiny_job(root, num_steps=STEPS, overlaps=(0, 5))
+        assert isinstance(group.run(job, timeout_s=90)[-1], Finished)
+    return tail_of(root, job)
+
+
+@pytest.mark.parametrize("how", ["kill -9 of a rank", "shutdown"])
+def test_the_job_goes_on_from_its_last_saved_step(how: str, undisturbed: Frames, tmp_path: Path) -> None:
+    with Group(tmp_path, 1) as group:
+        job = tiny_job(tmp_path, num_steps=STEPS, overlaps=(0, 5))
+        group.send(wire.RunJob(job=job, attempt=1))
+        assert first_step(group) == 1
+        if how == "shutdown":
+            group.send(wire.Shutdown())
+        else:
+            wait_for_saved_state(group, job)
+            group.kill_a_rank(signal.SIGKILL)
+        assert group.is_gone()
+    with Group(tmp_path, 1) as group:
+        group.send(wire.RunJob(job=job, attempt=2))
+        assert first_step(group) > 2, "not from the beginning"
+        assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+    assert np.array_equal(tail_of(tmp_path, job), undisturbed), "bit for bit the film that was not disturbed"
+    assert not list((tmp_path / "workspace" / "jobs" / job.id).glob("*/*")), "saved work is forgotten after the end"
+
+
+@pytest.mark.parametrize("num_ranks", [2])
+def test_no_orphans_when_the_service_dies(num_ranks: int, tmp_path: Path) -> None:
+    with Group(tmp_path, num_ranks) as group:
+        group.send(wire.RunJob(job=tiny_job(tmp_path, num_steps=1000), attempt=1))
+        first_step(group)
+        ranks = children_of(group.process.pid)
+        assert len(ranks) == num_ranks
+        group.hang_up()
+        group.process.wait(timeout=30)
+        deadline = time.monotonic() + 10
+        while any(is_alive(pid) for pid in ranks):
+            assert time.monotonic() < deadline, "a rank outlived its service"
+            time.sleep(0.1)
+
+
+def test_ranks_die_with_torchrun(tmp_path: Path) -> None:
+    with Group(tmp_path, 1) as group:
+        os.kill(group.process.pid, signal.SIGKILL)
+        assert group.is_gone(timeout_s=10)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
