@@ -36,6 +36,7 @@ class Studio:
         self.engine = FakeEngine(self.workspace)
         self.desk = Desk(self.workspace, self.engine, examples=examples)
         self.port = _free_port()
+        self._app = build_app(self.desk)
         self._seed = 0
         self.start()
 
@@ -44,7 +45,7 @@ class Studio:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        config = uvicorn.Config(build_app(self.desk), port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(self._app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="page", daemon=True)
         self._thread.start()

@@ -101,6 +101,6 @@ export function clock(seconds) {
 /** A number from 0 to 359 that stays with an id: the hue of its empty picture. */
 export function hueOf(id) {
   let sum = 7;
-  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 360;
-  return sum;
+  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 9973;
+  return (sum * 137) % 360;
 }

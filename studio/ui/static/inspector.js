@@ -74,6 +74,7 @@ const JOINS = [
   { value: 'continue', label: 'Continue from it' },
   { value: 'crossfade', label: 'Crossfade' },
 ];
+const FIRST = JOINS.map((join) => ({ ...join, label: 'Opens the film' }));
 const first = (card) => card.number === 1;
 
 function sceneFields() {
@@ -81,7 +82,7 @@ function sceneFields() {
     prompt: field({ id: 'prompt', kind: 'text', rows: 3, label: 'Prompt', path: 'prompt', read: (card) => card.prompt, placeholder: 'Say what is seen here' }),
     negative: field({ id: 'negative', kind: 'text', rows: 1, label: 'Negative prompt', path: 'negative_prompt', read: (card) => card.negative_prompt, placeholder: 'What should not be seen', hidden: () => !can('negative_prompt') }),
     duration: field({ id: 'duration', kind: 'number', min: 0.1, step: 0.1, label: 'Seconds', path: 'duration_s', read: (card) => card.duration_s, hint: (card) => framesWords(card) }),
-    transition: field({ id: 'transition', kind: 'choice', label: 'Joins the scene before', path: 'transition', read: (card) => card.transition, options: () => JOINS, disabled: first, hint: (card) => (first(card) ? 'the first joins none' : '') }),
+    transition: field({ id: 'transition', kind: 'choice', label: 'Joins the one before', path: 'transition', read: (card) => card.transition, options: (card) => (first(card) ? FIRST : JOINS), disabled: first }),
     crossfade: field({ id: 'crossfade', kind: 'number', min: 0.1, step: 0.1, label: 'Crossfade seconds', path: 'crossfade_s', read: (card) => card.crossfade_s, hidden: (card) => first(card) || card.transition !== 'crossfade' }),
     seed: field({ id: 'seed', kind: 'number', min: 0, step: 1, whole: true, optional: true, label: 'Seed', path: 'seed', read: (card) => card.seed, placeholderOf: (card) => card.effective_seed ?? '', hint: (card) => (card.seed === null ? 'from the film' : 'its own') }),
     steps: field({ id: 'steps', kind: 'number', min: 1, step: 1, whole: true, optional: true, label: 'Steps', path: 'overrides.num_steps', read: (card) => card.overrides.num_steps ?? null, placeholder: 'as preset' }),
@@ -102,7 +103,7 @@ function framesWords(card) {
 function sceneForm() {
   const fields = sceneFields();
   const [start, takes] = [startPanel(), takesPanel((card) => work('another_take', card))];
-  const vocabulary = h('p.aside', {});
+  const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
   const notes = h('ul.plan-notes', { 'aria-label': 'Notes of the plan' });
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
   const go = h('button.button.wide', { type: 'button', id: 'render-scene', onclick: () => renderThis(selectedScene()) }, 'Render this scene');
@@ -116,7 +117,8 @@ function sceneForm() {
     start.show(card, state.board.scenes[card.number - 2] ?? null);
     takes.show(card);
     form.seed.show(card);
-    setText(vocabulary, model()?.vocabulary_hint ?? '');
+    const vocabularyHint = model()?.vocabulary_hint ?? '';
+    setText(vocabulary, card.plan_notes.some((note) => note.includes(vocabularyHint)) ? '' : vocabularyHint);
     setChildren(notes, card.plan_notes.map((note) => h('li', {}, note)));
     setAttributes(condition, { 'data-state': card.state });
     setText(condition.lastChild, stateWords(card));

@@ -3,6 +3,7 @@
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
 import { focusScene } from './board.js';
+import { chooseTheme } from './colours.js';
 import { say } from './notices.js';
 import { afterSaving } from './saving.js';
 import { ask, mediaAddress, selectedScene, state, subscribe } from './store.js';
@@ -59,7 +60,7 @@ function queuePanel() {
   const list = h('ol.queue-list');
   const none = h('p.quiet');
   const pause = h('button.button', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
-  const engine = h('p.engine', {}, h('i.dot'), h('span'));
+  const engine = h('div.engine', {}, h('i.dot'), h('span.name'), iconButton('sun', 'Light or dark', chooseTheme, '.colours'));
   const node = h('section.queue', { 'aria-label': 'Queue' }, h('h2', {}, 'Queue'), list, none, h('div.row', {}, pause), engine);
   const rows = new Map();
   node.show = (board) => {
@@ -71,7 +72,7 @@ function queuePanel() {
     setText(none, board.film.assembling ? 'Putting the film together…' : 'Nothing waits.');
     setAttributes(pause, { hidden: !board.render.busy && !board.render.paused });
     setText(pause, board.render.paused ? 'Continue' : 'Pause');
-    setText(engine.lastChild, board.engine.text);
+    setText(engine.children[1], board.engine.text);
     setAttributes(engine, { 'data-engine': board.engine.state });
   };
   return node;

@@ -6,7 +6,6 @@ import { step } from './board.js';
 import { banner, say } from './notices.js';
 import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from './saving.js';
 import { ask, state, subscribe } from './store.js';
-import { chooseTheme } from './colours.js';
 import { toggleProjects } from './projects.js';
 
 let server = null;
@@ -15,7 +14,7 @@ export function mount(element, given) {
   server = given;
   saveWith(given);
   const parts = { ...titleParts(), ...actingParts() };
-  const top = h('header.topbar', {}, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, h('span.spring'), parts.undo, parts.redo, parts.colours);
+  const top = h('header.topbar', {}, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
   const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, parts.what, parts.stop, parts.go);
   element.replaceChildren(h('div.bar', {}, top, acting));
   const draw = () => show(parts, state);
@@ -30,10 +29,9 @@ function titleParts() {
   return {
     menu: iconButton('menu', 'Projects', toggleProjects, '.projects-toggle'),
     title,
-    saved: h('span.saved', { role: 'status' }),
+    saved: h('span.saved', {}, h('span.word', { role: 'status' }), h('span.rest')),
     undo: iconButton('undo', 'Undo (Ctrl+Z)', () => step('undo'), '.undo'),
     redo: iconButton('redo', 'Redo (Ctrl+Shift+Z)', () => step('redo'), '.redo'),
-    colours: iconButton('sun', 'Light or dark', chooseTheme, '.colours'),
   };
 }
 
@@ -48,7 +46,7 @@ function actingParts() {
 }
 
 function show(parts, { board, lost }) {
-  for (const part of Object.values(parts)) if (part !== parts.menu && part !== parts.colours) part.hidden = !board;
+  for (const part of Object.values(parts)) if (part !== parts.menu) part.hidden = !board;
   banner('stream', lost ? 'The studio does not answer; trying again. Rendering goes on without this page.' : '');
   banner('problem', board?.problem ?? '');
   if (!board) return;
@@ -71,7 +69,8 @@ function showTitle({ title, saved, undo, redo }, board) {
   if (title.dataset.fitted !== title.value) fit(title);
   const words = { saved: 'saved', saving: 'saving…', failed: 'not saved', conflict: 'two versions' }[savingState()];
   const scenes = board.scenes.length === 1 ? '1 scene' : `${board.scenes.length} scenes`;
-  setText(saved, `${words} · ${scenes} · ${board.duration_text}`);
+  setText(saved.firstChild, words);
+  setText(saved.lastChild, ` · ${scenes} · ${board.duration_text}`);
   setAttributes(saved, { 'data-state': savingState() });
   setAttributes(undo, { disabled: !board.can_undo });
   setAttributes(redo, { disabled: !board.can_redo });
@@ -79,7 +78,7 @@ function showTitle({ title, saved, undo, redo }, board) {
 
 function fit(title) {
   title.dataset.fitted = title.value;
-  title.style.width = `${Math.max(6, Math.min(30, title.value.length + 1))}ch`;
+  if (!CSS.supports('field-sizing', 'content')) title.style.width = `${Math.max(6, Math.min(30, title.value.length + 1))}ch`;
 }
 
 function showPresets(group, board) {

@@ -98,7 +98,7 @@ function settle(key, draft, sent, answer) {
     draft.problem = answer.problem;
     return;
   }
-  draft.problem = '';
+  Object.assign(draft, { problem: '', tries: 0 });
   draft.revision = answer.revision;
   if (draft.value === sent) drafts.delete(key);
   else draft.timer = setTimeout(() => save(key), PAUSE_MS);
@@ -111,9 +111,16 @@ function conflicted(draft, answer) {
 
 function failed(key, draft, problem) {
   draft.problem = problem;
-  banner('saving', problem, { label: 'Try now', act: flush });
+  draft.tries = state.lost ? 0 : (draft.tries ?? 0) + 1;
+  if (draft.tries < 4) banner('saving', problem, { label: 'Try now', act: flush });
+  else banner('saving', 'Not saved: the studio was started anew. Reload this page; your text is kept and saved then.', { label: 'Reload', act: reload });
   clearTimeout(draft.timer);
   draft.timer = setTimeout(() => save(key), 4000);
+}
+
+function reload() {
+  removeEventListener('beforeunload', askBefore);
+  location.reload();
 }
 
 /** The author decided: `mine` is written over theirs, or theirs is taken. */
@@ -186,7 +193,9 @@ subscribe(({ board, project }) => {
   }
 });
 
-addEventListener('beforeunload', (event) => {
+function askBefore(event) {
   if (savingState() === 'failed' || savingState() === 'conflict') event.preventDefault();
-});
+}
+
+addEventListener('beforeunload', askBefore);
 addEventListener('pagehide', () => keepUnsaved());

@@ -60,7 +60,7 @@ function show(parts, card, before) {
   const carried = !own && card.transition === 'continue' && before;
   setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried) });
   parts.remove.hidden = !own;
-  parts.pick.lastChild.textContent = own ? 'Replace' : carried ? 'Start from a picture instead' : 'Choose or drop a picture or clip';
+  parts.pick.lastChild.textContent = own ? 'Replace' : carried ? 'Use a picture' : 'Choose or drop a picture or clip';
   setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
   showThumb(parts.thumb, own, carried ? before.take : null);
 }

@@ -45,7 +45,8 @@ export const seedWords = (seed) => (seed === null || seed === undefined ? '' : S
 export function rootWords(card) {
   if (card.continues) return `continues ${card.number - 1}`;
   if (card.conditioning) return card.conditioning.kind === 'clip' ? 'from a clip' : 'from a picture';
-  return card.effective_seed === null ? '' : `seed ${seedWords(card.effective_seed)}`;
+  const seed = card.seed ?? card.take?.seed ?? null;
+  return seed === null ? '' : `seed ${seedWords(seed)}`;
 }
 
 export function takesWords(card) {
