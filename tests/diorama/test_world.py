@@ -33,15 +33,20 @@ def test_a_seed_gives_one_clip() -> None:
 
 @pytest.fixture(scope="module")
 def truth() -> list[world.Clip]:
-    return [world.render(c, i) for i, c in enumerate(world.held_out_combinations()[::4])]
+    return [world.render(c, i) for i, c in enumerate(world.held_out_combinations()[::8])]
 
 
-@pytest.mark.parametrize(
-    ("attribute", "least"), [("colour", 1.0), ("motion", 1.0), ("setting", 1.0), ("subject", 0.96)]
-)
-def test_truth_is_read_back(truth: list[world.Clip], attribute: str, least: float) -> None:
-    right = [getattr(measure.read(c.frames), attribute) == getattr(c.combination, attribute) for c in truth]
-    assert np.mean(right) >= least
+@pytest.fixture(scope="module")
+def readings(truth: list[world.Clip]) -> list[measure.Reading]:
+    return [measure.read(clip.frames) for clip in truth]
+
+
+@pytest.mark.parametrize(("attribute", "wrong"), [("colour", 0), ("motion", 0), ("setting", 0), ("subject", 1)])
+def test_truth_is_read_back(
+    truth: list[world.Clip], readings: list[measure.Reading], attribute: str, wrong: int
+) -> None:
+    pairs = zip(readings, truth, strict=True)
+    assert sum(getattr(r, attribute) != getattr(c.combination, attribute) for r, c in pairs) <= wrong
 
 
 def test_first_frames_do_not_tell_the_motion() -> None:
@@ -49,7 +54,7 @@ def test_first_frames_do_not_tell_the_motion() -> None:
     for motion in world.MOTIONS:
         starts = [
             measure.centre(world.render(world.Combination("ball", "red", motion, "snow"), s).frames[0])
-            for s in range(24)
+            for s in range(12)
         ]
         central = [36 <= x <= 60 and 27 <= y <= 37 for x, y in (s for s in starts if s is not None)]
         assert np.mean(central) >= 0.35, motion
