@@ -25,8 +25,9 @@ from studio.edits import (
     apply,
 )
 from studio.errors import StoryboardError
-from studio.history import MAX_PAST, History
+from studio.library import Library
 from studio.storyboard import Scene, Storyboard, read_document
+from studio.tables import Database
 from tests.studio.planning import board, planned, storyboards, take_of, words
 
 
@@ -197,38 +198,41 @@ def some_edits(draw: st.DrawFn, positions: st.SearchStrategy[int] = st.integers(
     return draw(st.one_of(kinds))
 
 
-def after(start: History, many: list[Edit]) -> list[History]:
-    """Every history on the way, refused edits left out."""
-    histories = [start]
+def after(start: Storyboard, many: list[Edit]) -> list[Storyboard]:
+    """Every storyboard on the way, refused edits left out."""
+    boards = [start]
     for edit in many:
         try:
-            histories.append(histories[-1].then(edit))
+            boards.append(edits.apply(boards[-1], edit))
         except StoryboardError:
             continue
-    return histories
+    return boards
 
 
-@settings(deadline=None, max_examples=80)
-@given(st.lists(some_edits(), max_size=12))
+@settings(deadline=None, max_examples=40)
+@given(st.lists(some_edits(), max_size=8))
 def test_any_edits_are_undone_and_done_again(many: list[Edit]) -> None:
-    start = History(three())
-    end = after(start, many)[-1]
-    undone = end
-    for _ in end.past:
-        undone = undone.undo()
-    assert undone.present == start.present and not undone.past
-    redone = undone
-    for _ in end.past:
-        redone = redone.redo()
-    assert redone == end
+    library = Library(Database("sqlite://"))
+    start = project = library.create(three())
+    for edit in many:
+        try:
+            project = library.edit(start.id, project.revision, lambda board, edit=edit: edits.apply(board, edit))
+        except StoryboardError:
+            continue
+    end = project
+    while project.can_undo:
+        project = library.undo(start.id)
+    assert project.storyboard == start.storyboard
+    while project.can_redo:
+        project = library.redo(start.id)
+    assert project.storyboard == end.storyboard
 
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(some_edits(), max_size=8))
 def test_every_storyboard_on_the_way_is_a_whole_document(many: list[Edit]) -> None:
-    for history in after(History(three()), many):
-        document = history.present.model_dump(mode="json")
-        assert read_document(document) == history.present
+    for storyboard in after(three(), many):
+        assert read_document(storyboard.model_dump(mode="json")) == storyboard
 
 
 @settings(deadline=None, max_examples=80)
@@ -247,24 +251,6 @@ def test_a_split_that_is_merged_again_changes_no_words_and_no_length(start: Stor
     whole = scene.model_copy(update={"duration_s": merged.scenes[0].duration_s})
     assert merged.scenes == (whole, *start.scenes[1:])
     assert merged.scenes[0].duration_s == pytest.approx(scene.duration_s, abs=2e-6)
-
-
-def test_a_new_edit_ends_redo_and_an_empty_one_is_not_kept() -> None:
-    history = History(three()).then(DeleteScene(scene_id="scene-1")).undo()
-    assert history.future
-    assert not history.then(AddScene()).future
-    assert history.then(ChangeScene(scene_id="scene-1", field="prompt", value="a")) == history
-
-
-def test_undo_where_nothing_was_done_changes_nothing() -> None:
-    assert History(three()).undo() == History(three()) == History(three()).redo()
-
-
-def test_the_past_is_long_but_not_endless() -> None:
-    history = History(Storyboard())
-    for number in range(MAX_PAST + 3):
-        history = history.then(ChangeStoryboard(field="seed", value=number + 1))
-    assert len(history.past) == MAX_PAST
 
 
 @pytest.mark.parametrize(
