@@ -25,9 +25,7 @@ from studio.edits import (
     apply,
 )
 from studio.errors import StoryboardError
-from studio.library import Library
 from studio.storyboard import Scene, Storyboard, read_document
-from studio.tables import Database
 from tests.studio.planning import board, planned, storyboards, take_of, words
 
 
@@ -207,25 +205,6 @@ def after(start: Storyboard, many: list[Edit]) -> list[Storyboard]:
         except StoryboardError:
             continue
     return boards
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(some_edits(), max_size=8))
-def test_any_edits_are_undone_and_done_again(many: list[Edit]) -> None:
-    library = Library(Database("sqlite://"))
-    start = project = library.create(three())
-    for edit in many:
-        try:
-            project = library.edit(start.id, project.revision, lambda board, edit=edit: edits.apply(board, edit))
-        except StoryboardError:
-            continue
-    end = project
-    while project.can_undo:
-        project = library.undo(start.id)
-    assert project.storyboard == start.storyboard
-    while project.can_redo:
-        project = library.redo(start.id)
-    assert project.storyboard == end.storyboard
 
 
 @settings(deadline=None, max_examples=80)
