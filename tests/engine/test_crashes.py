@@ -104,8 +104,7 @@ def test_a_clean_stop_leaves_nothing_running_and_goes_on_later(start: StartEngin
 def test_the_starters_end_is_the_engines(tmp_path: Path, workspace: Workspace, cards: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from engine.contract.workspace import Workspace;"
-        "from engine.service.__main__ import main
-from engine.service.launch import ensure_engine;"
+        "from engine.service.launch import ensure_engine;"
         "ensure_engine(Workspace.at(Path(sys.argv[1])), group='fake', cards=Path(sys.argv[2]), die_with_parent=True);"
         "print('up', flush=True); time.sleep(100)"
     )
@@ -121,8 +120,7 @@ from engine.service.launch import ensure_engine;"
 def test_an_engine_outlives_its_starter_unless_asked_not_to(workspace: Workspace, cards: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from engine.contract.workspace import Workspace;"
-        "from engine.service.__main__ import main
-from engine.service.launch import ensure_engine;"
+        "from engine.service.launch import ensure_engine;"
         "ensure_engine(Workspace.at(Path(sys.argv[1])), group='fake', cards=Path(sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, str(workspace.root), str(cards)], check=True, timeout=60)

@@ -39,7 +39,7 @@ class House:
 
     def rank(self, number: int) -> int:
         """-> the process id of a rank."""
-        found = [pid for pid in processes_of(self.workspace.root) if f"RANK={number}" in environment(pid)]
+        found = [pid for pid in processes_of(self.workspace.root) if is_rank(pid, number)]
         assert len(found) == 1, found
         return found[0]
 
@@ -50,11 +50,13 @@ class House:
         assert (info.num_frames, info.size_px, info.sha256) == (num_frames, (48, 32), end.takes[0].media)
 
 
-def environment(pid: int) -> list[str]:
+def is_rank(pid: int, number: int) -> bool:
+    """Not a child of a rank (ffmpeg), which inherits its environment."""
     try:
-        return (Path("/proc") / str(pid) / "environ").read_text().split("\0")
+        environment, command = ((Path("/proc") / str(pid) / name).read_text() for name in ("environ", "cmdline"))
     except OSError:
-        return []
+        return False
+    return f"RANK={number}" in environment.split("\0") and command.split("\0")[-2] == "engine.runtime.worker"
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
