@@ -7,10 +7,10 @@ Does not know sockets.
 Letters: B batch, C latent channels, T latent frames, h w latent size.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -196,11 +196,10 @@ class Rendering:
             card, fps = self.model.card, self.job.fps
             frames = preview_frames(x0, card.preview)
             frame_s = card.autoencoder.temporal_factor / fps
-            write_preview(frames, self.job.size_px, frame_s, self._preview_path())
-            self.progress.previewed()
-
-    def _preview_path(self) -> Path:
-        return self.room.workspace.job_folder(self.job.id) / PREVIEW_FILE
+            with contextlib.suppress(OSError):  # no room for a preview is no reason to stop
+                folder = self.room.workspace.job_folder(self.job.id)
+                write_preview(frames, self.job.size_px, frame_s, folder / PREVIEW_FILE)
+                self.progress.previewed()
 
     # Decode and write --------------------------------------------------------------------------------------------
 
