@@ -20,7 +20,6 @@ from studio.board import Board
 from studio.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
 from studio.engines import Engine as Engine
 from studio.errors import ProjectMissing
-from studio.examples import example_files
 from studio.facts import FactsBook
 from studio.formats.yaml_file import read_file, to_text
 from studio.importing import with_stored_media
@@ -90,6 +89,11 @@ class Desk:
         ``name`` tells engines with different histories apart: one that is elsewhere goes by its address.
         """
         self._rendering.attach(engine, name)
+        self._bell.ring_all()
+
+    def detach(self) -> None:
+        """Lets the engine go; its jobs go on. After this it may be closed."""
+        self._rendering.detach()
         self._bell.ring_all()
 
     def engine_failed(self, reason: str) -> None:
@@ -288,8 +292,7 @@ class Desk:
     def film_path(self, project_id: str) -> Path | None:
         """The newest film."""
         film = self._shelf.film_of(project_id)
-        path = self.workspace.root / film.path if film else None
-        return path if path and path.is_file() else None
+        return self.workspace.root / film.path if film and (self.workspace.root / film.path).is_file() else None
 
     # ---- what is shown
     def board(self, project_id: str) -> Board:
@@ -326,7 +329,7 @@ class Desk:
         self._assemble_complete()
 
     def job_ended(self, uses: Uses) -> None:
-        for project_id in {project_id for project_id, _ in uses}:
+        for project_id, _ in uses:
             self._refresh(project_id)
 
     def models_heard(self, statuses: Sequence[ModelStatus]) -> None:
@@ -392,5 +395,5 @@ class Desk:
         self._rendering.cancel(project_id, [known for known in old if again.intersection(known.job.scene_ids)])
 
     def _create_examples(self) -> None:
-        for path in reversed(example_files(EXAMPLES)):
-            self.import_file(path)
+        for path in sorted(EXAMPLES.glob("*.yaml"), reverse=True):
+            self.import_file(path)  # the first by name is the newest, and so stands on top

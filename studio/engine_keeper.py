@@ -34,6 +34,7 @@ class EngineKeeper:
         self._closed.set()
         self._thread.join(timeout=5)
         if self._client is not None:
+            self._desk.detach()
             self._client.close()
 
     def _keep(self) -> None:

@@ -48,6 +48,7 @@ class RenderFile:
             film = self._desk.assemble(self._project_id)
         finally:
             if self._client is not None:
+                self._desk.detach()
                 self._client.close()
         target = out or Path(f"{self._path.stem}.mp4")
         copy_whole(film, target)

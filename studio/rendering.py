@@ -338,6 +338,9 @@ class _Link:
             except EngineError as error:
                 self.status = None
                 LOG.info("the engine does not answer: %s", error)
+            except RuntimeError as error:  # a client that was closed under us
+                self.status = None
+                LOG.warning("the engine cannot be asked: %s", error)
             self._rendering.looked(_shown(before) != _shown(self.status), models)
             self._poke.wait(LOOK_EVERY_S)
             self._poke.clear()

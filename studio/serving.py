@@ -15,8 +15,11 @@ def serve_desk(desk: Desk, host: str, port: int, ranks: int | None, engine_url: 
     if engine_url:
         client = EngineClient(engine_url, desk.workspace.token())
         desk.attach(client, name=engine_url)
-        _serve(desk, host, port)
-        client.close()
+        try:
+            _serve(desk, host, port)
+        finally:
+            desk.detach()
+            client.close()
         return
     keeper = EngineKeeper(desk, ranks)
     keeper.start()
