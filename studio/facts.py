@@ -69,6 +69,8 @@ class FactsBook:
         """Raises PlanError for a preset, a model or a scene that is not there."""
         with self._lock:
             entry = self._entry(project_id)
+            if preset is None and scene_ids is None and entry.facts.plan is not None:
+                return entry.facts.plan
             key = (preset, tuple(scene_ids) if scene_ids is not None else None)
             if key not in entry.plans:
                 entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
