@@ -21,7 +21,9 @@ from types import FrameType
 from typing import cast, get_args
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
+from engine.contract.errors import EngineError
 from engine.contract.workspace import Workspace
 from engine.service.api import make_api
 from engine.service.changes import Changes
@@ -39,19 +41,27 @@ LOG_BYTES, NUM_LOGS = 4 * 2**20, 3
 
 def main(arguments: list[str] | None = None) -> int:
     flags = _parser().parse_args(arguments)
-    settings = _settings(flags)
     try:
-        with WorkspaceLock(settings.workspace):
-            with _bind(settings) as listening:
-                return _serve(settings, listening, flags)
+        settings = _settings(flags)
+        with WorkspaceLock(settings.workspace), _bind(settings) as listening:
+            return _serve(settings, listening, flags)
     except AlreadyRunning as error:
-        print(f"storyboard engine: {error}", file=sys.stderr)
-        return ALREADY_RUNNING
+        return _leave(ALREADY_RUNNING, str(error))
+    except PortInUse as error:
+        return _leave(USAGE_ERROR, str(error))
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        words = f"cannot listen on {where}: {error.strerror}. Choose another port, or stop what uses this one."
-        print(f"storyboard engine: {words}", file=sys.stderr)
-        return USAGE_ERROR
+        return _leave(USAGE_ERROR, f"cannot use the workspace {flags.workspace}: {error}. Choose another --workspace.")
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        return _leave(USAGE_ERROR, f"cannot use the database: {error}. Check --database-url, and the disk's space.")
+
+
+def _leave(code: int, words: str) -> int:
+    print(f"storyboard engine: {words}", file=sys.stderr)
+    return code
+
+
+class PortInUse(EngineError):
+    """Somebody else listens there, or may."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,10 +106,11 @@ def _bind(settings: Settings) -> socket.socket:
             listening.bind((settings.host, port))
             listening.listen(128)
             return listening
-        except OSError:
+        except OSError as error:
             listening.close()
             if port == settings.port:
-                raise
+                words = f"cannot listen on {settings.host}:{port}: {error.strerror or error}."
+                raise PortInUse(f"{words} Choose another port, or stop what uses this one.") from error
     raise AssertionError("the last port is the one that was asked for")
 
 
@@ -124,11 +135,11 @@ class _Server(uvicorn.Server):
 
 
 def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespace) -> int:
-    _log_to(settings.workspace.logs)
     changes = Changes()
     store = Store(open_database(settings.database), changes.notify)
     store.recover("the engine ended while the job was running; it goes on now.")
     store.prune()
+    _log_to(settings.workspace.logs)
     dispatcher = Dispatcher(settings, store, changes, lambda: Group(settings))
     models = Models(settings.cards, settings.models_root, settings.workspace.root / "fingerprints.json")
     app = make_api(settings, store, changes, models, dispatcher)

@@ -36,6 +36,7 @@ from engine.service.takes import Takes
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Waits before a new group after deaths with no finished job between them; the last one repeats."""
 RETRY_STORE_S = 1.0
+LAST_WORDS_S = 5.0
 
 _log = logging.getLogger("engine.dispatcher")
 
@@ -74,8 +75,16 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._group is not None:
             await self._group.stop()
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._say_last_words()
+        except TimeoutError:
+            _log.error("the store took no last words; the next start finds the job as it was.")
+
+    async def _say_last_words(self) -> None:
+        job_id = await asyncio.to_thread(self._store.running_job_id)
+        if self._group is not None:
             await self._record(EngineDown(time_s=time.time(), reason="the engine was stopped."))
-        job_id = self._store.running_job_id()
         if job_id is not None:
             await self._persist(lambda: self._store.interrupt(job_id, STOPPED, counts=False))
 

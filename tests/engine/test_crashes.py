@@ -180,6 +180,21 @@ def test_wrong_flags(workspace: Workspace, flags: list[str], capsys: pytest.Capt
     assert flags[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--database-url", "nonsense"], "--database-url"),
+        (["--database-url", "sqlite:////nowhere/at/all.db"], "--database-url"),
+        (["--workspace", "/proc/nowhere"], "--workspace"),
+    ],
+)
+def test_places_that_cannot_be_used(
+    workspace: Workspace, flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--workspace", str(workspace.root), "--group", "fake", *flags]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_no_engine_at_the_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
