@@ -117,8 +117,7 @@ function sceneForm() {
     start.show(card, state.board.scenes[card.number - 2] ?? null);
     takes.show(card);
     form.seed.show(card);
-    const vocabularyHint = model()?.vocabulary_hint ?? '';
-    setText(vocabulary, card.plan_notes.some((note) => note.includes(vocabularyHint)) ? '' : vocabularyHint);
+    setText(vocabulary, card.prompt ? '' : (model()?.vocabulary_hint ?? ''));
     setChildren(notes, card.plan_notes.map((note) => h('li', {}, note)));
     setAttributes(condition, { 'data-state': card.state });
     setText(condition.lastChild, stateWords(card));

@@ -9,7 +9,7 @@ import { afterSaving } from './saving.js';
 import { ask, mediaAddress, selectedScene, state, subscribe } from './store.js';
 import { screen } from './screen.js';
 import { strip } from './strip.js';
-import { stateWords } from './words.js';
+import { progressWords, stateWords } from './words.js';
 
 let server = null;
 
@@ -41,7 +41,7 @@ function filmParts(film) {
     links,
     head: h('header.film-head', {}, h('h2', {}, 'Film'), which, h('span.spring'), links.film, links.board),
     words: h('p.film-words', { role: 'status' }),
-    make: h('button.button', { type: 'button', onclick: () => work('assemble', {}) }, 'Put the film together'),
+    make: h('button.button', { type: 'button', onclick: () => work('assemble', {}) }, 'Try again'),
   };
 }
 
@@ -52,16 +52,15 @@ function showWords({ links, words, make }, board) {
   const name = encodeURIComponent(`${board.title || 'film'}.mp4`);
   setAttributes(links.film, { hidden: !film.media, href: film.media && `${mediaAddress(film.media)}?download=${name}`, download: true });
   setAttributes(links.board, { href: new URL(`storyboard/${board.project_id}`, document.baseURI).href, download: true });
-  const ready = !film.missing.length && !film.up_to_date && !film.assembling && !board.render.busy && board.scenes.length;
-  setAttributes(make, { hidden: !(ready && (film.stale.length || film.error)) });
+  setAttributes(make, { hidden: !film.error || film.missing.length > 0 || film.assembling });
 }
 
 function queuePanel() {
   const list = h('ol.queue-list');
   const none = h('p.quiet');
-  const pause = h('button.button', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
+  const pause = h('button.link', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
   const engine = h('div.engine', {}, h('i.dot'), h('span.name'), iconButton('sun', 'Light or dark', chooseTheme, '.colours'));
-  const node = h('section.queue', { 'aria-label': 'Queue' }, h('h2', {}, 'Queue'), list, none, h('div.row', {}, pause), engine);
+  const node = h('section.queue', { 'aria-label': 'Queue' }, h('header', {}, h('h2', {}, 'Queue'), pause), list, none, engine);
   const rows = new Map();
   node.show = (board) => {
     const waiting = board.scenes.filter((card) => card.state === 'rendering' || card.state === 'queued');
@@ -87,7 +86,7 @@ function queueRow(rows, card, place) {
   row.job = card.job_id;
   const working = card.state === 'rendering';
   setText(row.children[0], `Scene ${card.number}`);
-  setText(row.children[1], working ? card.progress?.text || 'starting' : place <= 1 ? 'next' : card.reason || stateWords(card));
+  setText(row.children[1], working ? (card.progress ? progressWords(card.progress) : 'starting') : place <= 1 ? 'next' : card.reason || stateWords(card));
   setAttributes(row, { 'data-state': card.state });
   row.children[2].hidden = working || place <= 1;
   return row;

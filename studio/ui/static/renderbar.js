@@ -53,13 +53,16 @@ function show(parts, { board, lost }) {
   showTitle(parts, board);
   showPresets(parts.presets, board);
   showWhat(parts, board.render);
-  setAttributes(parts.go, { disabled: !board.render.can_render, title: board.render.problem || null });
+  const ready = goWords(board) === READY;
+  setAttributes(parts.go, { disabled: ready || !board.render.can_render, title: board.render.problem || null });
   setText(parts.go, goWords(board));
   setAttributes(parts.stop, { hidden: !board.render.busy });
 }
 
+const READY = 'Film is ready';
+
 function goWords({ render, film }) {
-  if (render.num_scenes === 0 && film.up_to_date) return 'Film is ready';
+  if (render.num_scenes === 0 && film.up_to_date) return READY;
   return render.num_scenes === 0 && !render.busy ? 'Make film' : 'Render film';
 }
 

@@ -16,7 +16,7 @@ export function screen() {
     wants: 'film',
     watchers: [],
   };
-  const wide = iconButton('picture', 'Whole screen', () => node.requestFullscreen?.(), '.wide-button');
+  const wide = iconButton('expand', 'Whole screen', () => node.requestFullscreen?.(), '.wide-button');
   const node = h('div.screen', {}, video, parts.blank, parts.play, parts.time, parts.newer, parts.line, wide);
   control(parts);
   node.chooser = chooser(parts, () => node.show(parts.board, parts.card));

@@ -21,7 +21,7 @@ export function stateWords(card) {
 
 /** `step 12 of 20 · 0:41 left`. */
 export function progressWords(progress) {
-  const left = progress.left_s === null ? '' : ` · ${clock(progress.left_s)} left`;
+  const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
   if (progress.num_steps > 0 && progress.step > 0) {
     const stage = progress.stage === 'denoise' ? 'step' : progress.stage;
     return `${stage} ${progress.step} of ${progress.num_steps}${left}`;
