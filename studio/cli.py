@@ -6,11 +6,13 @@ storyboard or a preset are wrong, 3 no engine could be started or reached, 130 s
 """
 
 import argparse
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +27,7 @@ from studio.view import about, clock
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
 DEFAULT_PORT = 7860
+LOG_BYTES = 2 * 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,10 +100,25 @@ def _words(flags: argparse.Namespace) -> Storyboard:
 
 def _desk(flags: argparse.Namespace, examples: bool = False) -> Desk:
     try:
-        return Desk(Workspace.at(flags.workspace), examples=examples)
+        workspace = Workspace.at(flags.workspace)
+        _log_to(workspace.logs / "studio.log")
+        return Desk(workspace, examples=examples)
     except OSError as error:
         what = f"{flags.workspace}: cannot be used as workspace ({error.strerror or error})"
         raise LibraryError(f"{what}. Choose another folder with --workspace.") from error
+
+
+def _log_to(path: Path) -> None:
+    """What goes wrong behind the scenes is written there, not between the progress bars."""
+    logger = logging.getLogger("studio")
+    for handler in tuple(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def _render(flags: argparse.Namespace) -> int:

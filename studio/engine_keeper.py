@@ -10,6 +10,7 @@ import threading
 from engine.contract.client import EngineClient
 from engine.contract.errors import EngineError
 from engine.service.launch import ensure_engine
+from engine.service.settings import GroupKind
 from studio.desk import Desk
 
 LOG = logging.getLogger(__name__)
@@ -20,8 +21,9 @@ RETRY_S = (1.0, 3.0, 10.0)
 class EngineKeeper:
     """A thread. The page is up while it still starts the engine; the engine it started ends with this process."""
 
-    def __init__(self, desk: Desk, ranks: int | None) -> None:
+    def __init__(self, desk: Desk, ranks: int | None, group: GroupKind = "torchrun") -> None:
         self._desk = desk
+        self._group: GroupKind = group
         self._ranks = ranks
         self._closed = threading.Event()
         self._client: EngineClient | None = None
@@ -49,7 +51,7 @@ class EngineKeeper:
 
     def _bring(self) -> bool:
         try:
-            client = ensure_engine(self._desk.workspace, ranks=self._ranks, die_with_parent=True)
+            client = ensure_engine(self._desk.workspace, ranks=self._ranks, group=self._group, die_with_parent=True)
         except (EngineError, OSError) as error:
             LOG.error("the engine could not be started: %s", error)
             self._desk.engine_failed(str(error))

@@ -303,7 +303,8 @@ class _Link:
             try:
                 for event in self._stream:
                     self._take_in(event)
-                    failures, self.trouble = 0, ""
+                    failures = 0
+                    self._over()
             except (EngineError, OSError) as error:
                 LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
                 self.trouble = str(error)
@@ -312,6 +313,11 @@ class _Link:
             failures += 1
             if not self._closed.is_set():
                 self._stream = self.engine.events(self._cursor)
+
+    def _over(self) -> None:
+        if self.trouble:
+            self.trouble = ""
+            self._rendering.looked(True, None)
 
     def _take_in(self, event: Event) -> None:
         try:

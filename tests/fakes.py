@@ -62,6 +62,8 @@ class FakeEngine:
         self.cards = load_cards() if cards is None else cards
         self.submitted: list[Job] = []
         self.reachable = True
+        self.fetch_troubles: list[OSError] = []
+        """Raised one by one by ``fetch_media``, as a full disk would."""
         self._changed = threading.Condition()
         self._events: list[Event] = []
         self._states: dict[str, JobStatus] = {}
@@ -152,6 +154,8 @@ class FakeEngine:
 
     def fetch_media(self, sha256: str, to: Path) -> None:
         self._reached()
+        if self.fetch_troubles:
+            raise self.fetch_troubles.pop(0)
         if not self.media.has(sha256):
             raise Rejected("media", f"{sha256}: is not stored here.")
         shutil.copyfile(self.media.path(sha256), to)

@@ -1,5 +1,6 @@
 """What survives: restarts of desk and engine, crashes between file and database, lost databases, engines elsewhere."""
 
+import errno
 import shutil
 import threading
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from engine.contract.workspace import Workspace
 from studio.desk import Desk
+from studio.edits import ChangeStoryboard
 from studio.storyboard import Scene, Storyboard
 from tests.fakes import write_take
 from tests.studio.desks import benched, states
@@ -127,6 +129,38 @@ def test_an_engine_elsewhere_sends_its_takes(tmp_path: Path) -> None:
         path = bench.desk.media_path(project.id, take.media)
         assert path is not None and bench.workspace.root in path.parents
         assert not bench.workspace.take_folder(take.recipe).exists()
+
+
+def test_a_take_that_cannot_be_stored_is_said_and_tried_again(tmp_path: Path) -> None:
+    with benched(tmp_path, apart=True) as bench:
+        project = bench.project(ONE)
+        bench.engine.fetch_troubles += [OSError(errno.ENOSPC, "No space left on device")] * 3
+        bench.desk.render(project.id)
+        board = bench.until(project.id, lambda board: "No space left" in board.render.problem)
+        assert board.scenes[0].take is None
+        board = bench.until(project.id, lambda board: board.film.up_to_date)
+        assert states(board) == ["fresh"]
+        bench.until(project.id, lambda board: board.render.problem == "")
+
+
+def test_a_film_that_cannot_be_made_is_said_and_the_old_one_stays(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        before = bench.rendered(project.id)
+        take = before.scenes[0].take
+        assert take is not None
+        bench.edit(project.id, ChangeStoryboard(field="fps", value=12))
+        file = bench.desk._store.path(take.media)
+        whole = file.read_bytes()
+        file.write_bytes(b"damaged")
+        bench.desk.render(project.id)
+        board = bench.until(project.id, lambda board: board.film.error != "")
+        assert "ffmpeg failed" in board.film.error and board.film.media == before.film.media
+        path = bench.desk.film_path(project.id)
+        assert path is not None and path.is_file()
+        file.write_bytes(whole)
+        bench.desk.render(project.id)
+        assert bench.until(project.id, lambda board: board.film.up_to_date).film.error == ""
 
 
 def test_without_an_engine_everything_but_rendering_works(tmp_path: Path) -> None:

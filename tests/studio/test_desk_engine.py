@@ -1,0 +1,120 @@
+"""A desk over a real engine process (a fake group): killed, restarted, elsewhere; and the benchmark's own way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import film as benchmark
+from engine.contract.client import EngineClient
+from engine.contract.workspace import Workspace
+from engine.service.launch import ensure_engine, stop_engine
+from studio.board import Board
+from studio.desk import Desk
+from studio.engine_keeper import EngineKeeper
+from studio.storyboard import Scene, Storyboard
+
+ROOT = Path(__file__).parents[2]
+SLOW = Scene(id="a", prompt="0.1 s per step, a red ball", duration_s=1)
+QUICK = Scene(id="b", prompt="a blue car", duration_s=1, transition="continue")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(Workspace.at(tmp_path / "workspace"), examples=False)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def keeper(desk: Desk) -> Iterator[EngineKeeper]:
+    keeper = EngineKeeper(desk, ranks=1, group="fake")
+    keeper.start()
+    yield keeper
+    keeper.close()
+    stop_engine(desk.workspace)
+
+
+def until(desk: Desk, project_id: str, state: str) -> Board:
+    for _ in desk.changes(project_id):
+        board = desk.board(project_id)
+        assert not [card for card in board.scenes if card.state == "failed"], board
+        if state == "film" and board.film.up_to_date and not board.render.busy:
+            return board
+        if state == "ready" and board.engine.state == "ready" and board.render.can_render:
+            return board
+        if state == "mid-step" and any(card.progress and card.progress.step > 2 for card in board.scenes):
+            return board
+    raise AssertionError("the desk closed")
+
+
+def kill_service(workspace: Workspace) -> int:
+    pid = int(json.loads(workspace.engine_address.read_text())["pid"])
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_the_service_is_killed_mid_job_and_the_film_still_comes(desk: Desk, keeper: EngineKeeper) -> None:
+    project = desk.create(Storyboard(scenes=(SLOW, QUICK)))
+    until(desk, project.id, "ready")
+    desk.render(project.id)
+    until(desk, project.id, "mid-step")
+    killed = kill_service(desk.workspace)
+    board = until(desk, project.id, "film")
+    assert [len(card.takes) for card in board.scenes] == [1, 1]
+    assert json.loads(desk.workspace.engine_address.read_text())["pid"] != killed
+
+
+def test_an_engine_elsewhere_with_its_own_workspace(desk: Desk, tmp_path: Path) -> None:
+    elsewhere = Workspace.at(tmp_path / "elsewhere")
+    own = ensure_engine(elsewhere, group="fake", die_with_parent=True)
+    client = EngineClient(own.url, elsewhere.token())
+    try:
+        desk.attach(client, name=own.url)
+        project = desk.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
+        until(desk, project.id, "ready")
+        desk.render(project.id)
+        take = until(desk, project.id, "film").scenes[0].take
+        assert take is not None
+        assert desk.media_path(project.id, take.media) is not None
+        assert not desk.workspace.take_folder(take.recipe).exists()
+    finally:
+        desk.detach()
+        client.close()
+        own.close()
+        stop_engine(elsewhere)
+
+
+def test_an_engine_that_cannot_start_is_said_on_the_board(desk: Desk) -> None:
+    desk.workspace.engine_database.mkdir()  # no database can be opened there
+    keeper = EngineKeeper(desk, ranks=1, group="fake")
+    project = desk.create()
+    keeper.start()
+    try:
+        for _ in desk.changes(project.id):
+            problem = desk.board(project.id).render.problem
+            if problem != "the engine is starting":
+                break
+        assert "did not start" in problem
+    finally:
+        keeper.close()
+        stop_engine(desk.workspace)
+
+
+def test_the_benchmark_says_its_numbers_as_json() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.film", "--json", "--presets"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    numbers = json.loads(done.stdout)
+    print(numbers)
+    assert numbers["benchmark"] == "film" and numbers["plan_60_scenes_s"] > 0
+    assert numbers["limits_s"]["plan_60_scenes_s"] == benchmark.PLAN_LIMIT_S
