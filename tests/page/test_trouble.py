@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, expect
 
-from studio.edits import ChangeScene
+from studio.edits import ChangeScene, DeleteScene
 from studio.storyboard import Scene
 from tests.page.conftest import Studio, Visitor, wait_for
 
@@ -147,3 +147,19 @@ def test_sixty_scenes_are_all_drawn_and_one_change_redraws_little(studio: Studio
     page.locator("#field-prompt").press_sequentially("!")
     expect(page.locator("#card-s30 .prompt")).to_have_text("a ball, number 30!")
     assert page.evaluate("window.changes") < 10
+
+
+def test_words_for_a_scene_that_was_deleted_elsewhere_stay_on_the_page(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(ONE, TWO)
+    page = visitor.tab(project, "a")
+
+    def deleted_first(route) -> None:  # noqa: ANN001
+        studio.desk.edit(project, studio.desk.open(project).revision, DeleteScene(scene_id="a"))
+        route.continue_()
+
+    page.route("**/component_server**", deleted_first, times=1)
+    page.locator("#field-prompt").press_sequentially(" that I would miss", delay=0)
+    expect(page.locator(".banner")).to_contain_text("a red ball that I would miss")
+    expect(page.locator(".cell")).to_have_count(1)
+    page.get_by_role("button", name="Copy and close").click()
+    expect(page.locator(".banner")).to_have_count(0)

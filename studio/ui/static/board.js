@@ -4,6 +4,7 @@ import { dragging } from './drag.js';
 import { h, icon, setAttributes, setChildren } from './dom.js';
 import { sceneCard } from './card.js';
 import { conditioningOf, dropping, uploaded } from './startframes.js';
+import { showKeys } from './keys.js';
 import { announce, confirmed, say } from './notices.js';
 import { afterSaving, change, flush, saveWith } from './saving.js';
 import { ask, scene, select, selectedScene, state, subscribe, update } from './store.js';
@@ -211,6 +212,8 @@ function pressedAnywhere(event) {
   } else if (key === 'n' && !event.ctrlKey && !event.metaKey && !event.altKey && !writing(event.target)) {
     event.preventDefault();
     addScene(selectedScene() ? selectedScene().number : Infinity);
+  } else if (event.key === '?' && !writing(event.target)) {
+    showKeys();
   } else if (key === 'escape' && state.sheet) {
     update({ sheet: false });
     cells.get(state.selected)?.card.focus();

@@ -37,10 +37,12 @@ function follow(drag, ended) {
     ended();
     for (const [name, act] of steps) removeEventListener(name, act, true);
     removeEventListener('touchmove', still);
+    removeEventListener('contextmenu', still);
     tidy(drag);
   }
   for (const [name, act] of steps) addEventListener(name, act, true);
   addEventListener('touchmove', still, { passive: false });
+  addEventListener('contextmenu', still);
 }
 
 function begin(drag) {

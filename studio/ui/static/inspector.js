@@ -85,6 +85,8 @@ function sceneFields() {
     transition: field({ id: 'transition', kind: 'choice', label: 'Joins the one before', path: 'transition', read: (card) => card.transition, options: (card) => (first(card) ? FIRST : JOINS), disabled: first }),
     crossfade: field({ id: 'crossfade', kind: 'number', min: 0.1, step: 0.1, label: 'Crossfade seconds', path: 'crossfade_s', read: (card) => card.crossfade_s, hidden: (card) => first(card) || card.transition !== 'crossfade' }),
     seed: field({ id: 'seed', kind: 'number', min: 0, step: 1, whole: true, optional: true, label: 'Seed', path: 'seed', read: (card) => card.seed, placeholderOf: (card) => card.effective_seed ?? '', hint: (card) => (card.seed === null ? 'from the film' : 'its own') }),
+    frames: field({ id: 'frames', kind: 'number', min: 1, step: 1, whole: true, label: 'Frames of the clip', path: 'conditioning.num_frames', read: (card) => card.conditioning?.num_frames ?? 1, hint: () => 'its last ones', hidden: (card) => card.conditioning?.kind !== 'clip' }),
+    strength: field({ id: 'strength', kind: 'number', min: 0.05, max: 1, step: 0.05, optional: true, label: 'Re-imagine', path: 'conditioning.strength', read: (card) => card.conditioning?.strength ?? null, hint: () => '0 to 1; empty: keep the frames', hidden: (card) => card.conditioning?.kind !== 'clip' || !can('sdedit') }),
     steps: field({ id: 'steps', kind: 'number', min: 1, step: 1, whole: true, optional: true, label: 'Steps', path: 'overrides.num_steps', read: (card) => card.overrides.num_steps ?? null, placeholder: 'as preset' }),
     guidance: field({ id: 'guidance', kind: 'number', min: 0, step: 0.5, optional: true, label: 'Guidance', path: 'overrides.guidance_scale', read: (card) => card.overrides.guidance_scale ?? null, placeholder: 'as preset' }),
     notes: field({ id: 'notes', kind: 'text', rows: 1, label: 'Your notes', path: 'notes', read: (card) => card.notes, placeholder: 'For yourself; never rendered' }),
@@ -108,7 +110,7 @@ function sceneForm() {
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
   const go = h('button.button.wide', { type: 'button', id: 'render-scene', onclick: () => renderThis(selectedScene()) }, 'Render this scene');
   const finer = h('details.finer', {}, h('summary', {}, 'Finer settings'), h('div.pair', {}, fields.steps, fields.guidance), fields.notes);
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' }, condition, fields.prompt, vocabulary, notes, fields.negative, start, h('div.pair', {}, fields.duration, fields.transition), fields.crossfade, seedRow(fields.seed), takes, go, finer);
+  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' }, condition, fields.prompt, vocabulary, notes, fields.negative, start, fields.frames, fields.strength, h('div.pair', {}, fields.duration, fields.transition), fields.crossfade, seedRow(fields.seed), takes, go, finer);
   let shown = null;
   form.show = (card) => {
     if (shown !== null && shown !== card.id) flush();

@@ -4,6 +4,7 @@
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
 import { focusScene } from './board.js';
 import { chooseTheme } from './colours.js';
+import { showKeys } from './keys.js';
 import { say } from './notices.js';
 import { afterSaving } from './saving.js';
 import { ask, mediaAddress, selectedScene, state, subscribe } from './store.js';
@@ -59,7 +60,7 @@ function queuePanel() {
   const list = h('ol.queue-list');
   const none = h('p.quiet');
   const pause = h('button.link', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
-  const engine = h('div.engine', {}, h('i.dot'), h('span.name'), iconButton('sun', 'Light or dark', chooseTheme, '.colours'));
+  const engine = h('div.engine', {}, h('i.dot'), h('span.name'), iconButton('help', 'Keys (?)', showKeys), iconButton('sun', 'Light or dark', chooseTheme, '.colours'));
   const node = h('section.queue', { 'aria-label': 'Queue' }, h('header', {}, h('h2', {}, 'Queue'), pause), list, none, engine);
   const rows = new Map();
   node.show = (board) => {

@@ -51,19 +51,28 @@ function show(parts, { board, lost }) {
   banner('problem', board?.problem ?? '');
   if (!board) return;
   showTitle(parts, board);
+  document.title = titleOf(board);
   showPresets(parts.presets, board);
   showWhat(parts, board.render);
-  const ready = goWords(board) === READY;
-  setAttributes(parts.go, { disabled: ready || !board.render.can_render, title: board.render.problem || null });
+  const idle = goWords(board) === READY || goWords(board) === WORKING;
+  setAttributes(parts.go, { disabled: idle || !board.render.can_render, title: board.render.problem || null });
   setText(parts.go, goWords(board));
   setAttributes(parts.stop, { hidden: !board.render.busy });
 }
 
 const READY = 'Film is ready';
+const WORKING = 'Rendering…';
 
 function goWords({ render, film }) {
+  if (render.busy && !render.why.length) return WORKING;
   if (render.num_scenes === 0 && film.up_to_date) return READY;
   return render.num_scenes === 0 && !render.busy ? 'Make film' : 'Render film';
+}
+
+// The browser's tab says how far it is, so that another tab may be looked at meanwhile.
+function titleOf({ title, scenes, render }) {
+  const done = scenes.filter((card) => card.state === 'fresh').length;
+  return `${render.busy ? `(${done}/${scenes.length}) ` : ''}${title || 'Untitled'} · Storyboard Studio`;
 }
 
 function showTitle({ title, saved, undo, redo }, board) {
@@ -119,7 +128,7 @@ function showWhat({ what, why }, render) {
   setText(summary.firstChild, render.problem || render.text);
   setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
   setAttributes(what, { 'data-problem': Boolean(render.problem) });
-  const lines = render.why.length ? render.why : [render.num_scenes ? render.text : 'Every scene has the take it asks for.'];
+  const lines = render.why.length ? render.why : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
   if (why.dataset.told === lines.join('\n')) return;
   why.dataset.told = lines.join('\n');
   setChildren(why, lines.map((line) => h('li', {}, line)));

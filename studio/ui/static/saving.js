@@ -75,10 +75,10 @@ function inLine(work) {
 function save(key) {
   return inLine(async () => {
     const draft = drafts.get(key);
-    if (!draft || draft.conflict || draft.project !== state.project) return;
+    if (!draft || draft.conflict) return;
     const sent = draft.value;
     try {
-      settle(key, draft, sent, await ask(server, 'edit', { revision: draft.revision, edit: editOf(draft) }));
+      settle(key, draft, sent, await ask(server, 'edit', { project: draft.project, revision: draft.revision, edit: editOf(draft) }));
     } catch (error) {
       failed(key, draft, `Not saved: ${error.message} Your text stays here and is tried again.`);
     }
@@ -93,7 +93,7 @@ function editOf(draft) {
 
 function settle(key, draft, sent, answer) {
   banner('saving', '');
-  if (answer.conflict) return conflicted(draft, answer);
+  if (answer.conflict) return conflicted(key, draft, answer);
   if (!answer.ok) {
     draft.problem = answer.problem;
     return;
@@ -104,9 +104,22 @@ function settle(key, draft, sent, answer) {
   else draft.timer = setTimeout(() => save(key), PAUSE_MS);
 }
 
-function conflicted(draft, answer) {
+function conflicted(key, draft, answer) {
+  if (isOrphan(draft)) return orphaned(key, draft);
   draft.conflict = { theirs: answer.conflict.theirs, revision: answer.conflict.revision, problem: answer.problem };
   say('This field was changed elsewhere while you typed; both texts are shown.');
+}
+
+const isOrphan = (draft) => draft.scene !== null && draft.project === state.project && state.board && !scene(draft.scene);
+
+// The scene was deleted elsewhere while it was typed in: the words stay on the page until they are taken.
+function orphaned(key, draft) {
+  drafts.delete(key);
+  const close = () => {
+    navigator.clipboard?.writeText(String(draft.value)).catch(() => say('The text could not be copied.', 'bad'));
+    banner(key, '');
+  };
+  banner(key, `The scene was deleted elsewhere while you typed. Your text: “${draft.value}”`, { label: 'Copy and close', act: close });
 }
 
 function failed(key, draft, problem) {
@@ -170,6 +183,10 @@ function keepUnsaved() {
     console.warn('unsaved text cannot be kept over a reload', error);
   }
 }
+
+subscribe(() => {
+  for (const [key, draft] of drafts) if (draft.conflict && isOrphan(draft)) orphaned(key, draft);
+});
 
 function unshelved() {
   try {

@@ -115,20 +115,23 @@ export async function ask(server, name, wish) {
   return answer;
 }
 
-let ready;
-export const restored = new Promise((resolve) => (ready = resolve));
-
 /** Opens what the address names, or else the newest project. Called once, by the projects panel. */
 export function start(projects) {
   const asked = new URL(location.href).searchParams;
   const known = projects.some((project) => project.id === asked.get('project'));
   open(known ? asked.get('project') : (projects[0]?.id ?? null), asked.get('scene'));
-  ready();
 }
 
-for (const name of ['visibilitychange', 'online']) {
-  (name === 'online' ? window : document).addEventListener(name, () => {
-    const asleep = stream && stream.readyState === EventSource.CLOSED && !state.gone;
-    if (asleep && document.visibilityState === 'visible') listen(state.project);
-  });
+// A browser keeps few connections to one place: a tab that nobody looks at gives its own back after a while.
+const HIDDEN_MS = { idle: 20_000, busy: 300_000 };
+let hiding = null;
+
+function looked() {
+  clearTimeout(hiding);
+  const asleep = stream && stream.readyState === EventSource.CLOSED && !state.gone;
+  if (document.visibilityState === 'visible') return asleep && listen(state.project);
+  hiding = setTimeout(() => stream?.close(), state.board?.render.busy ? HIDDEN_MS.busy : HIDDEN_MS.idle);
 }
+
+document.addEventListener('visibilitychange', looked);
+window.addEventListener('online', looked);
