@@ -14,6 +14,7 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.contract import wire
+from engine.contract.errors import EngineError
 from engine.contract.events import (
     TERMINAL,
     EngineDown,
@@ -131,7 +132,7 @@ class Dispatcher:
                 woken.clear()
                 try:
                     busy = await self._turn()
-                except (SQLAlchemyError, OSError) as error:
+                except (SQLAlchemyError, OSError, EngineError) as error:
                     _log.error("the store or the workspace cannot be used: %s", error)
                     await asyncio.sleep(RETRY_STORE_S)
                     continue
@@ -188,29 +189,39 @@ class Dispatcher:
             await self._relay_events(group, job)
             self._deaths = 0
         except GroupDied as death:
-            await self._persist(lambda reason=str(death): self._store.interrupt(job.id, reason))
-            if not await asyncio.to_thread(self._store.is_active, job.id):
-                self._deaths = 0
+            await self._interrupted(job, str(death))
+        except (SQLAlchemyError, OSError, EngineError) as error:
+            _log.error("job %s: %s", job.id, error, exc_info=error)
+            group.kill(f"the engine lost hold of job {job.id}: {error}")
+            await self._interrupted(job, await group.died())
         finally:
             wishes.cancel()  # not awaited: that would swallow a cancellation of this task
         await asyncio.to_thread(_tidy, self._settings.workspace, self._store, job.id)
+
+    async def _interrupted(self, job: Job, reason: str) -> None:
+        await self._persist(lambda: self._store.interrupt(job.id, reason))
+        if not await asyncio.to_thread(self._store.is_active, job.id):
+            self._deaths = 0  # what it did to the group is over: the next job does not wait for it
 
     async def _relay_events(self, group: Group, job: Job) -> None:
         """Events into the store, up to the terminal one. A group that says what cannot be is ended: GroupDied."""
         while True:
             try:
-                event = await group.next_event(self._settings.stall_timeout_s)
+                found = await group.next_events(self._settings.stall_timeout_s)
             except TimeoutError:
                 if not self._store.paused():
                     group.kill(f"no sign of life from the ranks for {self._settings.stall_timeout_s:.0f} s.")
                 continue
-            lie = await asyncio.to_thread(self._lie, job, event)
+            lie = await asyncio.to_thread(self._first_lie, job, found)
             if lie is not None:
                 group.kill(lie)
                 raise GroupDied(await group.died())
-            await self._record(event)
-            if isinstance(event, TERMINAL):
+            await self._record(*found)
+            if isinstance(found[-1], TERMINAL):
                 return
+
+    def _first_lie(self, job: Job, events: list[Event]) -> str | None:
+        return next(filter(None, (self._lie(job, event) for event in events)), None)
 
     def _lie(self, job: Job, event: Event) -> str | None:
         """What is wrong with an event; None: nothing."""
@@ -249,14 +260,14 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_STORE_S)
 
     # ---- the store, which may fail for a while (a full disk) without a fact being lost
-    async def _record(self, event: Event) -> None:
-        if isinstance(event, (Stage, Step, Preview)):
-            try:
-                await asyncio.to_thread(self._store.record, event)
-            except SQLAlchemyError as error:
-                _log.error("an event of progress was not stored: %s", error)
-            return
-        await self._persist(lambda: self._store.record(event))
+    async def _record(self, *events: Event) -> None:
+        """Events of progress may be lost; any other is kept until the store takes it."""
+        if not all(isinstance(event, (Stage, Step, Preview)) for event in events):
+            return await self._persist(lambda: self._store.record(*events))
+        try:
+            await asyncio.to_thread(self._store.record, *events)
+        except SQLAlchemyError as error:
+            _log.error("events of progress were not stored: %s", error)
 
     async def _persist(self, write: Callable[[], object]) -> None:
         while True:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from engine.contract import wire
 from engine.contract.errors import EngineError
-from engine.contract.events import EVENT, Event
+from engine.contract.events import EVENT, TERMINAL, Event
 from engine.service.deaths import describe_death
 from engine.service.settings import Settings
 
@@ -74,17 +74,26 @@ class Group:
         """Waits for the group's death. -> the reason."""
         return await asyncio.shield(self._death)
 
-    async def next_event(self, timeout_s: float) -> Event:
-        """The next event; all events come before the death. Raises GroupDied, or TimeoutError on silence."""
+    async def next_events(self, timeout_s: float) -> list[Event]:
+        """At least one event: all that are there, up to the end of a job. All events come before the death.
+
+        Raises GroupDied, or TimeoutError on silence.
+        """
         async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation
             event = await self._events.get()
-        if event is None:
-            self._events.put_nowait(None)
-            raise GroupDied(await self.died())
-        return event
+        found: list[Event] = []
+        while event is not None:
+            found.append(event)
+            if isinstance(event, TERMINAL) or self._events.empty():
+                return found
+            event = self._events.get_nowait()
+        self._events.put_nowait(None)
+        if found:
+            return found
+        raise GroupDied(await self.died())
 
     async def send(self, command: wire.Command) -> None:
-        """To rank 0. A dead group is no error here: its death is told by ``next_event``."""
+        """To rank 0. A dead group is no error here: its death is told by ``next_events``."""
         if self._writer is not None:
             self._writer.write(wire.line(command))
             with suppress(ConnectionError):

@@ -80,6 +80,7 @@ def test_a_film(house: House) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
 def test_kill_9_of_a_rank_in_the_middle(house: House) -> None:
     client = house.engine()
     job, behind = house.job("a rank dies", **LONG), house.job("behind it")
@@ -112,6 +113,7 @@ def test_cancel(house: House, stage: str) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
 def test_kill_9_of_the_service_in_the_middle(house: House) -> None:
     client = house.engine()
     job = house.job("the service dies", **LONG)
