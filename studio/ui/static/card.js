@@ -58,7 +58,7 @@ function show(item, parts, scene, total, selected) {
 
 function showNotes(node, notes) {
   setAttributes(node, { hidden: !notes.length, title: notes.join('\n') });
-  if (!node.childNodes.length) node.append(icon('help'));
+  if (!node.childNodes.length) node.append(icon('remark'));
 }
 
 function showJoin(node, scene) {

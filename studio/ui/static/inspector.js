@@ -120,7 +120,7 @@ function sceneForm() {
     takes.show(card);
     form.seed.show(card);
     setText(vocabulary, card.prompt ? '' : (model()?.vocabulary_hint ?? ''));
-    setChildren(notes, card.plan_notes.map((note) => h('li', {}, note)));
+    showNotes(notes, card.plan_notes);
     setAttributes(condition, { 'data-state': card.state });
     setText(condition.lastChild, stateWords(card));
     setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
@@ -128,6 +128,14 @@ function sceneForm() {
   };
   form.seed = fields.seed.row;
   return form;
+}
+
+// Long notes show their beginning; a press shows the rest.
+function showNotes(list, notes) {
+  if (list.dataset.told === notes.join('\n')) return;
+  list.dataset.told = notes.join('\n');
+  const open = (event) => event.currentTarget.classList.toggle('whole');
+  setChildren(list, notes.map((note) => h('li', { title: note, onclick: open }, h('span', {}, note))));
 }
 
 function seedRow(node) {

@@ -25,6 +25,10 @@ export function mount(element, given) {
     seen = now || seen;
   });
   narrow.addEventListener('change', () => fold(narrow.matches));
+  document.addEventListener('pointerdown', (event) => {
+    const away = !node.contains(event.target) && !event.target.closest('dialog, .notes, .projects-toggle');
+    if (narrow.matches && away) fold(true);
+  });
   async function refresh() {
     await call('projects', {});
     show(list);
@@ -48,8 +52,9 @@ function heading() {
   const input = h('input.sr-only', { type: 'file', accept: '.yaml,.yml,.json', id: 'import-file', 'aria-label': 'Open a storyboard file', tabindex: -1 });
   input.addEventListener('change', () => input.files[0] && bring(input.files[0]).then(() => (input.value = '')));
   const upload = iconButton('upload', 'Open a storyboard file', () => input.click());
+  const close = iconButton('close', 'Close', () => fold(true), '.drawer-close');
   const add = iconButton('plus', 'New project', () => go('create', { title: 'Untitled film' }), '.new-project');
-  return h('header', {}, h('h2', {}, 'Projects'), upload, add, input);
+  return h('header', {}, h('h2', {}, 'Projects'), upload, add, close, input);
 }
 
 function show(list) {

@@ -2,7 +2,7 @@
 // Text that could not be saved stays in the page (and in this tab's session storage) until it could.
 
 import { ask, scene, state, subscribe } from './store.js';
-import { banner, say } from './notices.js';
+import { announce, banner, say } from './notices.js';
 
 const PAUSE_MS = 350;
 const drafts = new Map(); // 'scene-1 prompt' -> {scene, field, value, revision, problem, conflict, timer}
@@ -107,7 +107,8 @@ function settle(key, draft, sent, answer) {
 function conflicted(key, draft, answer) {
   if (isOrphan(draft)) return orphaned(key, draft);
   draft.conflict = { theirs: answer.conflict.theirs, revision: answer.conflict.revision, problem: answer.problem };
-  say('This field was changed elsewhere while you typed; both texts are shown.');
+  const seen = draft.scene === null ? state.film : draft.scene === state.selected;
+  (seen ? announce : say)('A field was changed elsewhere while you typed; both texts are shown beside it.');
 }
 
 const isOrphan = (draft) => draft.scene !== null && draft.project === state.project && state.board && !scene(draft.scene);
