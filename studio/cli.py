@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     render = command("render", _render, "Render a storyboard file to a film; what is rendered already is not again.")
     _file_arguments(render)
     render.add_argument("--out", type=Path, help="the film (default: FILE's name with .mp4, in this folder)")
+    render.add_argument(
+        "--scale", type=float, default=1.0, help="enlarge the film, such as 4 (default: the takes' size)"
+    )
     render.add_argument("--ranks", type=int, help="processes that render (default: one for each GPU, else one)")
     render.add_argument("--engine", help="address of an engine elsewhere")
     plan = command("plan", _plan, "What rendering a storyboard file would do, and why.")
@@ -128,7 +131,7 @@ def _render(flags: argparse.Namespace) -> int:
         desk = _desk(flags)
         try:
             file = RenderFile(desk, flags.file, flags.json, flags.ranks, flags.engine)
-            return file.run(_words(flags), flags.out)
+            return file.run(_words(flags), flags.out, flags.scale)
         finally:
             desk.close()
 

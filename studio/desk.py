@@ -6,13 +6,14 @@ may be called from any thread. Does not know gradio, torch, HTTP or terminals. E
 """
 
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Rejected
-from engine.contract.media import MediaInfo, MediaStore, probe
+from engine.contract.media import MediaInfo, MediaStore
 from engine.contract.workspace import Workspace
 from studio.assembly import Assembly
 from studio.bell import Bell
@@ -21,8 +22,9 @@ from studio.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
 from studio.engines import Engine as Engine
 from studio.errors import ProjectMissing
 from studio.facts import FactsBook
+from studio.film import make_film, scaled
 from studio.formats.yaml_file import read_file, to_text
-from studio.importing import with_stored_media
+from studio.importing import Importer, stored_upload
 from studio.known_models import KnownModels
 from studio.library import Library, Project, ProjectSummary
 from studio.live import Uses
@@ -36,7 +38,6 @@ from studio.view import Moment, board_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
-MAX_MEDIA_BYTES = 512 * 2**20
 BOARDS_KEPT = 32
 
 
@@ -73,6 +74,7 @@ class Desk:
         self._book = FactsBook(self._library, self._shelf, self._store, self._models, self.presets)
         self._rendering = Rendering(workspace, self._shelf, self._bell, self)
         self._assembly = Assembly(workspace, self._shelf, self._book.reel_of, self._refresh)
+        self._keeping = threading.Lock()
         self._boards: dict[str, Board] = {}
         self._rendered: set[str] = set()
         """Projects for which takes arrived since their last film."""
@@ -152,8 +154,8 @@ class Desk:
         return self.open(project_id)
 
     def import_file(self, path: Path) -> Project:
-        """From a storyboard file; its conditioning files, named relative to it, become the project's media."""
-        words, stored = with_stored_media(read_file(path), path.parent, self._store)
+        """From a storyboard file that somebody sent; what it names beside itself becomes the project's media."""
+        words, stored = Importer(path.parent, self._store, sent=True).brought(read_file(path))
         project = self.create(words)
         for info, name in stored:
             self._shelf.add_media(project.id, info, name)
@@ -165,7 +167,7 @@ class Desk:
 
         ``words``: what was read from the file, perhaps with another preset. Raises StoryboardError.
         """
-        words, stored = with_stored_media(words, path.parent, self._store)
+        words, stored = Importer(path.parent, self._store).brought(words)
         project = self._library.project_of_file(str(path.resolve()), words)
         for info, name in stored:
             self._shelf.add_media(project.id, info, name)
@@ -173,7 +175,7 @@ class Desk:
 
     def plan_file(self, path: Path, words: Storyboard) -> Plan:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
-        words, stored = with_stored_media(words, path.parent, self._store, keep=False)
+        words, stored = Importer(path.parent, self._store, keep=False).brought(words)
         media = {info.sha256: info for info, _ in stored}
         return self._book.plan_words(self._library.id_of_file(str(path.resolve())), words, media)
 
@@ -201,16 +203,7 @@ class Desk:
     def add_media(self, project_id: str, path: Path, name: str) -> MediaInfo:
         """Stores a picture or clip for conditioning. Raises Rejected in words that name the file."""
         self.open(project_id)
-        try:
-            if path.stat().st_size > MAX_MEDIA_BYTES:
-                raise Rejected("conditioning", f"{name}: is larger than {MAX_MEDIA_BYTES >> 20} MiB. Make it smaller.")
-            info = probe(path)
-            self._store.put_file(path)
-        except Rejected as error:
-            raise Rejected(error.code, str(error).replace(path.name, name)) from error
-        except OSError as error:
-            what = f"{name}: could not be stored ({error.strerror or error}). Free some disk space and try again."
-            raise Rejected("conditioning", what) from error
+        info = stored_upload(path, name, self._store)
         self._shelf.add_media(project_id, info, name)
         self._refresh(project_id)
         return info
@@ -289,6 +282,11 @@ class Desk:
         self._refresh(project_id)
         return self.workspace.root / film.path
 
+    def write_film(self, project_id: str, out: Path, scale: float) -> None:
+        """A film of another size, of the takes that the film shows now. Raises FilmError."""
+        reel = self._book.reel_of(project_id)
+        make_film(scaled(reel.edits, scale), out, reel.storyboard, reel.takes)
+
     def film_path(self, project_id: str) -> Path | None:
         """The newest film."""
         film = self._shelf.film_of(project_id)
@@ -302,9 +300,10 @@ class Desk:
         facts = self._book.facts(project_id)
         if known is None or known.version != version or known.revision != facts.project.revision:
             known = board_of(facts, self._moment(project_id, version), self.presets, self._models.all())
-            while len(self._boards) >= BOARDS_KEPT:
-                self._boards.pop(next(iter(self._boards)))
-            self._boards[project_id] = known
+            with self._keeping:
+                while len(self._boards) >= BOARDS_KEPT:
+                    self._boards.pop(next(iter(self._boards)))
+                self._boards[project_id] = known
         return known
 
     def wait_for_change(self, project_id: str, version: int, timeout_s: float) -> int:

@@ -13,7 +13,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from engine.contract.values import SizePx
 from studio.errors import FilmError
 
 FFMPEG_TIMEOUT_S = 3600
+MIN_SIDE_PX, MAX_SIDE_PX = 16, 8192
 QUALITY_CRF = 16
 """x264's constant quality: visually lossless for what the takes hold."""
 ENCODER_VERSION = 1
@@ -72,10 +73,8 @@ def frames_of(cut: Cut, fps: int) -> int:
     return max(1, round(cut.duration_s * fps))
 
 
-def edit_list(
-    joins: Sequence[Join], fps: int | None = None, scale: float = 1.0, scaling: Scaling = "lanczos"
-) -> EditList:
-    """The film's edit list. Size: the largest take's, times ``scale``, made even. Raises FilmError for no takes."""
+def edit_list(joins: Sequence[Join], fps: int | None = None, scaling: Scaling = "lanczos") -> EditList:
+    """The film's edit list. Size: the largest take's, made even. Raises FilmError for no takes."""
     if not joins:
         raise FilmError("the film has no scenes. Add a scene and render it.")
     film_fps = fps or max(join.take.fps for join in joins)
@@ -85,7 +84,15 @@ def edit_list(
         duration_s = join.take.num_frames / join.take.fps
         fade = _fade_frames(join, cuts[-1] if cuts else None, round(duration_s * film_fps), film_fps)
         cuts.append(Cut(join.take.id, join.take.media, join.path, duration_s, fade))
-    return EditList(tuple(cuts), (_even(width * scale), _even(height * scale)), film_fps, scaling)
+    return EditList(tuple(cuts), (_even(width), _even(height)), film_fps, scaling)
+
+
+def scaled(edits: EditList, scale: float) -> EditList:
+    """The same film ``scale`` times as large. Raises FilmError for sizes that make no sense."""
+    width, height = (_even(pixels * scale) if 0 < scale < 1000 else 0 for pixels in edits.size_px)
+    if not (MIN_SIDE_PX <= min(width, height) and max(width, height) <= MAX_SIDE_PX):
+        raise FilmError(f"a film {scale:g} times as large has a side under {MIN_SIDE_PX} or over {MAX_SIDE_PX} pixels.")
+    return replace(edits, size_px=(width, height))
 
 
 def _fade_frames(join: Join, before: Cut | None, num_frames: int, fps: int) -> int:

@@ -38,7 +38,7 @@ class RenderFile:
         self._begun_s = time.monotonic()
         self._project_id = ""
 
-    def run(self, words: Storyboard, out: Path | None) -> int:
+    def run(self, words: Storyboard, out: Path | None, scale: float = 1.0) -> int:
         """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
         plan = self._planned(words)
         self._project_id = self._desk.open_file(self._path, words).id
@@ -51,7 +51,10 @@ class RenderFile:
                 self._desk.detach()
                 self._client.close()
         target = out or Path(f"{self._path.stem}.mp4")
-        copy_whole(film, target)
+        if scale == 1.0:
+            copy_whole(film, target)
+        else:
+            self._desk.write_film(self._project_id, target, scale)
         self._tell(plan, target)
         return DONE
 

@@ -74,6 +74,8 @@ def test_render_gives_a_film_and_rendering_again_renders_nothing(
     again = lines(capsys.readouterr().out)
     assert [line["event"] for line in again] == ["film"] and again[0]["rendered"] == 0
     assert "nothing to render" in again[0]["text"]
+    assert run(workspace, "render", path, "--out", out, "--scale", "4") == DONE
+    assert probe(out).size_px == (384, 256)
     assert len(engine.jobs()) == 2
 
 

@@ -129,11 +129,26 @@ def test_a_file_brings_its_pictures_along(tmp_path: Path) -> None:
         assert from_text(bench.desk.export(project.id)) == bench.desk.open(project.id).storyboard
 
 
-def test_a_file_whose_picture_is_missing_names_the_scene(tmp_path: Path) -> None:
-    scene = ONE.model_copy(update={"conditioning": Conditioning(media="nowhere.png")})
+@pytest.mark.parametrize("media", ["nowhere.png", "../beyond.png", "{folder}/beyond.png"])
+def test_a_file_that_was_sent_brings_only_what_lies_beside_it(media: str, tmp_path: Path) -> None:
+    """The scene says that its picture is not there; no picture from elsewhere on this machine comes into sight."""
+    picture(tmp_path / "beyond.png")
+    (tmp_path / "sent").mkdir()
+    scene = ONE.model_copy(update={"conditioning": Conditioning(media=media.format(folder=tmp_path))})
+    write_file(tmp_path / "sent" / "board.yaml", Storyboard(scenes=(scene,)))
+    with benched(tmp_path) as bench:
+        project = bench.desk.import_file(tmp_path / "sent" / "board.yaml")
+        card = bench.desk.board(project.id).scenes[0]
+        assert card.state == "unplannable" and "is not there. Choose it again" in card.reason
+        assert card.conditioning is not None and card.conditioning.kind == ""
+
+
+def test_a_damaged_picture_beside_a_file_names_the_scene(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no pixels")
+    scene = ONE.model_copy(update={"conditioning": Conditioning(media="bad.png")})
     write_file(tmp_path / "board.yaml", Storyboard(scenes=(scene,)))
     with benched(tmp_path) as bench:
-        with pytest.raises(StoryboardError, match=r"scenes\[0\].conditioning.media: nowhere.png: no such file"):
+        with pytest.raises(StoryboardError, match=r"scenes\[0\].conditioning.media: bad.png"):
             bench.desk.import_file(tmp_path / "board.yaml")
         assert bench.desk.projects() == []
 

@@ -11,7 +11,17 @@ import pytest
 from engine.contract.jobs import Take
 from engine.contract.media import Frames, file_sha256, probe, read_frames
 from studio.errors import FilmError
-from studio.film import EditList, Join, cut_hash, edit_list, ffmpeg_path, make_film, poster_of, read_film_metadata
+from studio.film import (
+    EditList,
+    Join,
+    cut_hash,
+    edit_list,
+    ffmpeg_path,
+    make_film,
+    poster_of,
+    read_film_metadata,
+    scaled,
+)
 from studio.render_file import copy_whole
 from tests.fakes import write_clip
 from tests.studio.takes import a_take
@@ -100,9 +110,15 @@ def test_takes_of_other_sizes_and_speeds_are_made_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("fps", "scale", "size_px"), [(24, 1.0, (96, 64)), (8, 2.0, (192, 128)), (12, 0.52, (50, 34))])
 def test_the_film_has_its_own_speed_and_size(fps: int, scale: float, size_px: tuple[int, int], tmp_path: Path) -> None:
-    film = made(tmp_path, edit_list([joined(tmp_path, "r", RED), joined(tmp_path, "b", BLUE)], fps, scale))
+    film = made(tmp_path, scaled(edit_list([joined(tmp_path, "r", RED), joined(tmp_path, "b", BLUE)], fps), scale))
     info = probe(film)
     assert (info.fps, info.size_px, info.num_frames) == (fps, size_px, 2 * fps)
+
+
+@pytest.mark.parametrize("scale", [0, -1, 0.01, 1e6, float("nan"), float("inf")])
+def test_a_size_that_makes_no_sense_is_refused(scale: float, tmp_path: Path) -> None:
+    with pytest.raises(FilmError, match="8192 pixels"):
+        scaled(edit_list([joined(tmp_path, "r", RED)]), scale)
 
 
 def test_a_film_of_sixty_scenes(tmp_path: Path) -> None:
@@ -137,7 +153,7 @@ def test_the_hash_changes_with_what_is_seen_alone(tmp_path: Path) -> None:
         edit_list([blue, red]),
         edit_list([red, Join(blue.take, blue.path, 0.5)]),
         edit_list([red, blue], fps=12),
-        edit_list([red, blue], scale=2),
+        scaled(edit_list([red, blue]), 2),
         edit_list([red]),
     ]
     assert cut_hash(edit_list([red, Join(blue.take, tmp_path / "elsewhere.mp4", 0.0)])) == plain
@@ -208,7 +224,7 @@ def room_for(num_bytes: int) -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_the_old_film(tmp_path: Path) -> None:
-    edits = edit_list([joined(tmp_path, "r", RED, num_frames=40)], scale=4)
+    edits = scaled(edit_list([joined(tmp_path, "r", RED, num_frames=40)]), 4)
     out = made(tmp_path, edits)
     old = out.read_bytes()
     with room_for(2000), pytest.raises(FilmError, match="Free some disk space|free disk space"):
