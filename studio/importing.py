@@ -1,8 +1,8 @@
 """Brings the pictures and clips that a storyboard file names into the media store.
 
-Comes in: uploads, and a storyboard whose ``conditioning.media`` are paths beside its file. Goes out: the storyboard with SHA-256
-names, and what was stored. Does not know projects. A file that somebody sent may only name what lies beside it: else it
-could bring any picture of this machine into sight.
+Comes in: uploads, and a storyboard whose ``conditioning.media`` are paths beside its file. Goes out: the storyboard
+with SHA-256 names, and what was stored. Does not know projects. A file that somebody sent may only name what lies
+beside it: else it could bring any picture of this machine into sight.
 """
 
 import re
