@@ -2,7 +2,7 @@
 // acting half stands at the bottom edge.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { step } from './board.js';
+import { focusScene, step } from './board.js';
 import { banner, say } from './notices.js';
 import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from './saving.js';
 import { ask, state, subscribe } from './store.js';
@@ -14,7 +14,8 @@ export function mount(element, given) {
   server = given;
   saveWith(given);
   const parts = { ...titleParts(), ...actingParts() };
-  const top = h('header.topbar', {}, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
+  const skip = h('button.skip', { type: 'button', onclick: () => focusScene(state.selected) }, 'Skip to the scenes');
+  const top = h('header.topbar', {}, skip, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
   const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, parts.what, parts.stop, parts.go);
   element.replaceChildren(h('div.bar', {}, top, acting));
   const draw = () => show(parts, state);
