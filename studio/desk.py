@@ -5,6 +5,7 @@ may be called from any thread. Does not know gradio, torch, HTTP or terminals. E
 ``engine.contract.errors.EngineError``, whose text may be shown as it stands.
 """
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.cards import ModelStatus
-from engine.contract.errors import Rejected
+from engine.contract.errors import EngineError, Rejected
 from engine.contract.media import MediaInfo, MediaStore
 from engine.contract.workspace import Workspace
 from studio.assembly import Assembly
@@ -143,7 +144,7 @@ class Desk:
 
     def delete(self, project_id: str) -> None:
         """Into the trash: nothing is lost, ``restore`` brings it back. Its jobs are stopped."""
-        if self._rendering.attached:
+        with contextlib.suppress(EngineError):  # jobs that cannot be stopped now end by themselves
             self.stop(project_id)
         self._library.trash(project_id, trashed=True)
         self._refresh(project_id)

@@ -277,6 +277,8 @@ class _Link:
         self.trouble = ""
         self._cursor = cursor
         self._rendering = rendering
+        self._heard = False
+        """Whether the engine has said which models it has; asked again where it refuses a job."""
         self._closed = threading.Event()
         self._poke = threading.Event()
         self._stream = engine.events(cursor)
@@ -327,22 +329,23 @@ class _Link:
         except Exception:
             LOG.exception("event %d is passed over: %s", event.seq, event)
         self._cursor = event.seq
+        if isinstance(event, JobRejected):
+            self._heard = False
         if isinstance(event, (EngineUp, EngineDown, Started, *TERMINAL)):
             self._poke.set()
 
     def _look(self) -> None:
-        heard = False
         while not self._closed.is_set():
             before = self.status
             models: Sequence[ModelStatus] | None = None
             try:
                 self.status = self.engine.status()
-                if not heard or before is None:
+                if not self._heard or before is None:
+                    self._heard = True
                     models = self.engine.models()
                     self._rendering.settle(self.engine)
-                    heard = True
             except EngineError as error:
-                self.status = None
+                self.status, self._heard = None, False
                 LOG.info("the engine does not answer: %s", error)
             except RuntimeError as error:  # a client that was closed under us
                 self.status = None

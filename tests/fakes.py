@@ -61,6 +61,8 @@ class FakeEngine:
         self.media = media or MediaStore(workspace.media)
         self.cards = load_cards() if cards is None else cards
         self.submitted: list[Job] = []
+        self.weights = "f" * 64
+        """Of every model; a job for others is rejected."""
         self.reachable = True
         self.fetch_troubles: list[OSError] = []
         """Raised one by one by ``fetch_media``, as a full disk would."""
@@ -166,7 +168,7 @@ class FakeEngine:
 
     def models(self) -> list[ModelStatus]:
         self._reached()
-        return [ModelStatus(card=card, fingerprint="f" * 64, available=True) for card in self.cards.values()]
+        return [ModelStatus(card=card, fingerprint=self.weights, available=True) for card in self.cards.values()]
 
     def status(self) -> EngineStatus:
         self._reached()
@@ -237,6 +239,10 @@ class FakeEngine:
         """Whether the job ended."""
         if self._failures:
             self._end(Failed, job.id, "failed", self._failures.pop(0))
+            return True
+        if job.weights != self.weights:
+            reason = "the model's weights changed since the job was planned. Render again."
+            self._end(JobRejected, job.id, "rejected", reason, code="weights")
             return True
         if missing := self._missing_conditioning(job):
             self._end(JobRejected, job.id, "rejected", missing, code="conditioning")

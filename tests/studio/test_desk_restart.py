@@ -121,6 +121,31 @@ def test_an_engine_out_of_reach_is_shown_and_waited_for(tmp_path: Path) -> None:
         assert states(bench.until(project.id, lambda board: board.film.up_to_date)) == ["fresh"]
 
 
+def test_weights_that_change_while_the_studio_runs(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.rendered(project.id)
+        bench.engine.weights = "e" * 64
+        bench.desk.render_again(project.id, "a")
+        board = bench.until(project.id, lambda board: board.scenes[0].state == "stale")
+        assert "the model's weights changed" in board.scenes[0].reason
+        bench.rendered(project.id)
+
+
+def test_a_project_is_deleted_while_the_engine_is_out_of_reach(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.engine.hold()
+        bench.desk.render(project.id)
+        bench.engine.reachable = False
+        bench.desk.delete(project.id)
+        assert bench.desk.projects() == []
+        bench.engine.reachable = True
+        bench.engine.release()
+        bench.desk.restore(project.id)
+        bench.until(project.id, lambda board: board.scenes[0].state == "fresh")
+
+
 def test_an_engine_elsewhere_sends_its_takes(tmp_path: Path) -> None:
     with benched(tmp_path, apart=True) as bench:
         project = bench.project(ONE)
