@@ -54,6 +54,7 @@ class Dispatcher:
         self._running: str | None = None
         self._deaths = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._tidying: asyncio.Task[None] | None = None
         self.device = ""
         self.num_ranks = settings.num_ranks
 
@@ -196,7 +197,13 @@ class Dispatcher:
             await self._interrupted(job, await group.died())
         finally:
             wishes.cancel()  # not awaited: that would swallow a cancellation of this task
-        await asyncio.to_thread(_tidy, self._settings.workspace, self._store, job.id)
+        self._tidying = asyncio.create_task(self._tidy(job.id))  # beside the next job
+
+    async def _tidy(self, job_id: str) -> None:
+        try:
+            await asyncio.to_thread(_tidy, self._settings.workspace, self._store, job_id)
+        except (SQLAlchemyError, OSError) as error:
+            _log.error("job %s: could not be tidied: %s", job_id, error)
 
     async def _interrupted(self, job: Job, reason: str) -> None:
         await self._persist(lambda: self._store.interrupt(job.id, reason))

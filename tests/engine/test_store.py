@@ -9,7 +9,7 @@ from sqlalchemy import event as sql_event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from engine.contract.errors import Conflict, Rejected
+from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.events import (
     EVENT,
     TERMINAL,
@@ -22,7 +22,7 @@ from engine.contract.events import (
     Step,
 )
 from engine.service import store as store_module
-from engine.service.store import SecondEnd, Store
+from engine.service.store import OutOfTurn, Store
 from engine.service.tables import EventRow, JobRow, open_database
 from tests.engine.making import a_job, types
 
@@ -70,10 +70,23 @@ def test_a_job_ends_once(store: Store, first: Event, second: Event) -> None:
     store.submit(JOB)
     store.start("j1")
     store.record(first)
-    with pytest.raises(SecondEnd):
+    with pytest.raises(OutOfTurn):
         store.record(second)
     assert store.job("j1").state == first.type
     assert types(events(store)) == ["queued", "started", first.type]
+
+
+@pytest.mark.parametrize("state", ["unknown", "queued", "finished"])
+def test_only_a_running_job_has_progress(store: Store, state: str) -> None:
+    if state != "unknown":
+        store.submit(JOB)
+    if state == "finished":
+        store.start("j1")
+        store.record(ENDS[0])
+    before = events(store)
+    with pytest.raises(EngineError, match="j1"):
+        store.record(STEP)
+    assert events(store) == before
 
 
 def test_the_database_itself_refuses_a_second_end(tmp_path: Path) -> None:
@@ -175,10 +188,8 @@ def test_old_steps_go_and_their_numbers_never_come_again(tmp_path: Path) -> None
     store = open_store(tmp_path)
     store.submit(JOB)
     store.start("j1")
-    store.record(STEP)
+    store.record(STEP, Preview(time_s=1, job_id="j1", step=1))
     store.record(Failed(time_s=1, job_id="j1", reason="no"))
-    for late in (STEP, Preview(time_s=1, job_id="j1", step=1)):
-        store.record(late)
     newest = store.last_seq()
     store.prune()
     assert store.last_seq() == newest, "an ended job keeps its steps for a while, for readers that lag behind"
@@ -235,7 +246,7 @@ def act(store: Store, what: str, job_id: str) -> None:
     }
     try:
         actions[what]()
-    except (Rejected, SecondEnd):
+    except (Rejected, OutOfTurn):
         return  # refused: and so nothing may have changed, which check() sees
 
 
