@@ -6,7 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from studio.storyboard import Scene
-from tests.page.conftest import Studio, Visitor, wait_for
+from tests.page.conftest import SCREENSHOTS, Studio, Visitor, wait_for
 
 THREE = (
     Scene(id="a", prompt="a red ball rolls over the meadow"),
@@ -237,3 +237,50 @@ def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visit
     expect(page.locator("#field-title")).to_have_value("First")
     titles = [summary.title for summary in studio.desk.projects()]
     assert titles.count("First") == titles.count("First (copy)") == 1
+
+
+def test_a_finger_that_rests_on_a_card_moves_it(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(*THREE)
+    page = visitor.tab(project)
+    start, goal = page.locator("#card-c .picture").bounding_box(), page.locator("#card-a .picture").bounding_box()
+    assert start and goal
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *place: float) -> None:
+        points = [{"x": place[0], "y": place[1]}] if place else []
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", start["x"] + 60, start["y"] + 60)
+    expect(page.locator(".ghost")).to_be_visible()
+    for share in (0.3, 0.6, 1.0):
+        touch("touchMove", start["x"] + (goal["x"] - start["x"]) * share + 30, start["y"] + 60)
+    touch("touchEnd")
+    wait_for(lambda: studio.prompts(project) == [C, A, B])
+
+
+def test_a_swipe_scrolls_and_moves_nothing(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(*THREE)
+    page = visitor.tab(project)
+    box = page.locator("#card-c .picture").bounding_box()
+    assert box
+    finger = page.context.new_cdp_session(page)
+    finger.send(
+        "Input.synthesizeScrollGesture",
+        {"x": box["x"] + 60, "y": box["y"] + 60, "yDistance": -80, "gestureSourceType": "touch", "speed": 2000},
+    )
+    expect(page.locator(".ghost")).to_have_count(0)
+    assert studio.prompts(project) == [A, B, C]
+
+
+def test_the_last_project_may_be_deleted_and_a_new_one_made(studio: Studio, visitor: Visitor) -> None:
+    for summary in studio.desk.projects():
+        studio.desk.delete(summary.id)
+    page = visitor.context.new_page()
+    page.goto(studio.address)
+    expect(page.locator(".vacant")).to_have_text("Make a new project to begin.")
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "nothing-yet.png")
+    page.get_by_role("button", name="New project").click()
+    expect(page.locator("#field-title")).to_have_value("Untitled film")
+    expect(page.locator(".card")).to_have_count(1)
+    page.screenshot(path=SCREENSHOTS / "new-project.png")

@@ -109,7 +109,7 @@ export function select(id) {
 /** Calls a function of the studio. Raises Error where it does not answer; its refusals come back as values. */
 export async function ask(server, name, wish) {
   const late = new Promise((resolve) => setTimeout(resolve, 30000));
-  const answer = await Promise.race([server[name]({ project: state.project, ...wish }), late]);
+  const answer = await Promise.race([server[name]({ project: state.project ?? '', ...wish }), late]);
   if (answer === undefined || answer === null) throw new Error('The studio does not answer.');
   if (answer.board) take(answer.board);
   return answer;
