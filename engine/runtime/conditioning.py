@@ -55,7 +55,7 @@ def fit(frames: Frames, size_px: SizePx) -> Frames:
         return frames
     width, height = resized_shape(source, size_px)
     left, top = crop_offset((width, height), size_px)
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255.0
+    pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float() / 255.0
     if pixels.shape[2:] != (height, width):
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False, antialias=True)
     pixels = pixels[:, :, top : top + size_px[1], left : left + size_px[0]]

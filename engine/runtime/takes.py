@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from engine.contract.errors import EngineError
 from engine.contract.jobs import Job, Take
@@ -122,7 +123,7 @@ def told_as_disk_error(path: Path) -> Generator[None]:
     """A full or missing disk is no fault of the ranks: the job fails with words, and the group lives."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise EngineError(f"{path}: cannot write the take ({error}). Free some space and render again.") from error
 
 

@@ -1,4 +1,4 @@
-"""One thread for the small tensors of these tests: two threads wait for each other whenever a core is busy elsewhere."""
+"""One thread for the small tensors of these tests: two wait for each other whenever a core is busy elsewhere."""
 
 import torch
 

@@ -8,6 +8,7 @@ Letters: F H W frames and pixels, C latent channels, T latent frames, h w latent
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +21,21 @@ from engine.contract.media import Frames
 
 
 class VideoAutoencoder(nn.Module):
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: AutoencoderKLWan) -> None:
         super().__init__()
-        self.model = model
-        shape = (1, -1, 1, 1, 1)
-        self.register_buffer("mean", torch.tensor(model.config.latents_mean).view(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(model.config.latents_std).view(shape), persistent=False)
+        self.model: Any = model  # diffusers' own annotations fit neither its config nor its outputs
+        for name in ("mean", "std"):
+            values = torch.tensor(self.model.config[f"latents_{name}"]).view(1, -1, 1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     @torch.inference_mode()
     def encode(self, frames: Frames) -> Tensor:
         """(F, H, W, 3) uint8, F on the frame grid -> (1, C, T, h, w) float32: the posterior's mean, never a sample."""
         weight = self.model.quant_conv.weight
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(weight.device)
+        pixels = torch.from_numpy(np.array(frames)).to(weight.device)
         pixels = pixels.permute(3, 0, 1, 2)[None].to(weight.dtype) / 127.5 - 1.0
         latents = self.model.encode(pixels).latent_dist.mode()
         return ((latents - self.mean) / self.std).float()
