@@ -191,7 +191,8 @@ class Desk:
         Changes of other fields or scenes since then are kept beside it. Raises RevisionConflict (with ``.current``,
         ``.yours`` and ``.theirs``) where the same field of the same scene was changed since, or the scene is gone.
         """
-        return self._saved(self._library.edit(project_id, revision, lambda words: apply(words, edit)))
+        used = self._shelf.scenes_with_takes(project_id)
+        return self._saved(self._library.edit(project_id, revision, lambda words: apply(words, edit, used)))
 
     def undo(self, project_id: str) -> Project:
         """Takes back the author's newest edit; the project as it is where there is none. Takes are never lost."""

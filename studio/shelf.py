@@ -68,6 +68,11 @@ class Shelf:
         with self._database.read() as session:
             return [_shelved(take, use.scene_id) for use, take in session.execute(query)]
 
+    def scenes_with_takes(self, project_id: str) -> set[str]:
+        """Ids of all scenes that ever got a take, those that are gone too."""
+        with self._database.read() as session:
+            return set(session.scalars(select(SceneTakeRow.scene_id).where(SceneTakeRow.project_id == project_id)))
+
     def newest_takes(self, limit: int = 200) -> list[Take]:
         """Of all projects, oldest first: what this machine's speed is measured from."""
         query = select(TakeRow.take).order_by(TakeRow.made_s.desc()).limit(limit)

@@ -111,6 +111,16 @@ def test_a_take_that_arrives_is_not_undone(tmp_path: Path) -> None:
         assert bench.desk.board(project.id).scenes[0].take is not None
 
 
+def test_a_new_scene_does_not_inherit_the_take_of_one_that_is_gone(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(Scene(id="scene-1", prompt="a red ball in a meadow", duration_s=1))
+        bench.rendered(project.id)
+        bench.edit(project.id, DeleteScene(scene_id="scene-1"))
+        bench.edit(project.id, AddScene(prompt="a red ball in a meadow, too"))
+        (card,) = bench.desk.board(project.id).scenes
+        assert card.id != "scene-1" and card.state == "missing" and not card.takes
+
+
 def test_an_older_take_can_be_chosen_and_left_again(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
