@@ -220,7 +220,7 @@ def test_hostile_words_are_shown_as_words(studio: Studio, visitor: Visitor) -> N
 def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visitor: Visitor) -> None:
     project = studio.project(*THREE, title="First")
     page = visitor.tab(project)
-    page.get_by_role("button", name="New project").click()
+    page.locator(".new-project").click()
     expect(page.locator("#field-title")).to_have_value("Untitled film")
     expect(page).to_have_url(re.compile(r"project=(?!" + project + ")"))
     page.locator(".project", has_text="First").click()
@@ -277,10 +277,25 @@ def test_the_last_project_may_be_deleted_and_a_new_one_made(studio: Studio, visi
         studio.desk.delete(summary.id)
     page = visitor.context.new_page()
     page.goto(studio.address)
-    expect(page.locator(".vacant")).to_have_text("Make a new project to begin.")
+    expect(page.locator(".vacant")).to_contain_text("A project is one film")
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "nothing-yet.png")
-    page.get_by_role("button", name="New project").click()
+    page.locator(".vacant button").click()
     expect(page.locator("#field-title")).to_have_value("Untitled film")
     expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator("#field-prompt")).to_be_focused()
+    expect(page.locator(".card .state")).to_have_text("no prompt yet")
     page.screenshot(path=SCREENSHOTS / "new-project.png")
+
+
+def test_undo_and_redo_pressed_quickly_leave_whole_cards(studio: Studio, visitor: Visitor) -> None:
+    """Boards come by answers and by the stream, not in one order: a patch is for the board that the stream told."""
+    project = studio.project(*THREE)
+    page = visitor.tab(project, "b")
+    for _ in range(4):
+        page.get_by_role("button", name="Duplicate scene").click()
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Control+Shift+z")
+        page.keyboard.press("Control+z")
+    expect(page.locator(".cell .prompt")).to_have_text([A, B, C])
+    wait_for(lambda: studio.prompts(project) == [A, B, C])

@@ -91,7 +91,7 @@ def card(page: Page, place: int) -> Locator:
 
 
 def write_the_scenes(page: Page) -> None:
-    page.get_by_role("button", name="New project").click()
+    page.locator(".new-project").click()
     expect(page.locator(".card")).to_have_count(1)
     for place, prompt in enumerate(PROMPTS, start=1):
         if place > 1:

@@ -3,6 +3,7 @@
 import { dragging } from './drag.js';
 import { h, icon, setAttributes, setChildren } from './dom.js';
 import { sceneCard } from './card.js';
+import { newProject } from './projects.js';
 import { conditioningOf, dropping, uploaded } from './startframes.js';
 import { showKeys } from './keys.js';
 import { announce, confirmed, say } from './notices.js';
@@ -37,7 +38,7 @@ export function mount(element, given) {
 function draw({ board, selected, gone, project }, grid, empty, add) {
   grid.hidden = !board;
   empty.hidden = Boolean(board);
-  if (!board) return setChildren(empty, [document.createTextNode(gone || (project ? 'Opening…' : 'Make a new project to begin.'))]);
+  if (!board) return showVacant(empty, gone, project);
   const before = places();
   const focus = document.activeElement?.closest?.('.card');
   const wanted = board.scenes.map((card) => cellOf(card.id));
@@ -49,6 +50,14 @@ function draw({ board, selected, gone, project }, grid, empty, add) {
   if (moved) glide(before);
   setAttributes(add, { 'data-first': board.scenes.length === 0 });
   tellProgress(board);
+}
+
+function showVacant(node, gone, project) {
+  const words = gone || (project ? 'Opening…' : 'Nothing here yet. A project is one film.');
+  if (node.dataset.told === words) return;
+  node.dataset.told = words;
+  const make = h('button.button.primary', { type: 'button', onclick: newProject }, 'New project');
+  setChildren(node, [h('p', {}, words), ...(project && !gone ? [] : [make])]);
 }
 
 function cellOf(id) {

@@ -2,7 +2,7 @@
 
 import { h, icon, setAttributes, setChildren, setText } from './dom.js';
 import { picture } from './picture.js';
-import { cardLabel, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from './words.js';
+import { cardLabel, isBlank, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from './words.js';
 
 /** A list item with `show(card, total, selected)`; `item.card` is what takes the focus. */
 export function sceneCard(id) {
@@ -40,7 +40,7 @@ function show(item, parts, scene, total, selected) {
     'aria-posinset': scene.number,
     'aria-setsize': total,
     tabindex: selected ? 0 : -1,
-    'data-state': scene.state,
+    'data-state': isBlank(scene) ? 'blank' : scene.state,
   });
   parts.picture.show(scene);
   setText(parts.number, String(scene.number));

@@ -8,7 +8,7 @@ import { afterSaving, change, flush, saveWith, typed, watchSaving } from './savi
 import { startPanel } from './startframes.js';
 import { ask, scene, select, selectedScene, state, subscribe, update } from './store.js';
 import { takesPanel } from './takes.js';
-import { stateWords } from './words.js';
+import { isBlank, stateWords } from './words.js';
 
 let server = null;
 
@@ -121,7 +121,7 @@ function sceneForm() {
     form.seed.show(card);
     setText(vocabulary, card.prompt ? '' : (model()?.vocabulary_hint ?? ''));
     showNotes(notes, card.plan_notes);
-    setAttributes(condition, { 'data-state': card.state });
+    setAttributes(condition, { 'data-state': isBlank(card) ? 'blank' : card.state });
     setText(condition.lastChild, stateWords(card));
     setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
     setText(go, card.state === 'failed' ? 'Try again' : card.state === 'fresh' ? 'Render another take' : 'Render this scene');

@@ -53,7 +53,7 @@ function heading() {
   input.addEventListener('change', () => input.files[0] && bring(input.files[0]).then(() => (input.value = '')));
   const upload = iconButton('upload', 'Open a storyboard file', () => input.click());
   const close = iconButton('close', 'Close', () => fold(true), '.drawer-close');
-  const add = iconButton('plus', 'New project', () => go('create', { title: 'Untitled film' }), '.new-project');
+  const add = iconButton('plus', 'New project', newProject, '.new-project');
   return h('header', {}, h('h2', {}, 'Projects'), upload, add, close, input);
 }
 
@@ -97,7 +97,19 @@ function go(name, wish) {
   return afterSaving(async () => {
     const answer = await call(name, wish);
     if (answer.ok && answer.project) open(answer.project);
+    if (answer.ok && name === 'create') focusPrompt(answer.project);
     if (answer.ok && narrow.matches) fold(true);
+  });
+}
+
+/** Makes an empty project and opens it. */
+export const newProject = () => go('create', { title: 'Untitled film' });
+
+// A new project is for writing: the first prompt is ready as soon as it is drawn.
+function focusPrompt(project) {
+  const leave = subscribe(({ board }) => {
+    if (board?.project_id !== project || narrow.matches) return;
+    requestAnimationFrame(() => (leave(), document.getElementById('field-prompt')?.focus()));
   });
 }
 

@@ -64,10 +64,11 @@ function show(parts, { board, lost }) {
 const READY = 'Film is ready';
 const WORKING = 'Rendering…';
 
-function goWords({ render, film }) {
+function goWords({ render, film, scenes }) {
   if (render.busy && !render.why.length) return WORKING;
   if (render.num_scenes === 0 && film.up_to_date) return READY;
-  return render.num_scenes === 0 && !render.busy ? 'Make film' : 'Render film';
+  const only = render.num_scenes === 0 && !render.busy && !film.missing.length && scenes.length;
+  return only ? 'Make film' : 'Render film';
 }
 
 // The browser's tab says how far it is, so that another tab may be looked at meanwhile.

@@ -42,10 +42,10 @@ function neighbour(board) {
   return board.scenes[place]?.id ?? null;
 }
 
-function patched(patch) {
-  if (!state.board) return null;
-  const cards = new Map([...state.board.scenes, ...patch.scenes].map((card) => [card.id, card]));
-  return { ...state.board, ...patch.changed, scenes: patch.order.map((id) => cards.get(id)) };
+// A patch is made for what the stream told before, which may be older than the board of an answer.
+function patched(told, patch) {
+  const cards = new Map([...told.scenes, ...patch.scenes].map((card) => [card.id, card]));
+  return { ...told, ...patch.changed, scenes: patch.order.map((id) => cards.get(id)) };
 }
 
 let stream = null;
@@ -63,15 +63,16 @@ export function open(project, selected = null) {
 function listen(project) {
   stream = new EventSource(new URL(`board/${project}/events`, document.baseURI));
   const mine = stream;
+  let told = null;
   const receive = (read) => (event) => {
     if (mine !== stream) return;
     clearTimeout(patience);
     state.lost = false;
-    const board = read(JSON.parse(event.data));
-    if (board) take(board);
+    told = read(JSON.parse(event.data));
+    take(told);
   };
   mine.addEventListener('board', receive((board) => board));
-  mine.addEventListener('patch', receive(patched));
+  mine.addEventListener('patch', receive((patch) => patched(told, patch)));
   mine.addEventListener('gone', (event) => leave(mine, JSON.parse(event.data).problem));
   mine.onerror = () => lost(mine, project);
 }

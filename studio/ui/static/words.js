@@ -12,8 +12,12 @@ const STATES = {
   unplannable: 'cannot be rendered',
 };
 
+/** A scene that nobody has written yet is not a fault. */
+export const isBlank = (card) => card.state === 'unplannable' && !card.prompt.trim();
+
 /** `stale: prompt changed`: the state's word, and why where that says more. */
 export function stateWords(card) {
+  if (isBlank(card)) return 'no prompt yet';
   const word = STATES[card.state] ?? card.state;
   const why = card.reason && !['fresh', 'missing', 'rendering'].includes(card.state) ? card.reason : '';
   return why && why !== word ? `${word}: ${why}` : word;
