@@ -24,6 +24,12 @@ def _autoencoder(args: argparse.Namespace) -> None:
         autoencoder.train_stage(args.cache, stage, args.minutes * share, args.device)
 
 
+def _decoder(args: argparse.Namespace) -> None:
+    from tools.diorama import autoencoder
+
+    autoencoder.train_stage(args.cache, "decoder", args.minutes, args.device)
+
+
 def _text(args: argparse.Namespace) -> None:
     from tools.diorama import text
 
@@ -53,10 +59,14 @@ def _export(args: argparse.Namespace) -> None:
 def _measure(args: argparse.Namespace) -> None:
     import json
 
-    from tools.diorama import evaluate
+    from tools.diorama import card, evaluate
 
     settings = evaluate.Settings(**json.loads(args.settings))
-    print(json.dumps(evaluate.evaluate(args.assets, args.cache / "sheets", args.n or 200, settings), indent=1))
+    measured = evaluate.evaluate(args.assets, args.cache / "sheets", args.n or 200, settings)
+    print(json.dumps(measured, indent=1))
+    if args.card:
+        sizes = evaluate.Bundled(args.assets).num_parameters()
+        card.write(args.assets / "card.md", measured, sizes, card.shortcomings(measured))
 
 
 def _subjects(args: argparse.Namespace) -> None:
@@ -74,6 +84,7 @@ def _sheet(args: argparse.Namespace) -> None:
 STAGES = {
     "world": _world,
     "autoencoder": _autoencoder,
+    "decoder": _decoder,
     "text": _text,
     "latents": _latents,
     "dit": _dit,
@@ -94,6 +105,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=0, help="how many clips (world: per combination)")
     parser.add_argument("--compile", action="store_true", help="compile the network (dit)")
     parser.add_argument("--processes", type=int, default=1, help="that share each batch (dit)")
+    parser.add_argument("--card", action="store_true", help="write the figures into card.md (measure)")
     parser.add_argument("--settings", default="{}", help="sampler settings as JSON (measure)")
     args = parser.parse_args()
     STAGES[args.stage](args)

@@ -19,7 +19,9 @@ from tools.diorama.optim import Optimizer
 from tools.diorama.training import Clock, load_state, log, save_state
 
 KL_WEIGHT = 2e-4
-STAGES = {"image": (16, 0.02, 2e-3), "clip": (4, 0.006, 1e-3)}  # batch, Muon rate, AdamW rate
+# batch, Muon rate, AdamW rate; the decoder's stage leaves the latents as they are
+STAGES = {"image": (16, 0.02, 2e-3), "clip": (4, 0.006, 1e-3), "decoder": (4, 0.002, 3e-4)}
+STARTS_FROM = {"clip": "image", "decoder": "clip"}
 
 
 def to_pixels(frames: np.ndarray, device: str = "cpu") -> Tensor:
@@ -47,7 +49,7 @@ def reconstruction_loss(output: Tensor, pixels: Tensor) -> Tensor:
 
 def _batch(data: clips.ClipSet, stage: str, size: int, rng: np.random.Generator) -> np.ndarray:
     picked = rng.integers(len(data.frames), size=size)
-    if stage == "clip":
+    if stage != "image":
         return data.frames[np.sort(picked)]
     frame = rng.integers(data.frames.shape[1], size=size)
     return np.stack([data.frames[i, f : f + 1] for i, f in zip(picked, frame, strict=True)])
@@ -55,7 +57,8 @@ def _batch(data: clips.ClipSet, stage: str, size: int, rng: np.random.Generator)
 
 def _loss(model: AutoencoderKLWan, pixels: Tensor) -> Tensor:
     with torch.autocast(pixels.device.type, torch.bfloat16):
-        mean, log_variance = twin.encode(model, pixels)
+        with torch.set_grad_enabled(model.encoder.conv_in.weight.requires_grad):
+            mean, log_variance = twin.encode(model, pixels)
         noisy = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         output = twin.decode(model, noisy)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
@@ -77,6 +80,9 @@ def train_stage(cache: Path, stage: str, minutes: float, device: str) -> None:
         _start(model, cache, stage)
     else:
         model.load_state_dict(state["model"])
+    if stage == "decoder":
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
     optimizer = Optimizer(model.named_parameters(), _is_hidden, muon_rate, adam_rate)
     if state is not None:
         optimizer.load_state_dict(state["optimizer"])
@@ -104,8 +110,9 @@ def _start(model: AutoencoderKLWan, cache: Path, stage: str) -> None:
     if stage == "image":
         twin.still_start(model)
         return
-    model.load_state_dict(torch.load(cache / "autoencoder_image.pt", weights_only=True)["model"])
-    twin.inflate(model)
+    model.load_state_dict(torch.load(cache / f"autoencoder_{STARTS_FROM[stage]}.pt", weights_only=True)["model"])
+    if stage == "clip":
+        twin.inflate(model)
 
 
 def _save(path: Path, model: AutoencoderKLWan, optimizer: Optimizer, step: int, clock: Clock) -> None:
@@ -124,9 +131,13 @@ def _report(cache: Path, model: AutoencoderKLWan, stage: str, device: str) -> No
 
 
 def load_trained(cache: Path) -> AutoencoderKLWan:
+    """The weights of the latest stage that was begun, or a fresh autoencoder."""
     model = AutoencoderKLWan(**twin.MODEL)
-    name = "autoencoder_clip.pt" if (cache / "autoencoder_clip.pt").exists() else "autoencoder_image.pt"
-    model.load_state_dict(torch.load(cache / name, weights_only=True)["model"])
+    for stage in ("decoder", "clip", "image"):
+        state = load_state(cache / f"autoencoder_{stage}.pt")
+        if state is not None:
+            model.load_state_dict(state["model"])
+            break
     return model.eval()
 
 

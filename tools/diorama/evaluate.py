@@ -60,6 +60,10 @@ class Bundled:
         self.std = torch.tensor(config.latents_std).view(1, -1, 1, 1, 1)
         self.shape = (len(config.latents_mean), 5, world.HEIGHT_PX // 8, world.WIDTH_PX // 8)
 
+    def num_parameters(self) -> dict[str, int]:
+        parts = {"network": self.network, "autoencoder": self.autoencoder, "text": self.encoder}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> Tensor:
         return text.embed(self.encoder, *text.tokens_of(self.tokenizer, texts))
