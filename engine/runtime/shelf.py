@@ -3,6 +3,7 @@
 Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, or Rejected. Does not know sampling.
 """
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,13 @@ class Shelf:
             self.drop()
             self.ranks.together(lambda: self._load(card, folder, job))
             self._key = key
+            gc.collect()
+            gc.freeze()  # what is loaded stays: later collections need not walk through it, mid-job
         return self._model
 
     def drop(self) -> None:
         """Forgets the loaded model, so that its memory is free."""
+        gc.unfreeze()
         self._key, self._model = None, None
 
     def _load(self, card: ModelCard, folder: Path, job: Job) -> None:
