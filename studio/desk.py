@@ -299,9 +299,10 @@ class Desk:
         """Everything the page shows of one project. Cheap: an unchanged board is not computed again."""
         version = self._bell.version(project_id)
         known = self._boards.get(project_id)
+        moment = self._moment(project_id, version)  # before the facts, so that no end of a job falls between them
         facts = self._book.facts(project_id)
         if known is None or known.version != version or known.revision != facts.project.revision:
-            known = board_of(facts, self._moment(project_id, version), self.presets, self._models.all())
+            known = board_of(facts, moment, self.presets, self._models.all())
             with self._keeping:
                 while len(self._boards) >= BOARDS_KEPT:
                     self._boards.pop(next(iter(self._boards)))

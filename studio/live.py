@@ -43,6 +43,12 @@ class LiveJobs:
             known = self._jobs.get(job.id)
             self._jobs[job.id] = replace(known, uses=uses) if known else LiveJob(job, uses, state)
 
+    def uses(self, job_id: str) -> Uses:
+        """Who waits for a job."""
+        with self._lock:
+            known = self._jobs.get(job_id)
+            return known.uses if known else ()
+
     def drop(self, job_id: str) -> Uses:
         """The job ended; who waited for it."""
         with self._lock:

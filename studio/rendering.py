@@ -203,13 +203,17 @@ class Rendering:
 
     def _finished(self, event: Finished, name: str) -> None:
         brought = [(take, self._bring(take)) for take in event.takes]
-        uses = tuple(self._shelf.arrive(event.job_id, brought, (name, event.seq)))
-        self.live.drop(event.job_id)
-        self._listener.takes_arrived(uses)
+        self._listener.takes_arrived(tuple(self._shelf.arrive(event.job_id, brought, (name, event.seq))))
+        self._drop(event.job_id)
 
     def _ended(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None) -> None:
         self._shelf.end(job_id, state, reason, cursor)
-        self._listener.job_ended(self.live.drop(job_id))
+        self._listener.job_ended(self.live.uses(job_id))
+        self._drop(job_id)
+
+    def _drop(self, job_id: str) -> None:
+        """Last of all, so that no board ever shows neither a job nor what came of it."""
+        self._bell.ring(*{project_id for project_id, _ in self.live.drop(job_id)})
 
     def _bring(self, take: Take) -> str | None:
         """Makes sure that the take's file is here; its poster's name, None where none could be made."""

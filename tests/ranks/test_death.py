@@ -24,7 +24,8 @@ def tail_of(root: Path, job: Job) -> Frames:
 
 
 def first_step(group: Group) -> int:
-    while not isinstance(event := group.next_event(), Step):
+    """The first step of denoising that is told (a segment whose latents were saved is decoded before it)."""
+    while not (isinstance(event := group.next_event(), Step) and event.stage == "denoise"):
         continue
     return event.step
 

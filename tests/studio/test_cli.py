@@ -128,7 +128,9 @@ def test_ctrl_c_cancels_and_leaves_the_old_film(
     out.write_bytes(b"older")
     arguments = ["render", "--workspace", workspace.root, storyboard(tmp_path, "1 s per step"), "--out", out, "--json"]
     command = [sys.executable, "-m", "studio.cli", *map(str, arguments)]
+    heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children would ignore it
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        signal.signal(signal.SIGINT, heeded)
         assert running.stdout is not None
         for line in running.stdout:
             said = json.loads(line)

@@ -20,7 +20,7 @@ from tools.diorama.training import Clock, load_state, log, save_state
 
 KL_WEIGHT = 2e-4
 # batch, Muon rate, AdamW rate; the decoder's stage leaves the latents as they are
-STAGES = {"image": (16, 0.02, 2e-3), "clip": (4, 0.006, 1e-3), "decoder": (4, 0.002, 3e-4)}
+STAGES = {"image": (16, 0.02, 2e-3), "clip": (4, 0.006, 1e-3), "decoder": (4, 0.004, 6e-4)}
 STARTS_FROM = {"clip": "image", "decoder": "clip"}
 
 
@@ -47,18 +47,23 @@ def reconstruction_loss(output: Tensor, pixels: Tensor) -> Tensor:
     return ((error.abs() + error.square()) * weight).mean() / weight.mean()
 
 
-def _batch(data: clips.ClipSet, stage: str, size: int, rng: np.random.Generator) -> np.ndarray:
-    picked = rng.integers(len(data.frames), size=size)
+def _batch(data: clips.ClipSet, stage: str, picked: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if stage != "image":
-        return data.frames[np.sort(picked)]
-    frame = rng.integers(data.frames.shape[1], size=size)
+        return data.frames[picked]
+    frame = rng.integers(data.frames.shape[1], size=len(picked))
     return np.stack([data.frames[i, f : f + 1] for i, f in zip(picked, frame, strict=True)])
+
+
+def _decoder_loss(model: AutoencoderKLWan, latents: Tensor, pixels: Tensor) -> Tensor:
+    """The mean over clips of the logarithm of the squared error: what decibels measure."""
+    with torch.autocast(pixels.device.type, torch.bfloat16):
+        output = twin.decode(model, latents)
+    return (output.float() - pixels).square().flatten(1).mean(1).log().mean()
 
 
 def _loss(model: AutoencoderKLWan, pixels: Tensor) -> Tensor:
     with torch.autocast(pixels.device.type, torch.bfloat16):
-        with torch.set_grad_enabled(model.encoder.conv_in.weight.requires_grad):
-            mean, log_variance = twin.encode(model, pixels)
+        mean, log_variance = twin.encode(model, pixels)
         noisy = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         output = twin.decode(model, noisy)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
@@ -80,6 +85,7 @@ def train_stage(cache: Path, stage: str, minutes: float, device: str) -> None:
         _start(model, cache, stage)
     else:
         model.load_state_dict(state["model"])
+    latents = np.load(cache / "training" / "latents.npy", mmap_mode="r") if stage == "decoder" else None
     if stage == "decoder":
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
@@ -89,7 +95,12 @@ def train_stage(cache: Path, stage: str, minutes: float, device: str) -> None:
     step, clock = (state or {}).get("step", 0), Clock(minutes, (state or {}).get("spent_s", 0.0))
     rng, average = np.random.default_rng(step + 1), None
     while not clock.is_over():
-        loss = _loss(model, to_pixels(_batch(data, stage, batch, rng), device))
+        picked = np.sort(rng.integers(len(data.frames), size=batch))
+        pixels = to_pixels(_batch(data, stage, picked, rng), device)
+        if latents is None:
+            loss = _loss(model, pixels)
+        else:
+            loss = _decoder_loss(model, torch.from_numpy(latents[picked]).to(device).float(), pixels)
         optimizer.zero_grad()
         loss.backward()
         if math.isfinite(loss.item()):
