@@ -1,5 +1,6 @@
 """Run by torchrun in ``test_parallel``: samples latents of the tiny network split over all ranks; saves them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def main(network_folder: Path, output: Path) -> None:
     ranks.together(lambda: check(torch.equal(same, latents)))
     if ranks.leads:
         save_file({"latents": latents, "num_ranks": torch.tensor(ranks.size)}, output)
+    ranks.agree(0)
+    sys.stdout.flush()
+    os._exit(0)  # as the worker leaves: taking the group down one rank before the other may abort either
 
 
 def check(equal: bool) -> None:
