@@ -9,15 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.contract.cards import ModelCard, ModelStatus, fingerprint
+from engine.contract.errors import Rejected
+from engine.contract.hashes import FileHashes
 
 LARGEST_LOOKED_AT_BYTES = 200_000_000
 """Bigger weights take long to hash: the engine does that once and keeps it."""
 
 
 class KnownModels:
-    def __init__(self, cards: Mapping[str, ModelCard], models_root: Path) -> None:
+    """``memory``: a file in which hashes outlive the process, shared with the engine."""
+
+    def __init__(self, cards: Mapping[str, ModelCard], models_root: Path, memory: Path | None = None) -> None:
         self._cards = cards
         self._root = models_root
+        self._hash_of = FileHashes(memory)
         self._lock = threading.Lock()
         self._from_engine: dict[str, ModelStatus] = {}
         self._local: dict[str, ModelStatus] = {}
@@ -36,18 +41,17 @@ class KnownModels:
             missing = [card for name, card in self._cards.items() if name not in self._from_engine]
             for card in missing:
                 if card.name not in self._local:
-                    self._local[card.name] = _look_at(card, self._root / card.folder)
+                    self._local[card.name] = self._look_at(card)
             return {**{card.name: self._local[card.name] for card in missing}, **self._from_engine}
 
-
-def _look_at(card: ModelCard, folder: Path) -> ModelStatus:
-    try:
-        num_bytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-        if num_bytes > LARGEST_LOOKED_AT_BYTES:
-            return _absent(card, "its weights are large: they are known once the engine is there")
-        return ModelStatus(card=card, fingerprint=fingerprint(folder), available=True)
-    except OSError:
-        return _absent(card, f"its weights are not in {folder.name}/")
+    def _look_at(self, card: ModelCard) -> ModelStatus:
+        try:
+            num_bytes = sum(path.stat().st_size for path in card.part_files(self._root))
+            if num_bytes > LARGEST_LOOKED_AT_BYTES:
+                return _absent(card, "its weights are large: they are known once the engine is there")
+            return ModelStatus(card=card, fingerprint=fingerprint(card, self._root, self._hash_of), available=True)
+        except (Rejected, OSError) as error:
+            return _absent(card, str(error))
 
 
 def _absent(card: ModelCard, reason: str) -> ModelStatus:

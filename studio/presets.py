@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.contract.cards import ModelCard, Precision, SamplerName
-from engine.contract.jobs import Speed
+from engine.contract.cards import ModelCard, Precision, SamplerName, with_base
+from engine.contract.errors import Rejected
+from engine.contract.jobs import SamplerSettings, Speed
 from engine.contract.values import Identifier, Value
 from studio.errors import PresetError
 from studio.formats.plain_yaml import YamlError, parse
@@ -33,12 +34,26 @@ class Preset(Value):
     order: int
     """Where it stands in a list, the quickest first."""
     sampler: SamplerName
-    num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | Literal["model"]
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | Literal["model"]
     precision: Precision | Literal["model"]
     offload: Literal["none", "components"]
     guidance: Literal["batched", "sequential"]
     preview_every: Annotated[int, Field(strict=True, ge=1, le=5)]
+
+    def sampler_for(
+        self, card: ModelCard, name: SamplerName | None = None, num_steps: int | None = None
+    ) -> SamplerSettings:
+        """``name``, ``num_steps``: instead of the preset's. A sampler that the model does not allow becomes its own."""
+        wished, own = name or self.sampler, card.sampler
+        return SamplerSettings(
+            name=wished if wished in own.allowed else own.name,
+            num_steps=num_steps or (card.num_steps if self.num_steps == "model" else self.num_steps),
+            schedule=own.schedule,
+            sigma_max=own.sigma_max,
+            sigma_min=own.sigma_min,
+            rho=own.rho,
+        )
 
     def guidance_for(self, card: ModelCard) -> float:
         return card.guidance_scale if self.guidance_scale == "model" else self.guidance_scale
@@ -60,7 +75,7 @@ def load_presets(folder: Path = QUALITY_FOLDER) -> dict[str, Preset]:
 
 def load_cards(folder: Path = MODELS_FOLDER) -> dict[str, ModelCard]:
     """All model cards by name. Raises PresetError for the first file that is wrong."""
-    cards = {path: _read(path, ModelCard) for path in _files(folder)}
+    cards = {path: _read(path, ModelCard, based=True) for path in _files(folder)}
     for path, card in cards.items():
         _check_card(path, card)
     return {card.name: card for card in cards.values()}
@@ -73,7 +88,8 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path, model: type[T]) -> T:
+def _read(path: Path, model: type[T], based: bool = False) -> T:
+    """``based``: the file may name another of its folder as ``base`` and say only what differs."""
     try:
         document = parse(path.read_bytes())
     except YamlError as error:
@@ -84,7 +100,10 @@ def _read(path: Path, model: type[T]) -> T:
     if "name" in values and values["name"] != path.stem:
         raise PresetError(str(path), "name", f"must be the file's name, {path.stem}; leave it out")
     try:
+        values = with_base(path, values) if based else values
         return model.model_validate({**values, "name": path.stem})
+    except Rejected as error:
+        raise PresetError(str(path), "base", str(error)) from error
     except ValidationError as error:
         problem = problems_in(error, model)[0]
         raise PresetError(str(path), problem.field, problem.message) from error
@@ -104,9 +123,9 @@ def _check_card(path: Path, card: ModelCard) -> None:
     for key, numbers in lengths.items():
         if wrong := [number for number in numbers if (number - 1) % factor]:
             raise PresetError(str(path), key, f"{wrong[0]} is not 1 + a multiple of {factor} frames")
-    if card.continue_num_frames >= card.chunk_num_frames:
+    if "continue" in card.capabilities and card.continue_num_frames >= card.chunk_num_frames:
         raise PresetError(str(path), "continue_num_frames", "must be fewer than chunk_num_frames")
-    channels = {len(row) for row in card.preview.weight}
-    if channels != {card.autoencoder.latent_channels}:
+    channels = {len(row) for row in card.preview.weight} if card.preview else set[int]()
+    if channels - {card.autoencoder.latent_channels}:
         wanted = card.autoencoder.latent_channels
         raise PresetError(str(path), "preview.weight", f"must be 3 rows of {wanted} numbers, one per channel")

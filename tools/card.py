@@ -86,7 +86,7 @@ def _replaced(text: str, key: str, value: str) -> str:
 
 def main(name: str) -> None:
     path = MODELS_FOLDER / f"{name}.yaml"
-    path.write_text(rewritten(path.read_text(), ROOT / load_cards()[name].folder))
+    path.write_text(rewritten(path.read_text(), ROOT / load_cards()[name].parts.network.folder))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Comes in: ``presets/models/*.yaml``. Goes out: ``ModelCard``. Does not know torc
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,13 +15,75 @@ from pydantic import Field, ValidationError
 from engine.contract.errors import Rejected
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 
+WEIGHT_SUFFIXES = (
+    ".safetensors",
+    ".json",
+    ".model",
+    ".txt",
+    ".pt",
+    ".pth",
+    ".bin",
+    ".jit",
+    ".distcp",
+    ".yaml",
+)
+
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
+"""sdedit: a clip can be re-imagined. negative_prompt: what is not to be seen is read too."""
 Precision = Literal["float32", "bfloat16"]
-SamplerName = Literal["euler", "heun", "res_2ab"]
+SamplerName = Literal["euler", "heun", "res_2ab", "dpmpp_2m_sde", "ddim"]
+ScheduleName = Literal["karras", "karras_to_zero", "zero_snr"]
+"""karras: N steps and a clean evaluation at sigma_min. karras_to_zero: N levels, the last step goes to 0. zero_snr: N
+levels of a variance-preserving schedule that ends in pure noise (sigma_max, sigma_min and rho mean nothing to it)."""
+GuidanceSchedule = Literal["constant", "ramp", "reference_wave"]
+"""How guidance follows the steps: as it is; from 1 up to the scale; or as TTT-Video's own script computes it."""
+
+
+class Part(Value):
+    """Files of one component. ``folder`` is relative to the models' root, ``paths`` to the folder.
+
+    The first of ``paths`` that exists is read; a path is a file or a folder.
+    """
+
+    folder: str
+    paths: tuple[str, ...] = Field(min_length=1)
+    repository: str = ""
+    """Where it is published, as ``owner/name``; "": nowhere."""
+    revision: str = ""
+    fetch: tuple[str, ...] = ()
+    """Patterns of the files to download; empty: the first of ``paths``."""
+    num_bytes: int = Field(default=0, ge=0)
+    """Of the download, 0 where it is not known."""
+    licence: str = ""
+    gated: bool = False
+
+    def find(self, models_root: Path) -> Path:
+        """Raises Rejected("weights") that names all that was looked for."""
+        places = [models_root / self.folder / path for path in self.paths]
+        for place in places:
+            if place.exists():
+                return place
+        wanted = " or ".join(str(place) for place in places)
+        origin = f" (published as {self.repository})" if self.repository else ""
+        raise Rejected("weights", f"{wanted}: not there{origin}. Put the files there, or choose another model.")
+
+
+class Parts(Value):
+    """``tokenizer`` None: its files lie beside the text encoder's."""
+
+    network: Part
+    autoencoder: Part
+    text_encoder: Part
+    tokenizer: Part | None = None
+
+    def all(self) -> dict[str, Part]:
+        """The parts that there are, by name."""
+        named = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: part for name, part in named.items() if part is not None}
 
 
 class NetworkSizes(Value):
-    """Sizes that decide cost and parallelism; the weights' own ``config.json`` is what is built."""
+    """Sizes that decide cost and parallelism; the weights' own shapes are what is built."""
 
     width: int = Field(gt=0)
     num_blocks: int = Field(gt=0)
@@ -30,22 +93,33 @@ class NetworkSizes(Value):
 
 
 class AutoencoderSizes(Value):
+    """``scale``: what normalised latents are multiplied by before the network sees them."""
+
+    kind: Literal["wan", "cv8x8x8", "cv4x8x8", "cogvideox", "image_jit"] = "wan"
     spatial_factor: int = Field(gt=0)
     temporal_factor: int = Field(gt=0)
     latent_channels: int = Field(gt=0)
+    scale: float = Field(default=1.0, gt=0)
+    precision: Precision = "float32"
 
 
 class TextSizes(Value):
     max_tokens: int = Field(gt=0)
+    by_num_segments: dict[int, int] = {}
+    """Where the padded length follows the number of segments denoised jointly."""
+    precision: Precision = "float32"
 
 
 class SamplerDefaults(Value):
     """Noise levels of the schedule; Karras et al. 2022 (arXiv 2206.00364), equation 5, with exponent ``rho``."""
 
     name: SamplerName
-    sigma_max: float = Field(gt=0)
-    sigma_min: float = Field(gt=0)
-    rho: float = Field(gt=0)
+    allowed: tuple[SamplerName, ...] = ("euler", "heun", "res_2ab")
+    """What may be used instead; another wish is answered with ``name``."""
+    schedule: ScheduleName = "karras"
+    sigma_max: float = Field(default=80.0, gt=0)
+    sigma_min: float = Field(default=0.002, gt=0)
+    rho: float = Field(default=7.0, gt=0)
 
 
 class LatentPreview(Value):
@@ -55,37 +129,128 @@ class LatentPreview(Value):
     bias: tuple[float, float, float]
 
 
+class Joint(Value):
+    """A model that denoises all scenes of a storyboard together, in segments of one length."""
+
+    segment_num_frames: int = Field(gt=0)
+    """Frames that a segment adds; the very first one has one frame more."""
+    trained_num_segments: tuple[int, ...]
+    max_num_segments: int = Field(gt=0)
+
+
+class CosmosSettings(Value):
+    """What the weights of a Cosmos network do not say."""
+
+    generation: Literal["predict1", "predict2"]
+    rope_ratio_t: float = 1.0
+    rope_ratio_h: float = 1.0
+    rope_ratio_w: float = 1.0
+    rope_precision: Literal["float32", "reference_bf16"] = "float32"
+    """reference_bf16: the angles as NVIDIA's script rounds them, for bit parity."""
+    neighborhood: Literal["", "2b", "14b"] = ""
+    """Whose pattern of sparse self-attention the weights were tuned for; "": dense."""
+
+
+class TttSettings(Value):
+    """What the weights of a TTT-Video network do not say."""
+
+    ssm_layer: Literal["ttt_mlp", "ttt_linear"]
+    mini_batch_size: int = Field(gt=0)
+    base_lr: float = Field(gt=0)
+    segment_latent_frames: int = Field(default=12, gt=0)
+
+
+class DfmSettings(Value):
+    """Norm and limits of the position table: latent frames, and patches along one side."""
+
+    norm_eps: float = Field(default=1e-5, gt=0)
+    max_frames: int = Field(default=34, gt=0)
+    max_patches: int = Field(default=40, gt=0)
+
+
+class LoraUse(Value):
+    """``path``: relative to the models' root."""
+
+    path: str
+    strength: float = 1.0
+
+
+class Measured(Value):
+    """A figure that the model's makers published: for one film at ``what``."""
+
+    device: str
+    what: str
+    seconds: float | None = None
+    memory_gb: float | None = None
+
+
 class ModelCard(Value):
-    """One model. ``folder`` is relative to the models' root; sizes are (width, height) by aspect ratio."""
+    """One model. Sizes are (width, height) by aspect ratio. A card may say ``base: NAME`` and only what differs."""
 
     name: Identifier
     title: str
     summary: str
-    family: Literal["cosmos"]
+    family: Literal["cosmos", "ttt", "dfm"]
+    makes: Literal["video", "picture"] = "video"
+    """picture: used to make first frames; its films have one frame."""
     licence: str
     origin: str
-    folder: str
+    parts: Parts
+    loras: tuple[LoraUse, ...] = ()
     network: NetworkSizes
     autoencoder: AutoencoderSizes
     text: TextSizes
+    parametrisation: Literal["rectified_flow", "edm", "v_zero_snr"] = "rectified_flow"
+    sigma_data: float = Field(default=1.0, gt=0)
+    cosmos: CosmosSettings | None = None
+    ttt: TttSettings | None = None
+    dfm: DfmSettings | None = None
+    joint: Joint | None = None
+    first_frame: Identifier | None = None
+    """The picture model that makes the first frame of a scene that is given none; None: from text alone."""
     sizes_px: dict[str, SizePx]
     default_aspect: str
     fps: int = Field(gt=0)
     chunk_num_frames: int = Field(gt=0)
     """Frames of one sampler call, the length the weights were trained at."""
-    conditioning_num_frames: tuple[int, ...]
+    conditioning_num_frames: tuple[int, ...] = ()
     """Numbers of pixel frames that the model can be conditioned on, ascending; all on the frame grid."""
-    continue_num_frames: int = Field(gt=0)
+    continue_num_frames: int = Field(default=1, gt=0)
     """Frames handed over where a scene or chunk continues the one before."""
     max_duration_s: float = Field(gt=0)
     sampler: SamplerDefaults
+    num_steps: int = Field(default=35, ge=1, le=1000)
     guidance_scale: float
+    guidance_schedule: GuidanceSchedule = "constant"
+    negative_prompt: str = ""
+    """Used where neither the scene nor the storyboard says what is not to be seen."""
     precision: Precision
     capabilities: tuple[Capability, ...]
     vocabulary: tuple[str, ...] = ()
     """Words the model was shown in training; empty: any."""
     vocabulary_hint: str = ""
-    preview: LatentPreview
+    measured: tuple[Measured, ...] = ()
+    preview: LatentPreview | None = None
+    """None: shown by the latent's own main directions."""
+
+    @property
+    def grid_px(self) -> int:
+        """Sides of a picture are multiples of this."""
+        return self.autoencoder.spatial_factor * self.network.patch_spatial
+
+    def part_files(self, models_root: Path) -> list[Path]:
+        """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
+        found = [part.find(models_root) for part in self.parts.all().values()]
+        found += [models_root / lora.path for lora in self.loras]
+        files: list[Path] = []
+        for place in found:
+            inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
+            files += inside if place.is_dir() else [place]
+        return list(dict.fromkeys(files))
+
+
+def _decides(path: Path) -> bool:
+    return path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"
 
 
 def read_cards(folder: Path) -> dict[str, ModelCard]:
@@ -95,17 +260,46 @@ def read_cards(folder: Path) -> dict[str, ModelCard]:
 
 def read_card(path: Path) -> ModelCard:
     """One card; its name is the file's. Raises Rejected("model") naming file and key."""
+    document = card_document(path)
+    try:
+        return ModelCard.model_validate_json(json.dumps({**document, "name": path.stem}))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise Rejected("model", f"{path}: {problems}") from error
+
+
+def card_document(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a card's file says, laid over the card that it names as ``base``. Raises Rejected("model")."""
+    return with_base(path, _document(path), seen)
+
+
+def with_base(path: Path, own: dict[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a card at ``path`` says, laid over the card beside it that it names as ``base``."""
+    if "base" not in own:
+        return own
+    base, rest = str(own["base"]), {key: value for key, value in own.items() if key != "base"}
+    if base in (path.stem, *seen):
+        raise Rejected("model", f"{path}: base: {base} is a card that is based on this one.")
+    return _laid_over(card_document(path.with_name(f"{base}.yaml"), (*seen, path.stem)), rest)
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         document: Any = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise Rejected("model", f"{path}: not readable as YAML: {error}") from error
     if not isinstance(document, dict):
         raise Rejected("model", f"{path}: not a model card: must be a group of `key: value`.")
-    try:
-        return ModelCard.model_validate_json(json.dumps({**cast(dict[str, Any], document), "name": path.stem}))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise Rejected("model", f"{path}: {problems}") from error
+    return cast(dict[str, Any], document)
+
+
+def _laid_over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Groups are merged key by key, except the table of sizes, which is one thing."""
+    merged = {**base, **own}
+    for key in base.keys() & own.keys():
+        if isinstance(base[key], dict) and isinstance(own[key], dict) and key != "sizes_px":
+            merged[key] = _laid_over(cast(dict[str, Any], base[key]), cast(dict[str, Any], own[key]))
+    return merged
 
 
 class ModelStatus(Value):
@@ -117,20 +311,19 @@ class ModelStatus(Value):
     reason: str = ""
 
 
-WEIGHT_SUFFIXES = (".safetensors", ".json", ".model", ".txt")
+_DECIDING = {
+    *("family", "network", "autoencoder", "text", "parametrisation", "sigma_data"),
+    *("cosmos", "ttt", "dfm", "joint", "loras"),
+}
 
 
-def fingerprint(folder: Path) -> Sha256:
-    """A hash over the names and contents of all files that decide what a model draws.
+def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> Sha256:
+    """A hash over all that decides what a model draws: its files, and what its card says of the network.
 
-    Raises FileNotFoundError where the folder or its weights are missing.
+    ``hash_of``: SHA-256 of a file (``engine.contract.hashes``). Raises Rejected("weights") where a part is missing.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in WEIGHT_SUFFIXES)
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise FileNotFoundError(f"{folder}: no weights here")
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    words = card.model_dump(mode="json", include=_DECIDING)
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+    for path in card.part_files(models_root):
+        digest.update(f"{path.name}\0{hash_of(path)}\n".encode())
     return digest.hexdigest()

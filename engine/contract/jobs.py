@@ -6,19 +6,21 @@ that decides its pixels, and the ``Take`` of a finished one. Does not know story
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from engine.contract.cards import Precision, SamplerName
+from engine.contract.cards import GuidanceSchedule, Precision, SamplerName, ScheduleName
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised with every change of the engine's mathematics that changes pixels; part of every recipe."""
 
 
 class Segment(Value):
-    """One prompt unit in time. For a chunked model, one sampler call of ``num_frames`` frames (overlap included)."""
+    """One prompt unit in time: for a chunked model one sampler call of ``num_frames`` frames (overlap included), for a
+    joint one a stretch of the one call."""
 
     scene_id: Identifier
     prompt: str
@@ -26,6 +28,21 @@ class Segment(Value):
     num_frames: int = Field(gt=0)
     num_overlap_frames: int = Field(ge=0)
     starts_scene: bool
+
+
+class SamplerSettings(Value):
+    name: SamplerName
+    num_steps: int = Field(ge=1, le=1000)
+    schedule: ScheduleName = "karras"
+    sigma_max: float = Field(gt=0)
+    sigma_min: float = Field(gt=0)
+    rho: float = Field(gt=0)
+
+    @property
+    def num_evaluations(self) -> int:
+        """Denoiser evaluations of one sampler call: heun looks twice at each step; the last one is the clean one."""
+        stepped = self.num_steps if self.schedule == "karras" else self.num_steps - 1
+        return (2 if self.name == "heun" else 1) * stepped + 1
 
 
 class FromMedia(Value):
@@ -44,15 +61,44 @@ class FromTake(Value):
     num_frames: int = Field(gt=0)
 
 
-JobConditioning = Annotated[FromMedia | FromTake, Field(discriminator="kind")]
+class FromModel(Value):
+    """A first frame made by a picture model: from words, or from the first frame of a stored picture or clip.
+
+    ``source`` None: from noise alone. ``strength``: how far the source is re-imagined, 0 (kept) to 1.
+    """
+
+    kind: Literal["model"] = "model"
+    model: Identifier
+    weights: Sha256
+    prompt: str
+    negative_prompt: str
+    size_px: SizePx
+    seed: int = Field(ge=0, lt=2**32)
+    sampler: SamplerSettings
+    guidance_scale: float
+    precision: Precision
+    source: Sha256 | None = None
+    strength: float = Field(default=1.0, ge=0, le=1)
+    num_frames: Literal[1] = 1
+
+    @property
+    def recipe(self) -> Sha256:
+        """Names the picture: the same words, seed and settings give the same one, and it is made once."""
+        return _hash_of(self.model_dump(mode="json"))
 
 
-class SamplerSettings(Value):
-    name: SamplerName
-    num_steps: int = Field(ge=1, le=1000)
-    sigma_max: float = Field(gt=0)
-    sigma_min: float = Field(gt=0)
-    rho: float = Field(gt=0)
+JobConditioning = Annotated[FromMedia | FromTake | FromModel, Field(discriminator="kind")]
+
+
+class Reimagine(Value):
+    """SDEdit (Meng et al. 2021, arXiv 2108.01073): the noise of each chunk begins from a clip, part way down.
+
+    ``strength``: 0 keeps the clip as the autoencoder gives it back, 1 keeps next to nothing. A clip that is shorter
+    than the film goes on with its last frame.
+    """
+
+    media: Sha256
+    strength: float = Field(ge=0, le=1)
 
 
 class Speed(Value):
@@ -65,6 +111,19 @@ class Speed(Value):
     """Whether both guidance branches run in one batch."""
     preview_every: int = Field(default=2, ge=1, le=5)
     """A preview at least at every such step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One scene's part of a job: frames ``start`` up to ``end`` of what is rendered, and the recipe of its take.
+
+    The take of a job with one scene has the job's own recipe; of several each has one made of that and its place.
+    """
+
+    scene_id: str
+    recipe: Sha256
+    start: int
+    end: int
 
 
 class Job(Value):
@@ -85,7 +144,11 @@ class Job(Value):
     seed: int = Field(ge=0, lt=2**32)
     sampler: SamplerSettings
     guidance_scale: float
+    guidance_schedule: GuidanceSchedule = "constant"
     conditioning: JobConditioning | None
+    reimagine: Reimagine | None = None
+    joint: bool = False
+    """Whether all segments are denoised by one sampler call."""
     speed: Speed
     pipeline: int = PIPELINE_VERSION
 
@@ -93,7 +156,27 @@ class Job(Value):
     def _recipe_is_its_hash(self) -> "Job":
         if self.recipe != job_recipe(self):
             raise ValueError("recipe: is not the hash of this job's settings; make jobs with make_job()")
+        if sum(segment.starts_scene for segment in self.segments) != len(self.scene_ids):
+            raise ValueError("segments: as many must start a scene as there are scene_ids")
         return self
+
+    @property
+    def num_evaluations(self) -> int:
+        """Denoiser evaluations of the whole job, those of a picture model not counted."""
+        return self.sampler.num_evaluations * (1 if self.joint else len(self.segments))
+
+    @property
+    def spans(self) -> tuple["Span", ...]:
+        """Where each scene's frames lie among the job's, in order; the last ends with the job."""
+        edges: list[int] = []
+        position = 0
+        for segment in self.segments:
+            if segment.starts_scene:
+                edges.append(position)
+            position += segment.num_frames - segment.num_overlap_frames
+        ends = [*edges[1:], self.num_frames]
+        recipes = [self.recipe] if len(edges) == 1 else [_hash_of([self.recipe, index]) for index in range(len(edges))]
+        return tuple(map(Span, self.scene_ids, recipes, edges, ends))
 
 
 _OUTSIDE_RECIPE: dict[str, object] = {
@@ -108,8 +191,11 @@ _OUTSIDE_RECIPE: dict[str, object] = {
 
 def job_recipe(job: Job) -> Sha256:
     """SHA-256 over all that decides the pixels: everything but names, and speed settings that change no pixel."""
-    deciding = job.model_dump(mode="json", exclude=_OUTSIDE_RECIPE)  # pyright: ignore[reportArgumentType]
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return _hash_of(job.model_dump(mode="json", exclude=_OUTSIDE_RECIPE))  # pyright: ignore[reportArgumentType]
+
+
+def _hash_of(value: object) -> Sha256:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def make_job(**settings: object) -> Job:
@@ -128,7 +214,10 @@ class Take(Value):
     job: Job
     media: Sha256
     """Of the mp4 file."""
+    picture: Sha256 | None = None
+    """Of the PNG of the first frame, where a picture model made one."""
     first_frame: int = Field(ge=0)
+    """Of this take among the frames of its job."""
     num_frames: int = Field(gt=0)
     fps: int = Field(gt=0)
     size_px: SizePx

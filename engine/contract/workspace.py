@@ -48,6 +48,21 @@ class Workspace:
     def engine_address(self) -> Path:
         return self.root / "engine.json"
 
+    @property
+    def file_hashes(self) -> Path:
+        """Where hashes of big files are remembered."""
+        return self.root / "file_hashes.json"
+
+    @property
+    def texts(self) -> Path:
+        """Embeddings of prompts, by content."""
+        return self._folder("texts")
+
+    @property
+    def pictures(self) -> Path:
+        """First frames that picture models made, by recipe."""
+        return self._folder("pictures")
+
     def job_folder(self, job_id: str) -> Path:
         return self._folder("jobs", job_id)
 

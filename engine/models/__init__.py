@@ -3,8 +3,9 @@
 import importlib
 from typing import Any
 
-MODELS = {"cosmos": "engine.models.cosmos.load"}
-"""Family of a card -> the module that reads it: ``load_model(card, folder, precision, with_ends)``, ``warm_up()``."""
+MODELS = {name: f"engine.models.{name}.load" for name in ("cosmos", "ttt", "dfm")}
+"""Family of a card -> the module that reads it: ``load_model(card, models_root, precision, with_ends) -> Model``,
+``warm_up()``."""
 
 
 def family(name: str) -> Any:

@@ -4,39 +4,49 @@ Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, o
 """
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.contract.cards import ModelCard, fingerprint, read_cards
+from engine.contract.cards import ModelCard, Precision, fingerprint, read_cards
 from engine.contract.errors import Rejected
-from engine.contract.jobs import Job
+from engine.contract.hashes import FileHashes
+from engine.contract.values import Sha256
 from engine.models import family
+from engine.models.model import Model
 from engine.runtime.ranks import Ranks
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model as a job names it: of its own, or of the picture model that makes its first frame."""
+
+    name: str
+    weights: Sha256
+    precision: Precision
+
+
 class Shelf:
-    """Holds one model at a time: the newest asked for."""
+    """Holds one model at a time: the newest asked for. ``hashes``: a file in which hashes of weights are remembered."""
 
-    def __init__(self, ranks: Ranks, cards_folder: Path, models_root: Path) -> None:
+    def __init__(self, ranks: Ranks, cards_folder: Path, models_root: Path, hashes: Path | None = None) -> None:
         self.ranks, self.cards_folder, self.models_root = ranks, cards_folder, models_root
-        self._key: tuple[str, str, str] | None = None
+        self._key: Wanted | None = None
         self._model: Any = None
-        self._fingerprints: dict[tuple[tuple[str, int, int], ...], str] = {}
+        self._hash_of = FileHashes(hashes)
 
-    def holds(self, job: Job) -> bool:
-        """Whether the job's model is loaded already."""
-        return self._key == (job.model, job.weights, job.speed.precision)
+    def holds(self, wanted: Wanted) -> bool:
+        """Whether that model is loaded already."""
+        return self._key == wanted
 
-    def model(self, job: Job) -> Any:
-        """The model a job names, on the CPU or where it was left. Collective: every rank asks for the same job."""
-        card = self._card(job)
-        folder = self.models_root / card.folder
-        self.ranks.lead(lambda: self._check_weights(job, folder))
-        key = (job.model, job.weights, job.speed.precision)
-        if key != self._key:
+    def model(self, wanted: Wanted) -> Model:
+        """On the CPU or where it was left. Collective: every rank asks for the same."""
+        card = self._card(wanted.name)
+        self.ranks.lead(lambda: self._check_weights(card, wanted.weights))
+        if wanted != self._key:
             self.drop()
-            self.ranks.together(lambda: self._load(card, folder, job))
-            self._key = key
+            self.ranks.together(lambda: self._load(card, wanted.precision))
+            self._key = wanted
             gc.collect()
             gc.freeze()  # what is loaded stays: later collections need not walk through it, mid-job
         return self._model
@@ -46,14 +56,14 @@ class Shelf:
         gc.unfreeze()
         self._key, self._model = None, None
 
-    def _load(self, card: ModelCard, folder: Path, job: Job) -> None:
+    def _load(self, card: ModelCard, precision: Precision) -> None:
         loader = family(card.family)
-        self._model = loader.load_model(card, folder, job.speed.precision, with_ends=self.ranks.leads)
+        self._model = loader.load_model(card, self.models_root, precision, with_ends=self.ranks.leads)
 
-    def _card(self, job: Job) -> ModelCard:
+    def _card(self, name: str) -> ModelCard:
         """Read by rank 0 and shared, so that all ranks work from one text."""
         found: list[str] = []
-        self.ranks.lead(lambda: found.append(self._read_card(job.model).model_dump_json()))
+        self.ranks.lead(lambda: found.append(self._read_card(name).model_dump_json()))
         return ModelCard.model_validate_json(self.ranks.share_text("".join(found)))
 
     def _read_card(self, name: str) -> ModelCard:
@@ -63,19 +73,12 @@ class Shelf:
             raise Rejected("model", f"{name}: no such model card in {self.cards_folder} (there: {known}).")
         return cards[name]
 
-    def _check_weights(self, job: Job, folder: Path) -> None:
+    def _check_weights(self, card: ModelCard, wanted: Sha256) -> None:
         try:
-            actual = self._fingerprint(folder)
+            actual = fingerprint(card, self.models_root, self._hash_of)
         except OSError as error:
-            raise Rejected("weights", f"{folder}: {error}. Install the model's files or choose another.") from error
-        if actual != job.weights:
-            what = f"the files' fingerprint is {actual[:16]}, the job was planned for {job.weights[:16]}"
-            raise Rejected("weights", f"{folder}: {what}. Plan the film again, or restore the files.")
-
-    def _fingerprint(self, folder: Path) -> str:
-        """Hashed again only where a file's size or time has changed."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        seen = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-        if seen not in self._fingerprints:
-            self._fingerprints[seen] = fingerprint(folder)
-        return self._fingerprints[seen]
+            what = f"{card.name}: its files cannot be read ({error})"
+            raise Rejected("weights", f"{what}. Restore them, or choose another model.") from error
+        if actual != wanted:
+            what = f"the files' fingerprint is {actual[:16]}, the job was planned for {wanted[:16]}"
+            raise Rejected("weights", f"{card.name}: {what}. Plan the film again, or restore the files.")

@@ -141,7 +141,7 @@ def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespa
     store.prune()
     _log_to(settings.workspace.logs)
     dispatcher = Dispatcher(settings, store, changes, lambda: Group(settings))
-    models = Models(settings.cards, settings.models_root, settings.workspace.root / "fingerprints.json")
+    models = Models(settings.cards, settings.models_root, settings.workspace.file_hashes)
     app = make_api(settings, store, changes, models, dispatcher)
     app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, flags.ready_fd)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none")

@@ -83,7 +83,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_bundled_card_is_true_to_the_bundled_model() -> None:
     card = load_cards()["diorama"]
-    folder = ROOT / card.folder
+    folder = ROOT / card.parts.network.folder
     network = json.loads((folder / "transformer" / "config.json").read_text())
     autoencoder = json.loads((folder / "autoencoder" / "config.json").read_text())
     preview = json.loads((folder / "preview.json").read_text())

@@ -1,42 +1,16 @@
-"""The three components of a Cosmos model, read from one folder.
+"""The components of a Cosmos model, read from the parts that its card names.
 
-Comes in: a card, its folder ``{tokenizer,text_encoder,autoencoder,transformer}``, a precision. Goes out: a
-``CosmosModel`` on the CPU. Does not know devices, jobs or where a folder came from.
+Comes in: a card, the models' root, a precision. Goes out: a ``Model`` on the CPU. Does not know devices, jobs or where
+the files came from.
 """
 
 import importlib
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import torch
 
 from engine.contract.cards import ModelCard, Precision
 from engine.models.cosmos.checkpoint import load_network
-from engine.models.cosmos.network import CosmosDiT
-
-if TYPE_CHECKING:  # diffusers and transformers take seconds to import, and only the rank that has the ends needs them
-    from engine.models.cosmos.autoencoder import VideoAutoencoder
-    from engine.models.cosmos.text import TextEncoder
-
-DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """What stands before and behind the network: needed by one rank only."""
-
-    text_encoder: "TextEncoder"
-    autoencoder: "VideoAutoencoder"
-
-
-@dataclass(frozen=True, slots=True)
-class CosmosModel:
-    card: ModelCard
-    network: CosmosDiT
-    dtype: torch.dtype
-    """Of the network."""
-    ends: Ends | None
+from engine.models.model import DTYPES, Ends, Model
 
 
 def warm_up() -> None:
@@ -45,18 +19,19 @@ def warm_up() -> None:
         importlib.import_module(f"engine.models.cosmos.{name}")
 
 
-def load_model(card: ModelCard, folder: Path, precision: Precision, with_ends: bool) -> CosmosModel:
-    """Raises Rejected("weights") for what is missing, damaged or foreign.
-
-    ``precision`` is the network's; text encoder and autoencoder, small beside it, work in float32.
-    """
-    network = load_network(folder / "transformer", DTYPES[precision])
-    return CosmosModel(card, network, DTYPES[precision], _load_ends(card, folder) if with_ends else None)
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+    """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
+    network = load_network(card.parts.network.find(models_root), DTYPES[precision])
+    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
 
 
-def _load_ends(card: ModelCard, folder: Path) -> Ends:
+def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+    """diffusers and transformers take seconds to import, and only the rank that has the ends needs them."""
     from engine.models.cosmos.autoencoder import load_autoencoder
     from engine.models.cosmos.text import load_text_encoder
 
-    text_encoder = load_text_encoder(folder, card.text.max_tokens, torch.float32)
-    return Ends(text_encoder, load_autoencoder(folder / "autoencoder", torch.float32))
+    encoder = card.parts.text_encoder.find(models_root)
+    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    text = partial(load_text_encoder, encoder, tokenizer, card.text.max_tokens, DTYPES[card.text.precision])
+    autoencoder = load_autoencoder(card.parts.autoencoder.find(models_root), DTYPES[card.autoencoder.precision])
+    return Ends(text, autoencoder)

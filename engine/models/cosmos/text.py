@@ -35,14 +35,12 @@ class TextEncoder(nn.Module):
         return hidden * mask[..., None].to(hidden.dtype)
 
 
-def load_text_encoder(folder: Path, max_tokens: int, dtype: torch.dtype) -> TextEncoder:
-    """From ``folder``/tokenizer and ``folder``/text_encoder, on the CPU. Nothing is looked up elsewhere."""
+def load_text_encoder(folder: Path, tokenizer_folder: Path, max_tokens: int, dtype: torch.dtype) -> TextEncoder:
+    """From folders in transformers' layout (they may be one), on the CPU. Nothing is looked up elsewhere."""
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        encoder = T5EncoderModel.from_pretrained(
-            folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
-        )
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+        encoder = T5EncoderModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
     except Exception as error:  # every library below has its own kinds of errors for a damaged folder
         raise Rejected("weights", f"{folder}: the text encoder cannot be read ({error}). Restore it.") from error
     return TextEncoder(tokenizer, encoder, max_tokens).eval().requires_grad_(False)

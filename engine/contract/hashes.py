@@ -1,0 +1,50 @@
+"""SHA-256 of big files, computed once: remembered while a file keeps its size and time of change.
+
+Comes in: paths. Goes out: hashes. Does not know what the files mean. Thread-safe; several processes may share a memory.
+"""
+
+import contextlib
+import hashlib
+import threading
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from engine.contract.values import Sha256
+
+_KNOWN = TypeAdapter(dict[str, tuple[int, int, str]])
+
+
+class FileHashes:
+    """``memory``: a file in which hashes outlive the process; None: they do not."""
+
+    def __init__(self, memory: Path | None = None) -> None:
+        self._memory = memory
+        self._known: dict[str, tuple[int, int, str]] = self._remembered()
+        self._looking = threading.Lock()
+
+    def __call__(self, path: Path) -> Sha256:
+        """Raises OSError."""
+        key, stat = str(path.resolve()), path.stat()
+        with self._looking:
+            size, changed_ns, value = self._known.get(key, (-1, 0, ""))
+            if (size, changed_ns) != (stat.st_size, stat.st_mtime_ns):
+                with path.open("rb") as file:
+                    value = hashlib.file_digest(file, "sha256").hexdigest()
+                self._known = {**self._remembered(), **self._known, key: (stat.st_size, stat.st_mtime_ns, value)}
+                self._remember()
+        return value
+
+    def _remembered(self) -> dict[str, tuple[int, int, str]]:
+        try:
+            return _KNOWN.validate_json(self._memory.read_bytes()) if self._memory else {}
+        except (OSError, ValidationError):
+            return {}
+
+    def _remember(self) -> None:
+        if self._memory is None:
+            return
+        with contextlib.suppress(OSError):  # what cannot be remembered is computed again
+            draft = self._memory.with_suffix(f".{threading.get_native_id()}.tmp")
+            draft.write_bytes(_KNOWN.dump_json(self._known))
+            draft.replace(self._memory)

@@ -1,0 +1,49 @@
+"""A loaded model: the network that every rank holds, and the ends that one rank needs.
+
+Comes in: what a family's ``load_model`` has read. Goes out: one value for the runtime. Does not know families, devices
+or jobs.
+
+Letters: B batch, C latent channels, T latent frames, h w latent size, L text length, D text width, F H W frames.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine.contract.cards import ModelCard, Precision
+from engine.contract.media import Frames
+
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Autoencoder(Protocol):
+    """A module: ``encode`` (F, H, W, 3) uint8 -> (1, C, T, h, w) float32 in the network's scale; ``decode`` gives T
+    parts (F_i, H, W, 3) uint8, one for each latent frame."""
+
+    def encode(self, frames: Frames) -> Tensor: ...
+    def decode(self, latents: Tensor) -> Iterator[Frames]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What stands before and behind the network: needed by one rank only.
+
+    ``load_text_encoder`` gives a module ``(prompts: list[str]) -> (B, L, D)``; it is called only for prompts whose
+    embedding is not on the disk already. ``autoencoder``: a module that is an ``Autoencoder``.
+    """
+
+    load_text_encoder: Callable[[], nn.Module]
+    autoencoder: nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """``dtype``: of the network."""
+
+    card: ModelCard
+    network: nn.Module
+    dtype: torch.dtype
+    ends: Ends | None
