@@ -238,6 +238,17 @@ class ModelCard(Value):
         """Sides of a picture are multiples of this."""
         return self.autoencoder.spatial_factor * self.network.patch_spatial
 
+    def text_length(self, num_segments: int, size_px: SizePx) -> int:
+        """Tokens that a prompt is padded to. Where no weights were trained for a number of segments: the most with
+        which a joint model's whole sequence is made of full mini-batches."""
+        longest = self.text.by_num_segments.get(num_segments, self.text.max_tokens)
+        if self.ttt is None or num_segments in self.text.by_num_segments:
+            return longest
+        frame = (size_px[0] // self.grid_px) * (size_px[1] // self.grid_px)
+        video = (self.ttt.segment_latent_frames * num_segments + 1) * frame
+        fitting = (n for n in range(longest, 0, -1) if (n * num_segments + video) % self.ttt.mini_batch_size == 0)
+        return next(fitting, longest)
+
     def part_files(self, models_root: Path) -> list[Path]:
         """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
         found = [part.find(models_root) for part in self.parts.all().values()]

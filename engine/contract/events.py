@@ -14,6 +14,10 @@ from engine.contract.values import Identifier, Value
 StageName = Literal["load", "encode", "denoise", "decode", "write"]
 
 
+Phase = Literal["first_frame", "film"]
+"""first_frame: a picture model is at work; film: the job's own model."""
+
+
 class JobEvent(Value):
     """``seq`` grows by one per event of a service (0: not yet numbered); ``time_s`` is seconds since the epoch."""
 
@@ -40,15 +44,18 @@ class Stage(JobEvent):
     """A stage of one segment begins."""
 
     type: Literal["stage"] = "stage"
+    phase: Phase = "film"
     stage: StageName
     segment: int = Field(ge=0)
     num_segments: int = Field(ge=1)
 
 
 class Step(JobEvent):
-    """One denoiser evaluation (or one decoded latent frame) is done: ``step`` of ``num_steps``, over all segments."""
+    """One denoiser evaluation (or one decoded latent frame) is done: ``step`` of ``num_steps``, over all
+    segments of the phase."""
 
     type: Literal["step"] = "step"
+    phase: Phase = "film"
     stage: StageName
     step: int = Field(ge=0)
     num_steps: int = Field(ge=1)

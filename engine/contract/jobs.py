@@ -46,11 +46,12 @@ class SamplerSettings(Value):
 
 
 class FromMedia(Value):
-    """Conditioning frames from a stored picture or clip (its last ``num_frames`` frames)."""
+    """Conditioning frames from a stored picture or clip: its last ``num_frames`` frames, or its first."""
 
     kind: Literal["image", "clip"]
     media: Sha256
     num_frames: int = Field(gt=0)
+    taken_from: Literal["end", "start"] = "end"
 
 
 class FromTake(Value):

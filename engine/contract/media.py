@@ -176,6 +176,24 @@ def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:
     return _clip_type(path) or "", meta["size"], num_frames, float(meta["fps"])
 
 
+def read_range(path: Path, start: int, num_frames: int) -> Frames:
+    """Frames ``start`` up to ``start + num_frames`` of a clip, (F, H, W, 3) uint8; after its end its last frame stays."""
+    kept: list[bytes] = []
+    last = b""
+    with _open_clip(path) as (meta, frames):
+        width, height = meta["size"]
+        for index, frame in enumerate(frames):
+            last = frame
+            if index >= start:
+                kept.append(frame)
+            if len(kept) == num_frames:
+                break
+    if not last:
+        raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.")
+    kept += [last] * (num_frames - len(kept))
+    return np.frombuffer(b"".join(kept), dtype=np.uint8).reshape(-1, height, width, 3)
+
+
 def _last_clip_frames(path: Path, num_frames: int) -> Frames:
     kept: list[bytes] = []
     with _open_clip(path) as (meta, frames):

@@ -1,0 +1,61 @@
+"""Embeddings of prompts, kept on the disk by content: a prompt is encoded once, ever.
+
+Comes in: prompts, and a way to load the encoder that is used only for prompts that are new. Goes out: embeddings, the
+same bits whether they were computed or kept. Does not know models, guidance or ranks.
+
+Letters: B batch, L text length, D width.
+"""
+
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine.runtime.offload import resident
+
+
+class Texts:
+    """``encoder``: what tells encoders apart, such as a hash of their files."""
+
+    def __init__(self, folder: Path, encoder: str, load: Callable[[], nn.Module]) -> None:
+        self.folder, self.encoder, self._load = folder, encoder, load
+        self._loaded: nn.Module | None = None
+
+    def encode(self, prompts: list[str], max_tokens: int, device: torch.device, stays: bool) -> Tensor:
+        """-> (B, L, D) on the CPU, L = ``max_tokens``. ``stays``: the encoder is kept for the next time."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if self._kept(prompt, max_tokens) is None]
+        fresh: dict[str, Tensor] = {}
+        if new:
+            self._loaded = self._loaded or self._load()
+            with resident(self._loaded, device, stays) as encoder:
+                fresh = {prompt: encoder([prompt], max_tokens).cpu() for prompt in new}
+            if not stays:
+                self._loaded = None
+        for prompt, embedding in fresh.items():
+            self._keep(prompt, max_tokens, embedding)
+        found = [fresh[prompt] if prompt in fresh else self._kept(prompt, max_tokens) for prompt in prompts]
+        return torch.cat([embedding for embedding in found if embedding is not None])
+
+    def _path(self, prompt: str, max_tokens: int) -> Path:
+        key = hashlib.sha256(json.dumps([self.encoder, max_tokens, prompt]).encode()).hexdigest()
+        return self.folder / f"{key}.safetensors"
+
+    def _kept(self, prompt: str, max_tokens: int) -> Tensor | None:
+        try:
+            return load_file(self._path(prompt, max_tokens))["text"]
+        except (OSError, SafetensorError, KeyError):
+            return None
+
+    def _keep(self, prompt: str, max_tokens: int, embedding: Tensor) -> None:
+        """What cannot be kept is encoded again the next time."""
+        draft = self.folder / f"{secrets.token_hex(8)}.tmp"
+        with contextlib.suppress(OSError, SafetensorError):
+            save_file({"text": embedding.contiguous()}, draft)
+            draft.replace(self._path(prompt, max_tokens))
