@@ -3,8 +3,12 @@
 Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, at last x0.
 Does not know guidance, prediction types, parallelism, previews or jobs.
 
-Letters: B batch, C latent channels, T latent frames, h w latent size. x = x0 + sigma * noise. N steps have the levels
-sigmas[0..N]; the result is x0 at sigmas[N] (the "clean evaluation", which is an Euler step to 0).
+Letters: B batch, C latent channels, T latent frames, h w latent size. Every run ends with x0 at its last level (the
+"clean evaluation", which is an Euler step to 0). There are two kinds of levels:
+
+- Karras: x = x0 + sigma * noise, for ``euler``, ``heun`` and ``res_2ab``;
+- zero SNR (engine/runtime/zero_snr.py): x = alpha * x0 + sigma * noise with alpha^2 + sigma^2 = 1, from sigma = 1,
+  for ``ddim`` and ``dpmpp_2m_sde``.
 """
 
 import math
@@ -18,10 +22,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.contract.jobs import SamplerSettings
+from engine.runtime.zero_snr import alpha_of, zero_snr_sigmas
+
 Denoise = Callable[[Tensor, float], Tensor]
 """(x (B, C, T, h, w) float32, sigma) -> x0; the conditioning is bound already."""
 
 Sigmas = tuple[float, ...]
+
+StepNoise = Callable[[int, tuple[int, ...]], Tensor]
+"""(index of the step, shape) -> the noise that enters x at this step, float32 on the CPU."""
 
 
 def karras_sigmas(num_steps: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 7.0) -> Sigmas:
@@ -31,9 +41,32 @@ def karras_sigmas(num_steps: int, sigma_max: float = 80.0, sigma_min: float = 0.
     return tuple(float(sigma) for sigma in (high + ramp * (low - high)) ** rho)
 
 
+def karras_to_zero_sigmas(num_steps: int, sigma_max: float, sigma_min: float, rho: float = 7.0) -> Sigmas:
+    """num_steps levels from sigma_max to sigma_min: the last of the steps, to 0, is the clean evaluation."""
+    return karras_sigmas(num_steps - 1, sigma_max, sigma_min, rho) if num_steps > 1 else (sigma_max,)
+
+
+def sigmas_for(settings: SamplerSettings) -> Sigmas:
+    """The levels of a run, the last of them for the clean evaluation."""
+    if settings.schedule == "zero_snr":
+        return zero_snr_sigmas(settings.num_steps)
+    spaced = karras_sigmas if settings.schedule == "karras" else karras_to_zero_sigmas
+    return spaced(settings.num_steps, settings.sigma_max, settings.sigma_min, settings.rho)
+
+
 def seeded_noise(shape: tuple[int, ...], seed: int) -> Tensor:
     """Standard normal float32, the same on every machine: numpy's legacy generator, drawn in float64 on the CPU."""
     return torch.from_numpy(np.random.RandomState(seed % 2**32).standard_normal(shape).astype(np.float32))
+
+
+def step_noise(seed: int) -> StepNoise:
+    """From a run's seed and the step's index alone, so that a run that goes on after a death is the same."""
+
+    def draw(step: int, shape: tuple[int, ...]) -> Tensor:
+        generator = np.random.RandomState([seed % 2**32, step])
+        return torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
+
+    return draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +115,49 @@ def res_2ab(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerSta
     return _moved(state, (math.exp(-h) * state.x.double() + h * mixed).float(), x0)
 
 
-SAMPLERS: dict[str, Step] = {"euler": euler, "heun": heun, "res_2ab": res_2ab}
+def ddim(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+    """First order, zero-SNR levels; Song et al. 2020 (arXiv 2010.02502), equation 12 without noise. One evaluation."""
+    sigma, following = sigmas[state.step], sigmas[state.step + 1]
+    x0 = denoise(state.x, sigma)
+    kept = following / sigma
+    given = alpha_of(following) - kept * alpha_of(sigma)
+    return _moved(state, (kept * state.x.double() + given * x0.double()).float(), x0)
+
+
+def dpmpp_2m_sde(noise: StepNoise) -> Step:
+    """Second-order stochastic multistep on zero-SNR levels; Lu et al. 2022 (arXiv 2211.01095), SDE-DPM-Solver++(2M).
+
+    The ratio r of the last two steps in ln(alpha / sigma) is as the CogVideoX authors take it. One evaluation.
+    """
+
+    def step(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+        sigma, following = sigmas[state.step], sigmas[state.step + 1]
+        x0 = denoise(state.x, sigma)
+        remains = _snr_ratio(sigma, following)  # exp(-h), h the step in ln(alpha / sigma); 0 from pure noise
+        mixed = x0.double()
+        if state.previous_x0 is not None and (before := _snr_ratio(sigmas[state.step - 1], sigma)) > 0.0:
+            half_r = 0.5 * math.log(remains) / math.log(before)  # 1 / (2 r)
+            mixed = (1.0 + half_r) * mixed - half_r * state.previous_x0.double()
+        renewed = (1.0 - remains) * (1.0 + remains)
+        x = following / sigma * remains * state.x.double() + alpha_of(following) * renewed * mixed
+        fresh = noise(state.step, tuple(state.x.shape)).to(state.x.device)
+        return _moved(state, (x + following * math.sqrt(renewed) * fresh.double()).float(), x0)
+
+    return step
+
+
+def _snr_ratio(sigma: float, following: float) -> float:
+    """(alpha / sigma) over the same of the following level: less than 1, and 0 where ``sigma`` is pure noise."""
+    return alpha_of(sigma) * following / (sigma * alpha_of(following))
+
+
+SAMPLERS: dict[str, Step] = {"euler": euler, "heun": heun, "res_2ab": res_2ab, "ddim": ddim}
+STOCHASTIC: dict[str, Callable[[StepNoise], Step]] = {"dpmpp_2m_sde": dpmpp_2m_sde}
+
+
+def step_of(name: str, noise: StepNoise) -> Step:
+    """The sampler of a name; only a stochastic one asks for ``noise``."""
+    return STOCHASTIC[name](noise) if name in STOCHASTIC else SAMPLERS[name]
 
 
 def num_evaluations(name: str, num_steps: int) -> int:
