@@ -14,7 +14,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class RotaryConfig:
-    """``theta`` and the NTK extrapolation ratios per axis; ``base_fps`` set means positions follow real time."""
+    """``theta`` and the NTK extrapolation ratios per axis; ``base_fps`` set means positions follow real time.
+
+    ``reference_bf16`` evaluates the whole table in bfloat16, as Cosmos' released scripts do by casting the module with
+    its buffers: angles are then wrong by up to 0.28 rad. For parity with those scripts, bit by bit; not for quality.
+    """
 
     head_dim: int
     theta: float = 10000.0
@@ -22,6 +26,7 @@ class RotaryConfig:
     ratio_h: float = 1.0
     ratio_w: float = 1.0
     base_fps: float | None = None
+    reference_bf16: bool = False
 
 
 def axis_dims(head_dim: int) -> tuple[int, int, int]:
@@ -30,10 +35,11 @@ def axis_dims(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * spatial, spatial, spatial
 
 
-def _frequencies(dim: int, theta: float, ratio: float, device: torch.device) -> Tensor:
-    theta = theta * ratio ** (dim / (dim - 2))
-    exponents = torch.arange(0, dim, 2, dtype=torch.float32, device=device) / dim
-    return 1.0 / theta**exponents
+def _axis(config: RotaryConfig, dim: int, ratio: float, positions: Tensor) -> Tensor:
+    """Angles of one axis, (n, dim / 2), in the dtype of its positions."""
+    theta = config.theta * ratio ** (dim / (dim - 2))
+    exponents = torch.arange(0, dim, 2, dtype=torch.float32, device=positions.device) / dim
+    return torch.outer(positions, 1.0 / theta ** exponents.to(positions.dtype))
 
 
 def rope_angles(
@@ -42,18 +48,17 @@ def rope_angles(
     """Angles in radians, (T, h*w, d) float32: [t, h, w] frequencies, repeated twice (rotate-half convention).
 
     Cosmos ``VideoRopePosition3DEmb``. With ``config.base_fps`` and ``fps`` the frame position is index/fps*base_fps.
-    Computed in float32 whatever the network's dtype.
+    Computed in float32 whatever the network's dtype, unless ``config.reference_bf16``.
     """
-    device = torch.device(device)
     frames, height, width = grid
-    dims = axis_dims(config.head_dim)
-    ratios = (config.ratio_t, config.ratio_h, config.ratio_w)
-    positions = [torch.arange(n, dtype=torch.float32, device=device) for n in grid]
+    dtype = torch.bfloat16 if config.reference_bf16 else torch.float32
+    positions = [torch.arange(n, device=device).to(dtype) for n in grid]
     if config.base_fps is not None and fps is not None:
-        positions[0] = positions[0] / fps * config.base_fps
+        positions[0] = positions[0] / torch.tensor(fps, dtype=dtype, device=device) * config.base_fps
+    ratios = (config.ratio_t, config.ratio_h, config.ratio_w)
     t, h, w = (
-        torch.outer(p, _frequencies(dim, config.theta, ratio, device))
-        for p, dim, ratio in zip(positions, dims, ratios, strict=True)
+        _axis(config, dim, ratio, along).float()
+        for dim, ratio, along in zip(axis_dims(config.head_dim), ratios, positions, strict=True)
     )
     half = torch.cat(
         [
