@@ -1,72 +1,136 @@
-"""Reading a network's weights: our own safetensors, and the key names of the original Cosmos checkpoints.
+"""Reading a network's weights, in every layout they are published in, into ``CosmosDiT``.
 
-Comes in: a safetensors file or a state dict with the original's keys. Goes out: tensors under our names, or an error
-that lists every key that does not fit. Does not know devices, downloads or what the network computes.
+Comes in: a file or folder, and what only a card knows of the network (RoPE ratios, generation). Goes out: the network,
+on the CPU, in evaluation mode, or an error that says what the file is and what was expected. Does not know devices,
+downloads or what the network computes.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from engine.checkpoints.assign import assign_strictly
+from engine.checkpoints.files import Weights, read_weights
+from engine.checkpoints.lora import Lora, merging, pairs_in
+from engine.contract.cards import CosmosSettings, NetworkSizes
 from engine.contract.errors import Rejected
+from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
+from engine.models.cosmos.recognise import TITLES, Kind, Recognised, Shapes, recognise
 
-RULES: tuple[tuple[str, str], ...] = (
-    (r"^x_embedder\.proj\.1\.", "patch_embed."),
-    (r"^t_embedder\.1\.", "time_embed."),
-    (r"^(t_embedding_norm|affline_norm)\.", "time_embed.norm."),
-    (r"^extra_pos_embedder\.pos_emb_", "extra_pos_embed."),
-    (r"^final_layer\.linear\.", "final.linear."),
-    (r"^final_layer\.adaln_modulation\.", "final.modulation."),
-    (r"^final_layer\.adaLN_modulation\.", "final.modulation."),
-    (r"^blocks\.block(\d+)\.blocks\.0\.adaLN_modulation\.", r"blocks.\1.modulation_self_attn."),
-    (r"^blocks\.block(\d+)\.blocks\.1\.adaLN_modulation\.", r"blocks.\1.modulation_cross_attn."),
-    (r"^blocks\.block(\d+)\.blocks\.2\.adaLN_modulation\.", r"blocks.\1.modulation_mlp."),
-    (r"^blocks\.block(\d+)\.blocks\.0\.block\.attn\.", r"blocks.\1.self_attn."),
-    (r"^blocks\.block(\d+)\.blocks\.1\.block\.attn\.", r"blocks.\1.cross_attn."),
-    (r"^blocks\.block(\d+)\.blocks\.2\.block\.", r"blocks.\1.mlp."),
-    (r"_attn\.to_([qkv])\.0\.", r"_attn.\1."),
-    (r"_attn\.to_([qk])\.1\.", r"_attn.\1_norm."),
-    (r"_attn\.to_out\.0\.", "_attn.out."),
-    (r"_attn\.([qkv])_proj\.", r"_attn.\1."),
-    (r"_attn\.output_proj\.", "_attn.out."),
-    (r"\.adaln_modulation_(self_attn|cross_attn|mlp)\.", r".modulation_\1."),
-    (r"(modulation\w*)\.1\.", r"\1.down."),
-    (r"(modulation\w*)\.2\.", r"\1.up."),
-    (r"\.mlp\.layer1\.", ".mlp.up."),
-    (r"\.mlp\.layer2\.", ".mlp.down."),
-)
-"""Original key (prefix ``net.`` stripped) -> our key, applied in order. Tensors are never transposed or split."""
-
-RECOMPUTED = re.compile(r"^(pos_embedder\.|accum_|logvar\.)|_extra_state$")
-"""Keys of an original checkpoint that carry no weight: buffers, counters, training-only heads."""
-
-
-def our_key(original: str) -> str | None:
-    """The name in our network of an original key (with or without ``net.``); None if it carries no weight."""
-    key = original.removeprefix("net.")
-    if RECOMPUTED.search(key):
-        return None
-    for pattern, replacement in RULES:
-        key = re.sub(pattern, replacement, key)
-    return key
+PREDICT1_BASE_FPS = 24.0
+"""Predict1's temporal positions are in frames of this rate, whatever the film's."""
 
 
 def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An original Predict1 or Predict2 state dict under our names."""
+    """A Predict1 or Predict2 state dict of any layout under our names."""
     renamed = {our_key(key): tensor for key, tensor in state.items()}
     return {key: tensor for key, tensor in renamed.items() if key is not None}
 
 
+def load_network(
+    path: Path,
+    dtype: torch.dtype,
+    settings: CosmosSettings | None = None,
+    sizes: NetworkSizes | None = None,
+    kind: Kind | None = None,
+    loras: tuple[Lora, ...] = (),
+    ema: bool = False,
+) -> CosmosDiT:
+    """The network of a file (``.pt``, ``.safetensors``) or a folder (ours with ``config.json``, or diffusers').
+
+    settings, sizes, kind: what the card says of it; a file of another generation, size or kind is refused by name.
+    Without ``settings`` only our own folders can be read. Raises Rejected("weights").
+    """
+    weights = read_weights(path, ema)
+    found = recognise(weights.shapes)
+    check_expected(found, str(path), settings, sizes, kind)
+    ours = weights.renamed(our_key)
+    with torch.device("meta"):
+        network = CosmosDiT(_config(path, ours, found, settings))
+    carried = pairs_in(weights)
+    change = merging((*loras, Lora(str(path), 1.0, carried)), ours, our_key)
+    weights.let_go()
+    assign_strictly(network, ours, str(path), dtype, change)
+    return network.eval().requires_grad_(False)
+
+
+def check_expected(
+    found: Recognised, source: str, settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None
+) -> None:
+    """Raises Rejected("weights") for a file that is not of the card's generation, size or kind."""
+    if found.generation is None:
+        expected = _expected(settings, sizes, kind)
+        raise Rejected("weights", f"{source}: this is {found.what}. Expected: {expected}.")
+    wrong = (
+        (settings is not None and found.generation != settings.generation)
+        or (kind is not None and found.kind != kind)
+        or (sizes is not None and (found.width, found.num_blocks) != (sizes.width, sizes.num_blocks))
+    )
+    if wrong:
+        is_of = f"{found.what} (width {found.width}, {found.num_blocks} blocks)"
+        raise Rejected("weights", f"{source}: this is {is_of}. Expected: {_expected(settings, sizes, kind)}.")
+
+
+def _expected(settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None) -> str:
+    name = f"Cosmos-{settings.generation.title()}" if settings is not None else "a Cosmos network"
+    told = [name, TITLES[kind] if kind is not None else ""]
+    told += [f"of width {sizes.width} with {sizes.num_blocks} blocks" if sizes is not None else ""]
+    return " ".join(word for word in told if word)
+
+
+def _config(path: Path, ours: Weights, found: Recognised, settings: CosmosSettings | None) -> CosmosConfig:
+    own = path / "config.json"
+    if found.form == "own" and own.exists():
+        return _with_card(read_config(own), settings)
+    if settings is None:
+        told = "its RoPE ratios cannot be told from its weights; the model's card needs a group `cosmos`"
+        raise Rejected("weights", f"{path}: {told}.")
+    return _with_card(config_of(ours, found, settings), settings)
+
+
+def config_of(ours: Weights, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
+    """Sizes from the shapes of the weights (under our names), the rest from the card."""
+    try:
+        return _config_of(ours.shapes, found, settings)
+    except KeyError as error:
+        raise Rejected("weights", f"{ours.source}: {found.what}, but {error.args[0]} is missing.") from error
+
+
+def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
+    width, features = shapes["patch_embed.weight"]
+    video = found.kind == "video2world"
+    predict1 = settings.generation == "predict1"
+    t, h, w = (shapes[f"extra_pos_embed.{axis}"][0] if predict1 else 0 for axis in "thw")
+    return CosmosConfig(
+        width=width,
+        num_blocks=found.num_blocks,
+        num_heads=width // shapes["blocks.0.self_attn.q_norm.weight"][0],
+        in_channels=features // 4 - 1 - int(video),
+        out_channels=shapes["final.linear.weight"][0] // 4,
+        text_width=shapes["blocks.0.cross_attn.k.weight"][1],
+        mlp_ratio=shapes["blocks.0.mlp.up.weight"][0] / width,
+        adaln_lora_dim=shapes["final.modulation.down.weight"][0],
+        condition_mask=video,
+        rope_ratio_t=settings.rope_ratio_t,
+        rope_ratio_h=settings.rope_ratio_h,
+        rope_ratio_w=settings.rope_ratio_w,
+        rope_base_fps=PREDICT1_BASE_FPS if predict1 else None,
+        extra_pos_embed=(t, h, w) if predict1 else None,
+    )
+
+
+def _with_card(config: CosmosConfig, settings: CosmosSettings | None) -> CosmosConfig:
+    """How the card wants the same weights computed."""
+    return config
+
+
 def read_config(path: Path) -> CosmosConfig:
-    """``config.json`` of a network folder. An unknown or missing size is an error that names it."""
+    """``config.json`` of a network folder of ours. An unknown or missing size is an error that names it."""
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -80,40 +144,3 @@ def read_config(path: Path) -> CosmosConfig:
         return CosmosConfig(**data)
     except TypeError as error:
         raise Rejected("weights", f"{path}: {error}") from error
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of one safetensors file, memory-mapped. Damaged or foreign files are refused with the reason."""
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise Rejected(
-            "weights", f"{path}: no such file. Restore the model's folder or choose another model."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise Rejected("weights", f"{path}: not a readable safetensors file ({error}). Restore it.") from error
-
-
-def assign_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str, dtype: torch.dtype) -> None:
-    """Gives a meta-device network its weights; every missing, unexpected or misshapen key is listed in the error."""
-    expected = network.state_dict()
-    missing = [f"missing {key}" for key in expected if key not in state]
-    unexpected = [f"unexpected {key}" for key in state if key not in expected]
-    misshapen = [
-        f"{key} is {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
-        for key, tensor in state.items()
-        if key in expected and tensor.shape != expected[key].shape
-    ]
-    if faults := missing + unexpected + misshapen:
-        raise Rejected("weights", f"{source}: not weights of this network: {'; '.join(faults)}")
-    network.load_state_dict({key: tensor.to(dtype) for key, tensor in state.items()}, assign=True)
-
-
-def load_network(folder: Path, dtype: torch.dtype) -> CosmosDiT:
-    """The network of a folder with ``config.json`` and ``model.safetensors``, on the CPU, in evaluation mode."""
-    config = read_config(folder / "config.json")
-    with torch.device("meta"):
-        network = CosmosDiT(config)
-    weights = folder / "model.safetensors"
-    assign_strictly(network, read_safetensors(weights), str(weights), dtype)
-    return network.eval().requires_grad_(False)

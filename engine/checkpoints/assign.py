@@ -1,0 +1,88 @@
+"""Giving a network its weights: strictly, tensor by tensor, without a second copy of the file in memory.
+
+Comes in: a network on the meta device, tensors under its names. Goes out: the network with its weights, or an error in
+which every name that does not fit is listed. Does not know files, key names of other layouts or devices.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from engine.checkpoints.files import Weights
+from engine.contract.errors import Rejected
+
+MAPPED_SHARE = 0.05
+"""Of the file: how much may be mapped beside what was already cast."""
+
+Change = Callable[[str, Tensor], Tensor]
+
+
+def unchanged(name: str, tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def assign_strictly(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str,
+    dtype: torch.dtype,
+    change: Change = unchanged,
+) -> None:
+    """Every tensor passes ``change`` (a LoRA, say) and is cast; one of the right precision stays mapped from its file.
+
+    Raises Rejected("weights") naming every missing, unexpected or misshapen key.
+    """
+    check_keys(network, state, source)
+    since_let_go, cast = 0, {}
+    for name in network.state_dict():
+        tensor = state[name]
+        target = dtype if tensor.is_floating_point() else tensor.dtype
+        cast[name] = change(name, tensor).to(target)
+        since_let_go += tensor.nbytes
+        if isinstance(state, Weights) and since_let_go > MAPPED_SHARE * state.num_bytes:
+            del tensor
+            state.let_go()
+            since_let_go = 0
+    network.load_state_dict(cast, strict=True, assign=True)
+    if isinstance(state, Weights):
+        state.let_go()
+
+
+def check_keys(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Raises Rejected("weights") where names or shapes are not the network's. Reads no tensor's data."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    shapes = state.shapes if isinstance(state, Weights) else {name: tuple(t.shape) for name, t in state.items()}
+    missing = [f"missing {name}" for name in grouped(name for name in expected if name not in shapes)]
+    unexpected = [f"unexpected {name}" for name in grouped(name for name in shapes if name not in expected)]
+    misshapen: dict[str, list[str]] = {}
+    for name, shape in shapes.items():
+        if name in expected and shape != expected[name]:
+            misshapen.setdefault(f"{shape}, expected {expected[name]}", []).append(name)
+    wrong = [f"{name} is {told}" for told, names in misshapen.items() for name in grouped(names)]
+    if faults := missing + unexpected + wrong:
+        raise Rejected("weights", f"{source}: not weights of this network: {'; '.join(faults)}")
+
+
+def grouped(names: Iterable[str]) -> list[str]:
+    """Names that differ in their first number alone as one: ``blocks.{0..27}.mlp.up.weight``."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for name in names:
+        match = re.fullmatch(r"(\D*?)(\d+)(\..*)", name)
+        key, number = ((match[1], match[3]), int(match[2])) if match else ((name,), 0)
+        groups.setdefault(key, []).append(number)
+    return [key[0] if len(key) == 1 else f"{key[0]}{_numbers(found)}{key[1]}" for key, found in groups.items()]
+
+
+def _numbers(found: list[int]) -> str:
+    """[3] -> "3", [0, 1, 2, 5] -> "{0..2,5}"."""
+    if len(found) == 1:
+        return str(found[0])
+    runs: list[list[int]] = []
+    for number in sorted(found):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return "{" + ",".join(str(a) if a == b else f"{a}..{b}" for a, b in runs) + "}"
