@@ -1,4 +1,4 @@
-"""Frame arithmetic: seconds, pixel frames, latent frames and chunks. Every rounding of the project lives here.
+"""Frame arithmetic: seconds, pixel frames, latent frames, chunks, steps. Every rounding of the project lives here.
 
 Pure. Does not know storyboards, models' names or tensors.
 """
@@ -25,6 +25,14 @@ def num_pixel_frames(num_latent_frames: int, temporal_factor: int) -> int:
 def on_grid(num_frames: int, temporal_factor: int) -> bool:
     """Whether a number of frames is exactly representable: 1, 1 + factor, 1 + 2 * factor ..."""
     return num_frames >= 1 and (num_frames - 1) % temporal_factor == 0
+
+
+def start_step(num_steps: int, strength: float) -> int:
+    """At which of N steps a re-imagined clip begins: 0 (from noise) at strength 1, N (it is kept) at strength 0.
+
+    Truncated in double precision, as Cosmos-Predict2's script does: 0.8 of 35 steps begins at 6, not at 7.
+    """
+    return int(num_steps * (1.0 - strength))
 
 
 @dataclass(frozen=True, slots=True)
