@@ -108,10 +108,10 @@ _Dumper.add_representer(str, _represent_text)
 
 def parse(text: bytes | str) -> object:
     """The value of a YAML or JSON text. Raises YamlError."""
-    text = _decoded(text)
+    text = decoded(text)
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(text, object_pairs_hook=_pairs, parse_int=_json_int)
+            return _from_json(text)
         except (json.JSONDecodeError, RecursionError):
             pass  # YAML's own short form begins like this too; its reader says where what is wrong
     try:
@@ -122,12 +122,29 @@ def parse(text: bytes | str) -> object:
         raise YamlError(f"not readable as YAML: {error}") from error
 
 
+def parse_json(text: str, first_line: int = 1) -> object:
+    """The value of a JSON text that begins on ``first_line`` of its file. Raises YamlError."""
+    try:
+        return _from_json(text)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        where = f"line {line}, column {error.colno}"
+        raise YamlError(f"{where}: not JSON ({error.msg}); check brackets, commas and quotes there") from error
+    except RecursionError as error:
+        raise YamlError(f"line {first_line}: nests too deep; this is no list of prompts") from error
+
+
+def _from_json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_pairs, parse_int=_json_int)
+
+
 def dump(value: object) -> str:
     """Readable YAML of plain values: keys in their order, text of several lines as a block."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
 
 
-def _decoded(text: bytes | str) -> str:
+def decoded(text: bytes | str) -> str:
+    """The text of a file's bytes. Raises YamlError for what is too large or not UTF-8."""
     if len(text) > MAX_BYTES:
         raise YamlError(f"is larger than {MAX_BYTES // 2**20} MiB; this is no storyboard or preset")
     if isinstance(text, str):

@@ -45,23 +45,32 @@ def _said(value: Storyboard | Scene, always: tuple[str, ...]) -> dict[str, Any]:
 
 def read_file(path: Path) -> Storyboard:
     """The storyboard in a file. Raises StoryboardError that names the file."""
+    return from_text(file_bytes(path), str(path))
+
+
+def file_bytes(path: Path) -> bytes:
+    """What a file holds, up to one byte more than is read. Raises StoryboardError that names the file."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise StoryboardError((Problem("", "there is no such file; check the path"),), str(path)) from error
     except OSError as error:
         message = f"cannot be read ({error.strerror}); check that it is a file and that you may read it"
         raise StoryboardError((Problem("", message),), str(path)) from error
-    return from_text(text, str(path))
 
 
 def write_file(path: Path, storyboard: Storyboard) -> None:
     """Writes the file whole or not at all. Raises OSError."""
+    write_text(path, to_text(storyboard))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all. Raises OSError."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with draft.open("x", encoding="utf-8") as file:
-            file.write(to_text(storyboard))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
