@@ -5,7 +5,7 @@ import torch
 import torch.utils.flop_counter
 
 from benchmarks.network import attention_flops, inputs, linear_flops, make_ours, make_theirs, run_theirs
-from tests.goldens.cases import assert_close
+from tests.goldens.runner import assert_close
 
 
 @pytest.mark.parametrize("grid", [(3, 4, 6), (1, 8, 8)])
