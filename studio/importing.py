@@ -1,8 +1,8 @@
 """Brings the pictures and clips that a storyboard file names into the media store.
 
-Comes in: uploads, and a storyboard whose ``conditioning.media`` are paths beside its file. Goes out: the storyboard
-with SHA-256 names, and what was stored. Does not know projects. A file that somebody sent may only name what lies
-beside it: else it could bring any picture of this machine into sight.
+Comes in: uploads, and a storyboard whose ``conditioning.media`` are paths beside its file, or a whole file of any
+format. Goes out: the storyboard with SHA-256 names, and what was stored. Does not know projects. A file that somebody
+sent may only name what lies beside it: else it could bring any picture of this machine into sight.
 """
 
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.contract.errors import Rejected
 from engine.contract.media import MediaInfo, MediaStore, probe
 from studio.errors import StoryboardError
+from studio.formats.reading import read_storyboards
 from studio.storyboard import Scene, Storyboard
 
 Stored = tuple[MediaInfo, str]
@@ -47,6 +48,10 @@ class Importer:
     store: MediaStore
     keep: bool = True
     sent: bool = False
+
+    def brought_all(self, path: Path) -> list[tuple[Storyboard, list[Stored]]]:
+        """Every storyboard of a file of any format (``formats.reading``), in its order. Raises StoryboardError."""
+        return [self.brought(words) for words in read_storyboards(path)]
 
     def brought(self, words: Storyboard) -> tuple[Storyboard, list[Stored]]:
         """Raises StoryboardError."""
