@@ -43,6 +43,18 @@ class TokenLayout(Protocol):
         """Each (B, T, S_local, A, d): every local query attends to all N tokens. -> (B, T, S_local, A, d)."""
         ...
 
+    def to_heads(self, x: Tensor, tokens_per_frame: int) -> Tensor:
+        """(B, T, S_local, A, d), this rank's tokens -> (B, T, S, A_local, d), all tokens of this rank's heads."""
+        ...
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        """(B, T, S, A_local, d) -> (B, T, S_local, A, d): the way back from ``to_heads``."""
+        ...
+
+    def heads(self, parameter: Tensor) -> Tensor:
+        """(A, ...) of all heads -> (A_local, ...), those that ``to_heads`` gives this rank."""
+        ...
+
 
 class Whole:
     """One rank holds all tokens: scatter and gather are the identity. The plain twin of every parallel layout."""
@@ -58,6 +70,15 @@ class Whole:
 
     def self_attend(self, q: Tensor, k: Tensor, v: Tensor, tokens_per_frame: int) -> Tensor:
         return attend_frames(self.attend, q, k, v)
+
+    def to_heads(self, x: Tensor, tokens_per_frame: int) -> Tensor:
+        return x
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        return x
+
+    def heads(self, parameter: Tensor) -> Tensor:
+        return parameter
 
 
 def attend_frames(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

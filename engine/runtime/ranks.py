@@ -175,6 +175,18 @@ class Ulysses:
         q, k, v = self._to_heads(torch.stack([q, k, v]))[:, :, :, :tokens_per_frame]
         return self._to_tokens(_pad(attend_frames(self.attend, q, k, v), self.size))
 
+    def to_heads(self, x: Tensor, tokens_per_frame: int) -> Tensor:
+        """(B, T, S_local, A, d) -> (B, T, S, A/n, d)."""
+        return self._to_heads(x[None])[0][:, :, :tokens_per_frame]
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        """(B, T, S, A/n, d) -> (B, T, S_local, A, d)."""
+        return self._to_tokens(_pad(x, self.size))
+
+    def heads(self, parameter: Tensor) -> Tensor:
+        """(A, ...) -> (A/n, ...)."""
+        return parameter.chunk(self.size)[self.rank]
+
     def _to_heads(self, x: Tensor) -> Tensor:
         """(3, B, T, S_local, A, d) -> (3, B, T, n*S_local, A/n, d)."""
         if x.shape[4] % self.size:

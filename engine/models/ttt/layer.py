@@ -1,0 +1,187 @@
+"""One transformer layer of TTT-Video: modulated local attention with gated TTT both ways, then a modulated MLP.
+
+Comes in: text and video tokens, the activated timestep embedding, and where the tokens lie (``Film``). Goes out: the
+tokens after the layer. Names of modules and parameters are the original checkpoints'. Does not know patches,
+timesteps, segments' texts or ranks (a ``TokenLayout`` stands for those).
+
+Source: arXiv 2504.05298, section 3.
+
+Letters: B batch, n segments, L text tokens of a segment, T latent frames, S tokens of one latent frame, N all tokens,
+D width, A heads, d head width, E width of the timestep embedding, C tokens of a mini-batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.layers.attention import TokenLayout
+from engine.models.ttt.attention import LocalAttention
+from engine.models.ttt.config import NORM_EPS, TttConfig
+from engine.models.ttt.order import Extent, Walk
+from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
+
+PIECE_FRAMES = 13
+"""Latent frames (or texts) that pass through the MLP at once, so that its wide hidden layer does not grow with the
+film."""
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """``turns`` (T, S, d/2): rotary positions of the whole video. ``walks``: there and back."""
+
+    extent: Extent
+    turns: Tensor
+    walks: tuple[Walk, Walk]
+    layout: TokenLayout
+
+
+class TttLayer(nn.Module):
+    """A layer whose hidden state is a small model per head, trained on the sequence while it is read."""
+
+    def __init__(self, config: TttConfig) -> None:
+        super().__init__()
+        width, heads, head = config.width, config.num_heads, config.head_dim
+        self.num_heads, self.mini_batch_size = heads, config.mini_batch_size
+        self.largest_step = config.base_lr / head / config.mini_batch_size
+        self.scan: Scan = scan_compiled if config.compile_scan else scan
+        self.wq, self.wk, self.wv, self.wo = (nn.Linear(width, width) for _ in range(4))
+        self.post_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.learnable_ttt_lr_weight = nn.Parameter(torch.randn(heads, 1, width) * 0.02)
+        self.learnable_ttt_lr_bias = nn.Parameter(torch.zeros(heads, 1))
+        self.ttt_norm_weight = nn.Parameter(torch.ones(heads, head))
+        self.ttt_norm_bias = nn.Parameter(torch.zeros(heads, head))
+        hidden = head * config.inner_width if config.ssm_layer == "ttt_mlp" else head
+        self.W1 = nn.Parameter(torch.randn(heads, head, hidden) * 0.02)
+        self.b1 = nn.Parameter(torch.zeros(heads, 1, hidden))
+        if config.ssm_layer == "ttt_mlp":
+            self.W2 = nn.Parameter(torch.randn(heads, hidden, head) * 0.02)
+            self.b2 = nn.Parameter(torch.zeros(heads, 1, head))
+
+    def forward(self, text: Tensor, video: Tensor, film: Film, walk: Walk) -> tuple[Tensor, Tensor]:
+        """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one walk through all of them."""
+        recalled, _ = self.scan(*self.inner(film.layout), self.streams(text, video, film), walk, self.mini_batch_size)
+        extent = film.extent
+        text, video = recalled.split([extent.num_text, extent.num_tokens - extent.num_text], dim=1)
+        text = text.unflatten(1, (extent.num_segments, extent.text_tokens))
+        video = video.unflatten(1, (extent.latent_frames, extent.tokens_per_frame))
+        text, video = (self.wo(self.post_norm(film.layout.to_tokens(x).flatten(-2))) for x in (text, video))
+        return text, video
+
+    def inner(self, layout: TokenLayout) -> tuple[Weights, InnerNorm]:
+        """The inner model of this rank's heads, before it has seen anything."""
+        weights = (self.W1, self.b1) + ((self.W2, self.b2) if hasattr(self, "W2") else ())
+        norm = InnerNorm(layout.heads(self.ttt_norm_weight), layout.heads(self.ttt_norm_bias))
+        return tuple(layout.heads(weight) for weight in weights), norm
+
+    def streams(self, text: Tensor, video: Tensor, film: Film) -> Streams:
+        """All tokens of this rank's heads."""
+        q, k, v = (
+            self._sequence(lambda x, w=w: w(x).unflatten(-1, (self.num_heads, -1)), text, video, film)
+            for w in (self.wq, self.wk, self.wv)
+        )
+        rates = self._sequence(self._rates, text, video, film)[..., 0]
+        return Streams(q, k, v, self.largest_step * torch.sigmoid(rates.float()))
+
+    def _rates(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., A, 1), before the sigmoid."""
+        return F.linear(x, self.learnable_ttt_lr_weight[:, 0], self.learnable_ttt_lr_bias[:, 0])[..., None]
+
+    @staticmethod
+    def _sequence(project: Callable[[Tensor], Tensor], text: Tensor, video: Tensor, film: Film) -> Tensor:
+        """-> (B, N, A_local, d): all text, then all video."""
+        layout, extent = film.layout, film.extent
+        texts = layout.to_heads(project(text), extent.text_tokens).flatten(1, 2)
+        return torch.cat([texts, layout.to_heads(project(video), extent.tokens_per_frame).flatten(1, 2)], dim=1)
+
+
+class Gate(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gating_alpha = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x: Tensor, found: Tensor) -> Tensor:
+        """x + tanh(alpha) * found."""
+        return torch.addcmul(x, torch.tanh(self.gating_alpha), found)
+
+
+class SeqModelingBlock(LocalAttention):
+    """Local attention, then TTT there and back, each added through a gate. The way back learns anew from the start."""
+
+    def __init__(self, config: TttConfig) -> None:
+        super().__init__(config.width, config.num_heads)
+        self.ssm = nn.ModuleDict()
+        if config.ssm_layer != "none":
+            self.ssm["ttt"] = TttLayer(config)
+            for way in ("forward", "backward"):
+                for kind in ("video", "text"):
+                    self.add_module(f"{way}_ssm_gating_{kind}", Gate(config.width))
+
+    def forward(self, text: Tensor, video: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+        """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes."""
+        text, video = self.attend(text, video, film.extent, film.turns, film.layout)
+        for ttt in self.ssm.values():
+            for way, walk in zip(("forward", "backward"), film.walks, strict=True):
+                found_text, found_video = ttt(text, video, film, walk)
+                text = self.get_submodule(f"{way}_ssm_gating_text")(text, found_text)
+                video = self.get_submodule(f"{way}_ssm_gating_video")(video, found_video)
+        return text, video
+
+
+class Mlp(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layer1, self.layer2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer2(F.gelu(self.layer1(x), approximate="tanh"))
+
+
+def modulation(time_width: int, parts: int) -> nn.Sequential:
+    """SiLU, then shifts, scales and gates; the SiLU is applied once for all layers, so its place is empty."""
+    return nn.Sequential(nn.Identity(), nn.Linear(time_width, parts))
+
+
+def modulate(norm: nn.Module, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(shift, norm(x), 1 + scale)
+
+
+class TransformerLayer(nn.Module):
+    """x <- x + gate * f(LN(x) * (1 + scale) + shift), for attention with TTT and for the MLP; text and video share
+    norms and weights and have a modulation of their own."""
+
+    def __init__(self, config: TttConfig) -> None:
+        super().__init__()
+        self.pre_seq_layernorm = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.pre_seq_adaLN_modulation = modulation(config.time_width, 6 * config.width)
+        self.seq_modeling_block = SeqModelingBlock(config)
+        self.pre_mlp_layernorm = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.pre_mlp_adaLN_modulation = modulation(config.time_width, 6 * config.width)
+        self.mlp = Mlp(config.width, config.mlp_width)
+
+    def forward(self, text: Tensor, video: Tensor, time: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+        """text (B, n, L_local, D), video (B, T, S_local, D), time = SiLU(t embedding) (B, E) -> text, video."""
+        shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_seq_adaLN_modulation, time)
+        found_text, found_video = self.seq_modeling_block(
+            modulate(self.pre_seq_layernorm, text, text_shift, text_scale),
+            modulate(self.pre_seq_layernorm, video, shift, scale),
+            film,
+        )
+        text, video = torch.addcmul(text, text_gate, found_text), torch.addcmul(video, gate, found_video)
+        shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_mlp_adaLN_modulation, time)
+        return self._through_mlp(text, text_shift, text_scale, text_gate), self._through_mlp(video, shift, scale, gate)
+
+    def _through_mlp(self, x: Tensor, shift: Tensor, scale: Tensor, gate: Tensor) -> Tensor:
+        """x + gate * MLP(modulated x), some frames at a time. (B, T, S_local, D) -> the same shape."""
+        pieces = [
+            torch.addcmul(piece, gate, self.mlp(modulate(self.pre_mlp_layernorm, piece, shift, scale)))
+            for piece in x.split(PIECE_FRAMES, dim=1)
+        ]
+        return torch.cat(pieces, dim=1)
+
+    @staticmethod
+    def _parts(modulation: nn.Module, time: Tensor) -> tuple[Tensor, ...]:
+        """Six tensors (B, 1, 1, D): shift, scale, gate of the video, then of the text."""
+        return modulation(time)[:, None, None].chunk(6, dim=-1)

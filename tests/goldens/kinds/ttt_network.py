@@ -1,0 +1,213 @@
+"""Golden cases of TTT-Video's network: whole transformers, one layer, local attention, a TTT layer, the inner scan.
+
+``out.kernel`` is what the weights were trained with and what our network computes; ``out.torch_path`` is the original's
+other form of the walk, computed here by a reference of the tests.
+
+Letters: A heads, d head width, C tokens of a mini-batch, M mini-batches, N all tokens.
+"""
+
+from fnmatch import fnmatch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.contract.cards import TttSettings
+from engine.layers.attention import Whole
+from engine.models.ttt.attention import LocalAttention
+from engine.models.ttt.config import TttConfig, config_from
+from engine.models.ttt.keys import our_key
+from engine.models.ttt.layer import Film, SeqModelingBlock, TransformerLayer, TttLayer
+from engine.models.ttt.network import TttVideo
+from engine.models.ttt.order import Extent, interleaved, walks
+from engine.models.ttt.rotary import turn, turns
+from engine.models.ttt.scan import (
+    Group,
+    InnerNorm,
+    eager_step,
+    inner_norm,
+    recall_group,
+    scan,
+    standardised,
+    unfolded,
+)
+from tests.goldens.runner import Case, Description, assert_close, kind
+from tests.models.ttt.dual import dual_scan
+
+BLOCK = "layers.0.seq_modeling_block."
+
+
+def has(description: Description, *names: str) -> bool:
+    """Whether it is a TTT-Video case with these tensors."""
+    tensors = description.get("tensors")
+    config = description.get("config")
+    named = isinstance(tensors, dict) and all(name in tensors for name in names)
+    return named and isinstance(config, dict) and str(config.get("ssm_layer", "")).startswith("ttt_")
+
+
+def settings_of(case: Case) -> TttSettings:
+    config = case.description["config"]
+    return TttSettings(
+        ssm_layer=config["ssm_layer"],
+        mini_batch_size=config["mini_batch_size"],
+        base_lr=config["ttt_base_lr"],
+        segment_latent_frames=config["attn_length"],
+    )
+
+
+def weights_of(case: Case) -> dict[str, Tensor]:
+    """Our key -> tensor, of every tensor that is a weight."""
+    roles = {name: about["role"] for name, about in case.description["tensors"].items()}
+    named = {our_key(key): value for key, value in case.tensors().items() if roles.get(key) == "weight"}
+    return {key: value for key, value in named.items() if key is not None}
+
+
+def loaded(module: nn.Module, state: dict[str, Tensor], prefix: str = "") -> nn.Module:
+    """Strictly: every weight under the prefix, and no other."""
+    module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    return module.eval().requires_grad_(False)
+
+
+def module_config(case: Case) -> TttConfig:
+    """For cases that hold the weights of a part only."""
+    config = case.description["config"]
+    width = config["model_dim"]
+    return TttConfig(
+        width=width,
+        num_layers=1,
+        num_heads=config["num_heads"],
+        in_channels=config["in_channels"],
+        out_channels=config["in_channels"],
+        text_width=config["text_dim"],
+        time_width=config["time_embed_dim"],
+        mlp_width=4 * width,
+        ssm_layer=config["ssm_layer"],
+        mini_batch_size=config["mini_batch_size"],
+        base_lr=config["ttt_base_lr"],
+        segment_latent_frames=config["attn_length"],
+    )
+
+
+def film_of(case: Case) -> Film:
+    config = case.description["config"]
+    grid = (config["latent_frames"], config["grid_h"], config["grid_w"])
+    extent = Extent(config["num_segments"], config["text_len"], grid[0], grid[1] * grid[2], config["attn_length"])
+    positions = turns(config["model_dim"] // config["num_heads"], grid)
+    return Film(extent, positions, walks(extent, config["mini_batch_size"], positions), Whole())
+
+
+def tokens_of(film: Film, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, n*L, D), (1, T*S, D) -> (1, n, L, D), (1, T, S, D)."""
+    extent = film.extent
+    return (
+        text.unflatten(1, (extent.num_segments, extent.text_tokens)),
+        video.unflatten(1, (extent.latent_frames, extent.tokens_per_frame)),
+    )
+
+
+def compare(case: Case, ours: dict[str, Tensor]) -> None:
+    """Every tensor that the case names and states a tolerance for, at that tolerance."""
+    named = case.tensors()
+    compared = 0
+    for pattern, about in case.description["tolerance"].items():
+        for name in sorted(name for name in named if fnmatch(name, pattern) and pattern != "observed"):
+            assert name in ours, f"{case.name}: {name} is not computed"
+            golden = named[name].float()
+            assert_close(ours[name].view_as(golden).float(), golden, about["fp32_atol"], what=f"{case.name} {name}")
+            compared += 1
+    assert compared, f"{case.name}: nothing compared"
+
+
+@kind("ttt_network", recognises=lambda d: has(d, "in.video", "in.text", "in.timestep", "out.kernel"))
+def check_network(case: Case) -> None:
+    state, given = weights_of(case), case.tensors()
+    network = TttVideo(config_from({key: tuple(value.shape) for key, value in state.items()}, settings_of(case)))
+    loaded(network, state)
+    x, text = given["in.video"].transpose(1, 2), given["in.text"]
+    timesteps = given["in.timestep"][:, None].expand(-1, x.shape[2])
+    ours = {"out.kernel": network(x, timesteps, text).transpose(1, 2)}
+    for module in network.modules():
+        if isinstance(module, TttLayer):
+            module.scan = dual_scan(network.extent(x, text))
+    ours["out.torch_path"] = network(x, timesteps, text).transpose(1, 2)
+    compare(case, ours)
+
+
+@kind("ttt_block", recognises=lambda d: has(d, "in.video", "in.text", "in.t_emb", "out.video", "out.text"))
+def check_block(case: Case) -> None:
+    given, film = case.tensors(), film_of(case)
+    layer = TransformerLayer(module_config(case))
+    loaded(layer, weights_of(case), "layers.0.")
+    text, video = layer(*tokens_of(film, given["in.text"], given["in.video"]), F.silu(given["in.t_emb"]), film)
+    compare(case, {"out.text": text, "out.video": video})
+    if "mid.seq_in.text" in given:
+        block = layer.seq_modeling_block
+        assert isinstance(block, SeqModelingBlock)
+        middle = block(*tokens_of(film, given["mid.seq_in.text"], given["mid.seq_in.video"]), film)
+        atol = case.description["tolerance"]["out.video"]["fp32_atol"]
+        for name, ours in zip(("mid.seq_out.text", "mid.seq_out.video"), middle, strict=True):
+            assert_close(ours.view_as(given[name]), given[name], atol, what=f"{case.name} {name}")
+
+
+def is_local_attention(description: Description) -> bool:
+    return has(description, "in.video", "in.text", "out.video", "out.text") and not has(description, "in.t_emb")
+
+
+@kind("ttt_local_attention", recognises=is_local_attention)
+def check_local_attention(case: Case) -> None:
+    given, film, config = case.tensors(), film_of(case), module_config(case)
+    attention = LocalAttention(config.width, config.num_heads)
+    loaded(attention, weights_of(case), BLOCK)
+    tokens = tokens_of(film, given["in.text"], given["in.video"])
+    text, video = attention.attend(*tokens, film.extent, film.turns, film.layout)
+    compare(case, {"out.text": text, "out.video": video})
+
+
+@kind("ttt_layer", recognises=lambda d: has(d, "in.x", "out.kernel"))
+def check_layer(case: Case) -> None:
+    given, film = case.tensors(), film_of(case)
+    layer = TttLayer(module_config(case))
+    loaded(layer, weights_of(case), BLOCK + "ssm.ttt.")
+    extent, walk = film.extent, film.walks[0]
+    tokens = tokens_of(film, given["in.x"][:, : extent.num_text], given["in.x"][:, extent.num_text :])
+    streams = layer.streams(*tokens, film)
+    weights, norm = layer.inner(film.layout)
+    recalled, final = scan(weights, norm, streams, walk, layer.mini_batch_size)
+    q, k = (turn(F.normalize(x[:, walk.tokens], dim=-1), walk.turns[:, None]) for x in (streams.q, streams.k))
+    goal = norm.gamma * standardised(streams.v[:, walk.tokens] - k) + norm.beta + k
+    ours = dict(zip(("final.W1", "final.b1", "final.W2", "final.b2"), final, strict=False))
+    for name, x in {"mid.XQ": q, "mid.XK": k, "mid.XV": goal}.items():
+        ours[name] = x.unflatten(1, (-1, layer.mini_batch_size)).permute(0, 3, 1, 2, 4).contiguous()
+    ours["mid.eta_last"] = streams.steps[:, walk.steps].transpose(1, 2).contiguous()
+    ours["mid.inner_kernel"] = recalled[:, walk.tokens].flatten(2)
+    ours["mid.permutation"] = interleaved(extent)
+    ours["out.kernel"] = flat(layer(*tokens, film, walk))
+    layer.scan = dual_scan(extent)
+    ours["out.torch_path"] = flat(layer(*tokens, film, walk))
+    compare(case, ours)
+
+
+def flat(tokens: tuple[Tensor, Tensor]) -> Tensor:
+    return torch.cat([x.flatten(1, 2) for x in tokens], dim=1)
+
+
+@kind("ttt_inner_scan", recognises=lambda d: has(d, "in.XQ", "in.XK", "in.XV", "in.eta", "out.kernel"))
+def check_inner_scan(case: Case) -> None:
+    given = case.tensors()
+    norm = InnerNorm(given["ttt_norm_weight"], given["ttt_norm_bias"])
+    gamma, beta = (x[:, None, None] for x in (norm.gamma, norm.beta))
+    q, k, goal = (given[name] for name in ("in.XQ", "in.XK", "in.XV"))  # (1, A, M, C, d)
+    group = Group(*(walked_group(x) for x in (q, k, gamma * (goal - k - beta), given["in.eta"][..., None])))
+    weights = tuple(given[name].clone() for name in ("W1", "b1", "W2", "b2") if name in given)
+    recalled = recall_group(eager_step(weights), weights, norm.gamma[:, None], group)
+    out = group.q + inner_norm(recalled) * norm.gamma[:, None] + norm.beta[:, None]
+    compare(case, {"out.kernel": unfolded(out, 1).flatten(2)})
+    for name, ours in zip(("W1", "b1", "W2", "b2"), weights, strict=False):
+        for golden, part in ((f"final.{name}", ours), (f"final.{name}_first_row", ours[:, :1])):
+            if golden in given:
+                assert_close(part, given[golden], 1e-5, what=f"{case.name} {golden}")
+
+
+def walked_group(x: Tensor) -> Tensor:
+    """(1, A, M, C, ...) -> (M, A, C, ...)."""
+    return x[0].transpose(0, 1).contiguous()

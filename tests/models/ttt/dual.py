@@ -1,0 +1,77 @@
+"""The original's pure-torch form of the walk, which no trained weights have met: for its recorded outputs alone.
+
+Comes in and goes out: as ``engine.models.ttt.scan.scan``, and the film's ``Extent``. It differs in two things: each
+token of a mini-batch recalls with the step sizes of the block that it itself came from (the kernels: of the block that
+the last token came from), and the inner norm's eps is 1e-8. For one film (B = 1).
+
+Letters: N all tokens, A heads, d head width, C tokens of a mini-batch.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.models.ttt.order import Extent, Walk, interleaved
+from engine.models.ttt.plain import gelu, gelu_slope
+from engine.models.ttt.rotary import turn
+from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, standardised
+
+EPS = 1e-8
+
+
+def dual_scan(extent: Extent) -> Scan:
+    places = interleaved(extent)
+
+    def scan(weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int) -> tuple[Tensor, Weights]:
+        back = torch.empty_like(walk.tokens)
+        back[places] = walk.tokens  # place in this walk's film before interleaving -> token
+        gamma, beta = norm.gamma[:, None], norm.beta[:, None]
+        q, k, v = (x[0][walk.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
+        q, k = (turn(F.normalize(x, dim=-1), walk.turns) for x in (q, k))
+        pull = gamma.square() * standardised(v - k)
+        state, parts = weights, []
+        for start in range(0, len(places), size):
+            at = slice(start, start + size)
+            blocks = places[at] // size
+            rows = streams.steps[0][back[blocks[:, None] * size + torch.arange(size)]].permute(2, 0, 1)  # (A, C, C)
+            z, state = mini_batch(state, gamma, q[:, at], k[:, at], pull[:, at], rows)
+            parts.append(q[:, at] + gamma * normed(z)[0] + beta)
+        out = torch.empty_like(streams.q)
+        out[0, walk.tokens] = torch.cat(parts, dim=1).transpose(0, 1)
+        return out, state
+
+    return scan
+
+
+def mini_batch(
+    state: Weights, gamma: Tensor, q: Tensor, k: Tensor, pull: Tensor, rows: Tensor
+) -> tuple[Tensor, Weights]:
+    """Outputs without new weights ever being formed: Z = q W - (rows * q k^T) G + b - rows G."""
+    last = rows[:, -1:].mT  # (A, C, 1)
+    layers = [(state[i], state[i + 1]) for i in range(0, len(state), 2)]
+    inputs, hidden = [k], k
+    for i, (w, b) in enumerate(layers):
+        hidden = inputs[-1] @ w + b
+        if i + 1 < len(layers):
+            inputs.append(gelu(hidden))
+            before = hidden
+    slope = norm_slope(hidden, gamma, pull)
+    slopes = [slope] if len(layers) == 1 else [(slope @ layers[1][0].mT) * gelu_slope(before), slope]
+    z, new = q, []
+    for i, ((w, b), given, slope) in enumerate(zip(layers, inputs, slopes, strict=True)):
+        z = gelu(z) if i else z
+        z = z @ w - (rows * (z @ given.mT)) @ slope + b - rows @ slope
+        new += [w - (last * given).mT @ slope, b - (last * slope).sum(1, keepdim=True)]
+    return z, tuple(new)
+
+
+def norm_slope(z: Tensor, gamma: Tensor, pull: Tensor) -> Tensor:
+    xhat, std = normed(z)
+    at = gamma.square() * xhat - pull
+    return (at - at.mean(-1, keepdim=True) - xhat * (at * xhat).mean(-1, keepdim=True)) / std
+
+
+def normed(z: Tensor) -> tuple[Tensor, Tensor]:
+    centred = z - z.mean(-1, keepdim=True)
+    std = (centred.square().mean(-1, keepdim=True) + EPS).sqrt()
+    return centred / std, std
