@@ -24,12 +24,14 @@ class ProgressView(Value):
 
 
 class TakeView(Value):
-    """One take of a scene. ``media`` and ``poster`` are sha256 names for the media route."""
+    """One take of a scene. ``media``, ``poster`` and ``picture`` are sha256 names for the media route."""
 
     id: str
     recipe: str
     media: str
     poster: str | None
+    picture: str | None
+    """PNG of the first frame, where a picture model made one."""
     seed: int
     duration_s: float
     render_s: float
@@ -47,7 +49,23 @@ class ConditioningView(Value):
     kind: Literal["image", "clip", ""]
     num_frames: int
     strength: float | None
+    """None: the frames are kept. 0 to 1: the clip is re-imagined that far."""
+    first_frame_strength: float | None
+    """Of a re-imagined clip; None: the default, where a picture model is there."""
     text: str
+
+
+class FirstFrameView(Value):
+    """The first frame that a picture model makes. ``prompt`` "": the scene's; ``seed`` None: the scene's."""
+
+    prompt: str
+    seed: int | None
+    media: str | None
+    """sha256 of the PNG of the shown take; None: no picture model made one."""
+    can_make: bool
+    """Whether this scene, as it is written, gets its first frame from a picture model."""
+    text: str
+    """In words: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
 
 
 class SceneCard(Value):
@@ -56,6 +74,11 @@ class SceneCard(Value):
     number: int
     id: str
     prompt: str
+    chunk_prompts: tuple[str, ...]
+    """The author's own, of the second chunk on."""
+    num_chunks: int
+    chunk_starts_s: tuple[float, ...]
+    """Where in the scene each chunk (or 3 s segment) begins; empty where the scene cannot be planned."""
     negative_prompt: str
     duration_s: float
     duration_text: str
@@ -64,6 +87,7 @@ class SceneCard(Value):
     continues: bool
     """Whether it goes on from the frames of the scene before it."""
     conditioning: ConditioningView | None
+    first_frame: FirstFrameView
     seed: int | None
     """The author's own seed; None: derived."""
     effective_seed: int | None
@@ -100,8 +124,32 @@ class ModelView(Value):
     available: bool
     reason: str
     aspects: tuple[str, ...]
+    sizes_px: dict[str, tuple[int, int]]
+    """(width, height) by aspect."""
+    grid_px: int
+    """Sides of a size of the author's own are multiples of this."""
     vocabulary_hint: str
     capabilities: tuple[str, ...]
+    makes: Literal["video", "picture"]
+    first_frame: str | None
+    """The name of the picture model that makes first frames."""
+    joint: bool
+    """Whether all scenes of a storyboard are denoised together."""
+    conditioning_num_frames: tuple[int, ...]
+    """How many frames of a clip a scene may start from."""
+    samplers: tuple[str, ...]
+
+
+class JointView(Value):
+    """Of a model that denoises all scenes together, in segments of one length."""
+
+    segment_s: float
+    num_segments: int
+    """Of the whole storyboard as it is written."""
+    trained_num_segments: tuple[int, ...]
+    max_num_segments: int
+    text: str
+    """What one step costs: tokens, memory, time against local attention alone."""
 
 
 class RenderBar(Value):
@@ -158,6 +206,10 @@ class Board(Value):
     can_redo: bool
     aspect: str
     aspects: tuple[str, ...]
+    size_px: tuple[int, int] | None
+    """The author's own (width, height); None: the model's for the aspect."""
+    rendered_size_px: tuple[int, int] | None
+    """What is rendered; None where the model is not known, or cannot make what was asked for."""
     fps: int
     look: str
     negative_look: str
@@ -167,6 +219,7 @@ class Board(Value):
     preset: str
     presets: tuple[PresetView, ...]
     duration_text: str
+    joint: JointView | None
     render: RenderBar
     scenes: tuple[SceneCard, ...]
     film: FilmView

@@ -14,10 +14,12 @@ from engine.contract.jobs import Take
 from engine.contract.values import Identifier, Value
 from studio.errors import StoryboardError
 from studio.problems import problems_in, show, suggestion
-from studio.storyboard import Conditioning, Scene, Storyboard, free_id
+from studio.storyboard import Conditioning, FirstFrame, Scene, Storyboard, free_id
 
 _FIXED_SCENE_FIELDS = {"id": "add a scene instead", "chosen_take": "choose a take instead"}
 _FIXED_STORYBOARD_FIELDS = {"scenes": "change a scene instead"}
+_GROUPS = ("conditioning", "first_frame", "overrides")
+"""Fields of a scene that have fields of their own."""
 
 
 def add_scene(
@@ -65,6 +67,7 @@ def split_scene(board: Storyboard, scene_id: str, at_s: float, new_id: str | Non
         duration_s=round(scene.duration_s - at_s, 6),
         transition="continue",
         conditioning=None,
+        first_frame=FirstFrame(),
         seed=None,
         notes="",
         chosen_take=None,
@@ -82,6 +85,7 @@ def merge_scenes(board: Storyboard, scene_id: str) -> Storyboard:
         first,
         place,
         prompt=_joined(first.prompt, second.prompt, " "),
+        chunk_prompts=_all_prompts(first.chunk_prompts, second.chunk_prompts),
         negative_prompt=_joined(first.negative_prompt, second.negative_prompt, ", "),
         notes=_joined(first.notes, second.notes, "\n"),
         duration_s=round(first.duration_s + second.duration_s, 6),
@@ -90,7 +94,7 @@ def merge_scenes(board: Storyboard, scene_id: str) -> Storyboard:
 
 
 def change_scene(board: Storyboard, scene_id: str, field: str, value: object) -> Storyboard:
-    """One field of one scene; ``conditioning.media`` and ``overrides.num_steps`` reach one level deeper.
+    """One field of one scene; ``conditioning.media``, ``first_frame.seed``, ``overrides.num_steps`` reach deeper.
 
     ``conditioning.media`` set to nothing takes the conditioning away.
     """
@@ -103,7 +107,7 @@ def change_scene(board: Storyboard, scene_id: str, field: str, value: object) ->
 
 
 def change_storyboard(board: Storyboard, field: str, value: object) -> Storyboard:
-    """One field of the storyboard itself: title, aspect, fps, look, negative_look, model, preset or seed."""
+    """One field of the storyboard itself: title, aspect, size_px, fps, look, model, seed ..."""
     values: dict[str, Any] = dict(board)
     _set_field(values, field, value, Storyboard, _FIXED_STORYBOARD_FIELDS, "")
     return _checked_board(values)
@@ -146,7 +150,7 @@ def _set_field(
     elif field == "conditioning.media" and not value:
         values["conditioning"] = None
     else:
-        group = cast(dict[str, Any], values[head] or {}) if head in ("conditioning", "overrides") else None
+        group = cast(dict[str, Any], values[head] or {}) if head in _GROUPS else None
         if group is None:
             raise StoryboardError.at(where, f"{head} is one value; it has no {show(inner)} in it")
         values[head] = {**group, inner: value}
@@ -180,6 +184,10 @@ def _free_id(board: Storyboard) -> str:
 
 def _clamped(position: int, length: int) -> int:
     return max(0, min(position, length))
+
+
+def _all_prompts(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return first if first == second else (*first, *second)
 
 
 def _joined(first: str, second: str, between: str) -> str:
@@ -311,5 +319,5 @@ _SAID = {
 def describe(edit: Edit) -> str:
     """What an edit does, in words for an undo button: ``change prompt``."""
     if isinstance(edit, ChangeScene | ChangeStoryboard):
-        return f"change {edit.field.replace('_', ' ').removesuffix(' s')}"
+        return f"change {edit.field.replace('_', ' ').replace('.', ' ').removesuffix(' s').removesuffix(' px')}"
     return _SAID[edit.kind]

@@ -18,6 +18,7 @@ from studio.problems import problems_in, show, suggestion
 SCHEMA = "storyboard/1"
 MAX_DURATION_S = 600.0
 MAX_SCENES = 1000
+MAX_CHUNK_PROMPTS = 1000
 MAX_SEED = 2**32 - 1
 
 Transition = Literal["cut", "continue", "crossfade"]
@@ -25,6 +26,9 @@ Line = Annotated[str, Field(strict=True, max_length=300)]
 Text = Annotated[str, Field(strict=True, max_length=8000)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)]
 Seconds = Annotated[float, Field(strict=True, gt=0)]
+Strength = Annotated[float, Field(strict=True, ge=0, le=1)]
+Side = Annotated[int, Field(strict=True, ge=16, le=8192)]
+"""Pixels."""
 
 
 class Conditioning(Value):
@@ -33,8 +37,20 @@ class Conditioning(Value):
     media: Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
     """The path of a file beside the storyboard, or the SHA-256 of stored media."""
     num_frames: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
-    strength: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
-    """None: the frames are kept as they are. A number: how far a clip is re-imagined."""
+    strength: Strength | None = None
+    """None: the frames are kept as they are. A number: how far a clip is re-imagined, 0 (not) to 1 (next to nothing
+    is kept); NVIDIA's default is 0.8."""
+    first_frame_strength: Strength | None = None
+    """Of a clip that is re-imagined: how far the picture model re-imagines its first frame; 0 keeps it, None: 0.4."""
+
+
+class FirstFrame(Value):
+    """The first frame that a picture model makes for a scene that is given none."""
+
+    prompt: Text = ""
+    """"": the scene's."""
+    seed: Seed | None = None
+    """None: the scene's. Another seed is another picture."""
 
 
 class Overrides(Value):
@@ -50,11 +66,15 @@ class Scene(Value):
 
     id: Annotated[Identifier, Field(strict=True)]
     prompt: Text = ""
+    chunk_prompts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
+    """Of the second, third ... chunk (of a jointly denoised model: segment); "" goes on with the one before, as does
+    every chunk after the last."""
     negative_prompt: Text = ""
     duration_s: Annotated[Seconds, Field(le=MAX_DURATION_S)] = 3.0
     transition: Transition = "cut"
     crossfade_s: Annotated[Seconds, Field(le=10)] = 0.5
     conditioning: Conditioning | None = None
+    first_frame: FirstFrame = FirstFrame()
     seed: Seed | None = None
     """None: derived from the storyboard's seed and this scene's id."""
     overrides: Overrides = Overrides()
@@ -67,6 +87,8 @@ class Storyboard(Value):
 
     title: Line = "Untitled"
     aspect: Annotated[str, Field(strict=True, pattern=r"^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$")] = "3:2"
+    size_px: tuple[Side, Side] | None = None
+    """(width, height) of the author's own; None: the model's for the aspect."""
     fps: Annotated[int, Field(strict=True, ge=1, le=120)] | None = None
     """Frames a second of the film; None: the model's own."""
     look: Text = ""
