@@ -252,12 +252,21 @@ class ModelCard(Value):
     def part_files(self, models_root: Path) -> list[Path]:
         """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
         found = [part.find(models_root) for part in self.parts.all().values()]
-        found += [models_root / lora.path for lora in self.loras]
-        files: list[Path] = []
-        for place in found:
-            inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
-            files += inside if place.is_dir() else [place]
-        return list(dict.fromkeys(files))
+        return _files_at([*found, *(models_root / lora.path for lora in self.loras)])
+
+    def text_files(self, models_root: Path) -> list[Path]:
+        """Every file that decides how a prompt is encoded. Raises Rejected("weights")."""
+        parts = [self.parts.text_encoder, *([self.parts.tokenizer] if self.parts.tokenizer else [])]
+        return _files_at([part.find(models_root) for part in parts])
+
+
+def _files_at(places: list[Path]) -> list[Path]:
+    """The files themselves, and what decides inside folders; each once."""
+    files: list[Path] = []
+    for place in places:
+        inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
+        files += inside if place.is_dir() else [place]
+    return list(dict.fromkeys(files))
 
 
 def _decides(path: Path) -> bool:

@@ -177,7 +177,10 @@ def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:
 
 
 def read_range(path: Path, start: int, num_frames: int) -> Frames:
-    """Frames ``start`` up to ``start + num_frames`` of a clip, (F, H, W, 3) uint8; after its end its last frame stays."""
+    """Frames ``start`` up to ``start + num_frames``, (F, H, W, 3) uint8. After a clip's end its last frame stays; a
+    picture stands still. Raises Rejected("conditioning")."""
+    if _image_type(path) is not None:
+        return np.repeat(_read_image(path), num_frames, axis=0)
     kept: list[bytes] = []
     last = b""
     with _open_clip(path) as (meta, frames):

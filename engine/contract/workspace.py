@@ -58,10 +58,9 @@ class Workspace:
         """Embeddings of prompts, by content."""
         return self._folder("texts")
 
-    @property
-    def pictures(self) -> Path:
-        """First frames that picture models made, by recipe."""
-        return self._folder("pictures")
+    def picture(self, recipe: str) -> Path:
+        """Of a first frame that a picture model made."""
+        return self._folder("pictures") / f"{recipe}.png"
 
     def job_folder(self, job_id: str) -> Path:
         return self._folder("jobs", job_id)

@@ -8,7 +8,7 @@ Letters: B batch, C latent channels, T latent frames, h w latent size, L text le
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Ends:
     """
 
     load_text_encoder: Callable[[], nn.Module]
-    autoencoder: nn.Module
+    autoencoder: Any
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,11 @@ def check_job(job: Job, card: ModelCard, num_ranks: int) -> None:
     if card.network.num_heads % num_ranks:
         what = f"{card.network.num_heads} attention heads of {card.name} do not divide by {num_ranks} ranks"
         raise Rejected("ranks", f"{what}. Start the engine with a number of ranks that divides them.")
-    if job.sampler.sigma_min >= job.sampler.sigma_max:
-        raise Rejected("sampler", f"sigma_min {job.sampler.sigma_min} is not below sigma_max {job.sampler.sigma_max}.")
+    _check_sampler(job, card)
 
 
 def _check_size(job: Job, card: ModelCard) -> None:
-    grid = card.autoencoder.spatial_factor * card.network.patch_spatial
+    grid = card.grid_px
     if any(side % grid for side in job.size_px):
         width, height = job.size_px
         raise Rejected("size", f"{width} x {height}: {card.name} makes multiples of {grid} pixels. Plan it again.")
@@ -29,6 +28,11 @@ def _check_size(job: Job, card: ModelCard) -> None:
 
 def _check_frames(job: Job, card: ModelCard) -> None:
     factor = card.autoencoder.temporal_factor
+    if job.joint != (card.joint is not None):
+        manner = "all its scenes together" if card.joint else "its scenes one by one"
+        raise Rejected("frames", f"{card.name} denoises {manner}. Plan it again.")
+    if card.joint:
+        return _check_joint(job, card.joint.segment_num_frames)
     for index, segment in enumerate(job.segments):
         if not on_grid(segment.num_frames, factor):
             what = f"segment {index + 1} has {segment.num_frames} frames, and {card.name} makes 1 + a multiple"
@@ -38,6 +42,27 @@ def _check_frames(job: Job, card: ModelCard) -> None:
     new = sum(segment.num_frames - segment.num_overlap_frames for segment in job.segments)
     if new < job.num_frames:
         raise Rejected("frames", f"the segments give {new} frames, {job.num_frames} were asked for. Plan it again.")
+
+
+def _check_joint(job: Job, segment_num_frames: int) -> None:
+    for index, segment in enumerate(job.segments):
+        wanted = segment_num_frames + (1 if index == 0 else 0)
+        if segment.num_frames != wanted or segment.num_overlap_frames:
+            what = f"segment {index + 1} has {segment.num_frames} frames ({segment.num_overlap_frames} repeated)"
+            raise Rejected("frames", f"{what}; it must have {wanted}, none repeated. Plan it again.")
+    if sum(segment.num_frames for segment in job.segments) < job.num_frames:
+        raise Rejected("frames", f"the segments give fewer than the {job.num_frames} frames asked for. Plan it again.")
+
+
+def _check_sampler(job: Job, card: ModelCard) -> None:
+    if job.sampler.name not in card.sampler.allowed or job.sampler.schedule != card.sampler.schedule:
+        known = ", ".join(card.sampler.allowed)
+        what = f"{job.sampler.name} with {job.sampler.schedule} levels; {card.name} takes {known}"
+        raise Rejected("sampler", f"{what} with {card.sampler.schedule} levels. Plan it again.")
+    if job.sampler.sigma_min >= job.sampler.sigma_max:
+        raise Rejected("sampler", f"sigma_min {job.sampler.sigma_min} is not below sigma_max {job.sampler.sigma_max}.")
+    if job.reimagine is not None and "sdedit" not in card.capabilities and card.makes == "video":
+        raise Rejected("conditioning", f"{card.name} cannot re-imagine a clip. Take the strength out.")
 
 
 def _check_conditioning(job: Job, card: ModelCard) -> None:

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from engine.contract.errors import Rejected
-from engine.contract.jobs import FromTake, JobConditioning
-from engine.contract.media import Frames, MediaStore, read_frames
+from engine.contract.jobs import FromModel, FromTake, JobConditioning
+from engine.contract.media import Frames, MediaStore, read_frames, read_range
 from engine.contract.values import SizePx
 from engine.contract.workspace import Workspace
 
@@ -28,10 +28,27 @@ def conditioning_frames(conditioning: JobConditioning, size_px: SizePx, workspac
     """(F, H, W, 3) uint8, as many as the job asks for. Raises Rejected("conditioning")."""
     if isinstance(conditioning, FromTake):
         return read_tail(workspace.take_folder(conditioning.recipe), conditioning.num_frames, size_px)
+    if isinstance(conditioning, FromModel):
+        return fit(read_frames(workspace.picture(conditioning.recipe), 1), size_px)
+    path = _stored(conditioning.media, workspace)
+    if conditioning.taken_from == "start" and conditioning.kind == "clip":
+        return fit(read_range(path, 0, conditioning.num_frames), size_px)
+    return fit(read_frames(path, conditioning.num_frames), size_px)
+
+
+def clip_frames(media: str, start: int, num_frames: int, size_px: SizePx, workspace: Workspace) -> Frames:
+    """(F, H, W, 3) uint8 of a stored clip from frame ``start`` on; a picture, and a clip after its end, stand still.
+
+    Raises Rejected("conditioning").
+    """
+    return fit(read_range(_stored(media, workspace), start, num_frames), size_px)
+
+
+def _stored(media: str, workspace: Workspace) -> Path:
     store = MediaStore(workspace.media)
-    if not store.has(conditioning.media):
-        raise Rejected("conditioning", f"media {conditioning.media[:16]} is not in the workspace. Choose it again.")
-    return fit(read_frames(store.path(conditioning.media), conditioning.num_frames), size_px)
+    if not store.has(media):
+        raise Rejected("conditioning", f"media {media[:16]} is not in the workspace. Choose it again.")
+    return store.path(media)
 
 
 def resized_shape(source: SizePx, target: SizePx) -> SizePx:

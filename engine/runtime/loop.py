@@ -32,8 +32,9 @@ def work(num_threads: int) -> None:
     if not torch.cuda.is_available():
         torch.set_num_threads(num_threads)
     ranks = connect()
-    shelf = Shelf(ranks, Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE]))
     workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
+    folders = Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE])
+    shelf = Shelf(ranks, *folders, workspace.file_hashes)
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
     if ranks.leads:
         for name in MODELS:
@@ -71,9 +72,9 @@ def next_job(ranks: Ranks, link: Link | None) -> Job | None:
 def do(job: Job, room: Room) -> None:
     """Runs one job and tells how it ended."""
     try:
-        take = run(job, room)
-        if take is not None:
-            room.send(Finished(time_s=time.time(), job_id=job.id, takes=(take,)))
+        takes = run(job, room)
+        if takes:
+            room.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
     except Leaving:
         return
     except Cancelled:

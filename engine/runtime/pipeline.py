@@ -1,39 +1,74 @@
-"""From a job to a take, told on one screen: condition, sample, decode, write, for each segment.
+"""From a job to its takes, told on one screen: condition, sample, decode, write, for each sampler call.
 
-Comes in: a complete ``Job`` and what this rank has at hand. Goes out: the ``Take``, with events on the way. Does not
-know sockets, queues or how any of the four verbs is done.
+Comes in: a complete ``Job`` and what this rank has at hand. Goes out: the takes, with events on the way. Does not know
+sockets, queues or how any of the four verbs is done.
 """
 
 import time
 
 import torch
 
-from engine.contract.events import Stage
-from engine.contract.jobs import Job, Take
+from engine.contract.events import Phase, Stage
+from engine.contract.jobs import FromModel, Job, Take
+from engine.contract.media import MediaStore
+from engine.contract.values import Sha256
+from engine.models.model import Model
 from engine.runtime.checks import check_job
-from engine.runtime.rendering import Rendering, Room
-from engine.runtime.takes import finished_take
+from engine.runtime.first_frame import PictureWriter, picture_job
+from engine.runtime.rendering import Rendering, Room, versions
+from engine.runtime.shelf import wanted_by
+from engine.runtime.takes import TakesWriter, finished_takes
 
 
-def run(job: Job, room: Room) -> Take | None:
-    """Renders a job. -> the take on rank 0, None on the others.
+def run(job: Job, room: Room) -> tuple[Take, ...]:
+    """Renders a job. -> the takes on rank 0, none on the others.
 
-    A recipe that has its take already is not rendered again. After a death, work goes on from what was saved.
+    A recipe that has its takes already is not rendered again. After a death, work goes on from what was saved.
     Raises Rejected, Cancelled, another EngineError, or Leaving; the same on every rank.
     """
     began_s = time.monotonic()
-    take = finished_take(room.workspace, job.recipe) if room.ranks.leads else None
-    if room.ranks.agree(int(take is not None)):
-        return take
-    if not room.shelf.holds(job):
-        room.send(Stage(time_s=time.time(), job_id=job.id, stage="load", segment=0, num_segments=len(job.segments)))
-    model = room.shelf.model(job)
+    done = finished_takes(room.workspace, job) if room.ranks.leads else None
+    if room.ranks.agree(int(done is not None)):
+        return done or ()
+    picture = first_frame(job, job.conditioning, room) if isinstance(job.conditioning, FromModel) else None
+    model = loaded(job, room, "film")
+    overlaps = [segment.num_overlap_frames for segment in job.segments]
+    writer = TakesWriter(room.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
+    takes: list[Take] = []
+    with torch.inference_mode(), Rendering(job, room, model, writer, "film") as work:
+        render(work)
+        work.finish(lambda: takes.extend(writer.finish(work.progress.timings, began_s, versions())))
+    return tuple(takes)
+
+
+def first_frame(job: Job, wish: FromModel, room: Room) -> Sha256 | None:
+    """Makes the picture that a job begins with, unless it is there. -> its hash on rank 0."""
+    path = room.workspace.picture(wish.recipe)
+    if not room.ranks.agree(int(room.ranks.leads and path.is_file())):
+        inner, writer = picture_job(job, wish), PictureWriter(path)
+        model = loaded(inner, room, "first_frame")
+        with torch.inference_mode(), Rendering(inner, room, model, writer, "first_frame") as work:
+            render(work)
+            work.finish(writer.finish)
+    return MediaStore(room.workspace.media).adopt(path) if room.ranks.leads else None
+
+
+def render(work: Rendering) -> None:
+    """The story itself."""
+    for call in range(work.num_calls):
+        latents = work.saved_latents(call)
+        if latents is None:
+            conditioning = work.condition(call)
+            latents = work.sample(call, conditioning)
+        work.decode(call, latents)
+
+
+def loaded(job: Job, room: Room, phase: Phase) -> Model:
+    """The model of a job, once it is sure that it can do what is asked."""
+    wanted, num_segments = wanted_by(job), len(job.segments)
+    if not room.shelf.holds(wanted):
+        told = {"time_s": time.time(), "job_id": job.id, "phase": phase, "num_segments": num_segments}
+        room.send(Stage(stage="load", segment=0, **told))
+    model = room.shelf.model(wanted)
     check_job(job, model.card, room.ranks.size)
-    with torch.inference_mode(), Rendering(job, room, model) as work:
-        for segment in range(len(job.segments)):
-            latents = work.saved_latents(segment)
-            if latents is None:
-                conditioning = work.condition(segment)
-                latents = work.sample(segment, conditioning)
-            work.decode(segment, latents)
-        return work.finish(began_s)
+    return model

@@ -23,11 +23,25 @@ MAX_WIDTH_PX = 320
 MIN_INTERVAL_S = 0.1
 
 
-def preview_frames(x0: Tensor, preview: LatentPreview) -> Frames:
-    """x0 (1, C, T, h, w) -> (T, h, w, 3) uint8."""
+def preview_frames(x0: Tensor, preview: LatentPreview | None) -> Frames:
+    """x0 (1, C, T, h, w) -> (T, h, w, 3) uint8. Without a map: the latent's own main directions as brightness."""
+    if preview is None:
+        return _main_directions(x0[0].float())
     weight = torch.tensor(preview.weight, dtype=torch.float32, device=x0.device)  # (3, C)
     bias = torch.tensor(preview.bias, dtype=torch.float32, device=x0.device)
     rgb = torch.einsum("CThw,cC->Thwc", x0[0].float(), weight) + bias
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _main_directions(latent: Tensor) -> Frames:
+    """(C, T, h, w) -> (T, h, w, 3): the strongest principal component as light, the next two as a tint."""
+    flat = latent.flatten(1) - latent.flatten(1).mean(dim=1, keepdim=True)  # (C, N)
+    _, directions = torch.linalg.eigh(flat @ flat.T)
+    main = directions[:, -3:].flip(1)
+    main = main * torch.where(main.sum(dim=0) < 0, -1.0, 1.0)  # one sign, so that nothing flickers from step to step
+    light, *tints = (main.T @ flat).unflatten(1, latent.shape[1:])
+    spread = light.std().clamp_min(1e-6)
+    rgb = torch.stack([light, light + 0.4 * tints[0], light + 0.4 * tints[1]], dim=-1) / (4 * spread) + 0.5
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from engine.contract.events import Preview, Stage, StageName, Step
+from engine.contract.events import Phase, Preview, Stage, StageName, Step
 from engine.contract.jobs import Job
 from engine.runtime.link import Send
 
@@ -45,10 +45,19 @@ class Work:
 
 
 class Progress:
-    """``evaluations``: denoiser calls of the whole job; ``latents``: latent frames to decode."""
+    """``evaluations``: denoiser calls of the whole phase; ``latents``: latent frames to decode."""
 
-    def __init__(self, job: Job, send: Send, device: torch.device, num_evaluations: int, num_latents: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        send: Send,
+        device: torch.device,
+        num_evaluations: int,
+        num_latents: int,
+        phase: Phase = "film",
+    ) -> None:
         self.job, self.send, self.device = job, send, device
+        self.phase: Phase = phase
         self.evaluations, self.latents = Work(num_evaluations), Work(num_latents)
         self.timings_s: dict[str, float] = {"encode": 0.0, "denoise": 0.0, "decode": 0.0, "write": 0.0}
         self._stage: StageName | None = None
@@ -57,9 +66,15 @@ class Progress:
     def stage(self, stage: StageName, segment: int) -> None:
         self._settle()
         self._stage = stage
-        num_segments = len(self.job.segments)
         self.send(
-            Stage(time_s=time.time(), job_id=self.job.id, stage=stage, segment=segment, num_segments=num_segments)
+            Stage(
+                time_s=time.time(),
+                job_id=self.job.id,
+                phase=self.phase,
+                stage=stage,
+                segment=segment,
+                num_segments=len(self.job.segments),
+            )
         )
 
     def evaluated(self, step_s: float) -> None:
@@ -88,6 +103,7 @@ class Progress:
             Step(
                 time_s=time.time(),
                 job_id=self.job.id,
+                phase=self.phase,
                 stage=stage,
                 step=work.done,
                 num_steps=work.num_steps,

@@ -9,30 +9,34 @@ Letters: B batch, C latent channels, T latent frames, h w latent size.
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any
+from typing import Protocol
 
 from torch import Tensor
 
-from engine.contract.frames import num_latent_frames
-from engine.contract.jobs import PIPELINE_VERSION, Job, Take
+from engine.contract.events import Phase
+from engine.contract.frames import num_latent_frames, start_step
+from engine.contract.jobs import PIPELINE_VERSION, Job
 from engine.contract.media import Frames
 from engine.contract.workspace import Workspace
-from engine.runtime.conditioning import conditioning_frames
+from engine.models.model import Model
+from engine.runtime.conditioning import clip_frames, conditioning_frames
 from engine.runtime.decode import decode_into
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
+from engine.runtime.denoiser import Conditioning
+from engine.runtime.denoisers import denoiser_for
+from engine.runtime.guidance import Guided, guidance_weight
 from engine.runtime.link import Leaving, Send, Wishes, obey
 from engine.runtime.offload import resident
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
 from engine.runtime.progress import Progress
 from engine.runtime.ranks import Ranks, Ulysses
-from engine.runtime.sampling import SAMPLERS, SamplerState, karras_sigmas, num_evaluations, sample, seeded_noise
+from engine.runtime.sampling import SamplerState, sample, seeded_noise, sigmas_for, step_noise, step_of
 from engine.runtime.saved import SavedWork
 from engine.runtime.shelf import Shelf
-from engine.runtime.takes import TakeWriter, told_as_disk_error
+from engine.runtime.takes import told_as_disk_error
 
 PREVIEW_FILE = "preview.webp"
 WAIT_S = 0.1
@@ -50,22 +54,48 @@ class Room:
     wishes: Wishes
 
 
-class Rendering:
-    """``with Rendering(job, room, model) as work``: leaving without ``finish`` leaves no take behind."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a sampler call is given: conditioning, and the latents (1, C, T, h, w) of a clip to re-imagine, or None."""
 
-    def __init__(self, job: Job, room: Room, model: Any) -> None:
-        self.job, self.room, self.model, self.ranks = job, room, model, room.ranks
-        self.stays = job.speed.offload == "none"
-        settings = job.sampler
-        self.sigmas = karras_sigmas(settings.num_steps, settings.sigma_max, settings.sigma_min, settings.rho)
-        self.num_evaluations = num_evaluations(settings.name, settings.num_steps)
-        factor = model.card.autoencoder.temporal_factor
-        self.num_latents = [num_latent_frames(segment.num_frames, factor) for segment in job.segments]
-        totals = self.num_evaluations * len(job.segments), sum(self.num_latents)
-        self.progress = Progress(job, room.send, room.ranks.device, *totals)
+    told: Conditioning
+    clip: Tensor | None
+
+
+class Sink(Protocol):
+    """Where frames go, on rank 0. ``tail``: the last of them, without loss."""
+
+    @property
+    def tail(self) -> Frames: ...
+    def start(self) -> None: ...
+    def write(self, frames: Frames) -> None: ...
+    def leave(self) -> None: ...
+
+
+class Rendering:
+    """``with Rendering(...) as work``: leaving without ``finish`` leaves nothing behind.
+
+    A sampler call denoises one segment; of a joint model, all of them.
+    """
+
+    def __init__(self, job: Job, room: Room, model: Model, sink: Sink, phase: Phase) -> None:
+        self.job, self.room, self.model, self.sink, self.ranks = job, room, model, sink, room.ranks
+        self.card, self.stays = model.card, job.speed.offload == "none"
+        self.calls = [job.segments] if job.joint else [(segment,) for segment in job.segments]
+        self.sigmas = sigmas_for(job.sampler)
+        self.first_step = start_step(len(self.sigmas) - 1, job.reimagine.strength) if job.reimagine else 0
+        skipped = (job.sampler.num_evaluations - 1) * self.first_step // max(1, len(self.sigmas) - 1)
+        self.num_evaluations = job.sampler.num_evaluations - skipped
+        factor = self.card.autoencoder.temporal_factor
+        self.num_latents = [num_latent_frames(sum(s.num_frames for s in call), factor) for call in self.calls]
+        totals = self.num_evaluations * self.num_calls, sum(self.num_latents)
+        self.progress = Progress(job, room.send, room.ranks.device, *totals, phase)
         self.preview_clock = PreviewClock(job.speed.preview_every)
         self._saved: SavedWork | None = None
-        self._writer: TakeWriter | None = None
+
+    @property
+    def num_calls(self) -> int:
+        return len(self.calls)
 
     def __enter__(self) -> "Rendering":
         self.ranks.lead(self._open)
@@ -73,27 +103,20 @@ class Rendering:
 
     def _open(self) -> None:
         """Rank 0's files."""
-        num_tail_frames = max([self.model.card.continue_num_frames, *(s.num_overlap_frames for s in self.job.segments)])
         with told_as_disk_error(self.room.workspace.root):
             self._saved = SavedWork(self.room.workspace, self.job)
-            self._writer = TakeWriter(self.room.workspace, self.job, num_tail_frames)
-            self._writer.start()
+            self.sink.start()
 
     @property
     def saved(self) -> SavedWork:
         assert self._saved is not None, "rank 0 has files"
         return self._saved
 
-    @property
-    def writer(self) -> TakeWriter:
-        assert self._writer is not None, "rank 0 has files"
-        return self._writer
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.leave()
+        if self.ranks.leads:
+            self.sink.leave()
 
     def edge(self) -> None:
         """The agreed moment between two pieces of work: stands still, goes on, or raises Cancelled or Leaving."""
@@ -103,78 +126,103 @@ class Rendering:
 
     # Condition ---------------------------------------------------------------------------------------------------
 
-    def condition(self, segment: int) -> Conditioning:
+    def condition(self, call: int) -> Given:
         """Text and frames as the network takes them; read and encoded by rank 0, the same on every rank."""
-        self.progress.stage("encode", segment)
+        self.progress.stage("encode", call)
         self.edge()
-        given = self.ranks.share_tensors(lambda: self._encode(segment))
-        return Conditioning(given["text"], given.get("negative"), given.get("frames"), float(self.job.fps))
+        given = self.ranks.share_tensors(lambda: self._encode(call))
+        told = Conditioning(given["text"], given.get("negative"), given.get("frames"), float(self.job.fps))
+        return Given(told, given.get("clip"))
 
-    def _encode(self, index: int) -> dict[str, Tensor]:
-        segment, ends, device = self.job.segments[index], self.model.ends, self.ranks.device
-        guided = self.job.guidance_scale != 1.0
-        prompts = [segment.prompt, segment.negative_prompt] if guided else [segment.prompt]
-        with resident(ends.text_encoder, device, self.stays) as text_encoder:
-            texts = text_encoder(prompts).split(1)
-        encoded: dict[str, Tensor] = {"text": texts[0]} | ({"negative": texts[1]} if guided else {})
-        frames = self._given_frames(index)
-        if frames is not None:
-            with resident(ends.autoencoder, device, self.stays) as autoencoder:
-                encoded["frames"] = autoencoder.encode(frames)
+    def _encode(self, call: int) -> dict[str, Tensor]:
+        assert self.model.ends is not None, "rank 0 has the ends"
+        encoded = self._encode_texts(call)
+        pictures = {"frames": self._given_frames(call), "clip": self._clip_frames(call)}
+        if any(frames is not None for frames in pictures.values()):
+            with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
+                encoded |= {name: autoencoder.encode(frames) for name, frames in pictures.items() if frames is not None}
         return encoded
 
-    def _given_frames(self, index: int) -> Frames | None:
-        """What the segment starts from: of the job, or the lossless end of the segment before."""
-        if index > 0:
-            return self.writer.tail[-self.job.segments[index].num_overlap_frames :]
+    def _encode_texts(self, call: int) -> dict[str, Tensor]:
+        """(1, L, D) each; for a joint model (1, number of segments, L, D)."""
+        segments = self.calls[call]
+        length = self.card.text_length(len(segments), self.job.size_px)
+        wanted = {"text": [segment.prompt for segment in segments]}
+        if self.job.guidance_scale != 1.0:
+            wanted["negative"] = [segment.negative_prompt for segment in segments]
+        prompts = [prompt for group in wanted.values() for prompt in group]
+        texts = self.room.shelf.texts(self.room.workspace)
+        embedded = texts.encode(prompts, length, self.ranks.device, self.stays).split(len(segments))
+        shaped = [group[None] if self.job.joint else group for group in embedded]
+        return dict(zip(wanted, shaped, strict=True))
+
+    def _given_frames(self, call: int) -> Frames | None:
+        """What a call starts from: of the job, or the lossless end of the segment before."""
+        if call > 0:
+            return self.sink.tail[-self.calls[call][0].num_overlap_frames :]
         if self.job.conditioning is None:
             return None
         return conditioning_frames(self.job.conditioning, self.job.size_px, self.room.workspace)
 
+    def _clip_frames(self, call: int) -> Frames | None:
+        """The part of a clip that this call re-imagines."""
+        if self.job.reimagine is None:
+            return None
+        before = sum(segment.num_frames - segment.num_overlap_frames for segment in self.job.segments[:call])
+        segment = self.calls[call][0]
+        start = before - (segment.num_overlap_frames if call else 0)
+        return clip_frames(
+            self.job.reimagine.media, max(0, start), segment.num_frames, self.job.size_px, self.room.workspace
+        )
+
     # Sample ------------------------------------------------------------------------------------------------------
 
-    def sample(self, segment: int, conditioning: Conditioning) -> Tensor:
+    def sample(self, call: int, given: Given) -> Tensor:
         """-> clean latents (1, C, T, h, w), the same on every rank."""
-        self.progress.stage("denoise", segment)
-        newest = self._first_state(segment)
+        self.progress.stage("denoise", call)
+        newest = self._first_state(call, given.clip)
         layout = Ulysses(self.ranks) if self.ranks.size > 1 else None
+        seed = self.job.seed + call
 
         def on_step(state: SamplerState) -> None:
             nonlocal newest
             newest = state
             if self.ranks.leads:
-                self.saved.keep(segment, state)
+                self.saved.keep(call, state)
 
         with resident(self.model.network, self.ranks.device, self.stays) as network:
-            inner = NetworkDenoiser(network, dtype=self.model.dtype, layout=layout)
-            guided = Guided(inner, self.job.guidance_scale, self.job.speed.guidance == "batched")
+            inner = denoiser_for(self.card, network, self.job.sampler.num_steps, self.model.dtype, layout, seed)
+            weight = guidance_weight(self.job.guidance_schedule, self.job.guidance_scale, self.sigmas)
+            guided = Guided(inner, weight, self.job.speed.guidance == "batched")
 
             def denoise(x: Tensor, sigma: float) -> Tensor:
                 self.edge()
                 began_s = time.monotonic()
-                x0 = guided(x, sigma, conditioning)
+                x0 = guided(x, sigma, given.told)
                 self._evaluated(x0, began_s)
                 return x0
 
             try:
-                latents = sample(SAMPLERS[self.job.sampler.name], denoise, newest, self.sigmas, on_step)
+                step = step_of(self.job.sampler.name, step_noise(seed))
+                latents = sample(step, denoise, newest, self.sigmas, on_step)
             except Leaving:
                 if self.ranks.leads:
-                    self.saved.keep(segment, newest, now=True)
+                    self.saved.keep(call, newest, now=True)
                 raise
         if self.ranks.leads:
-            self.saved.keep_latents(segment, latents)
+            self.saved.keep_latents(call, latents)
         return latents
 
-    def _first_state(self, segment: int) -> SamplerState:
-        """The state saved by an earlier attempt, or seeded noise; one for all ranks."""
-        state = self.saved.state(segment) if self.ranks.leads else None
+    def _first_state(self, call: int, clip: Tensor | None) -> SamplerState:
+        """The state saved by an earlier attempt, or seeded noise (over a clip, part way down); one for all ranks."""
+        state = self.saved.state(call) if self.ranks.leads else None
         step = self.ranks.agree(state.step if state is not None else 0)
         if step == 0:
-            return SamplerState(self._noise(segment).to(self.ranks.device) * self.sigmas[0])
+            x = self._noise(call).to(self.ranks.device) * self.sigmas[self.first_step]
+            return SamplerState(x if clip is None else clip + x, self.first_step)
         tensors = self.ranks.share_tensors(lambda: self._tensors(state))
-        per_step = (self.num_evaluations - 1) // self.job.sampler.num_steps
-        self.progress.evaluations.skip(step * per_step)
+        per_step = 2 if self.job.sampler.name == "heun" else 1
+        self.progress.evaluations.skip((step - self.first_step) * per_step)
         return SamplerState(tensors["x"], step, tensors.get("previous_x0"))
 
     @staticmethod
@@ -182,18 +230,18 @@ class Rendering:
         assert state is not None, "rank 0 has the state it agreed on"
         return {"x": state.x} | ({"previous_x0": state.previous_x0} if state.previous_x0 is not None else {})
 
-    def _noise(self, segment: int) -> Tensor:
+    def _noise(self, call: int) -> Tensor:
         """(1, C, T, h, w); chunk k has the seed of the job plus k."""
-        sizes, (width, height) = self.model.card.autoencoder, self.job.size_px
+        sizes, (width, height) = self.card.autoencoder, self.job.size_px
         space = height // sizes.spatial_factor, width // sizes.spatial_factor
-        return seeded_noise((1, sizes.latent_channels, self.num_latents[segment], *space), self.job.seed + segment)
+        return seeded_noise((1, sizes.latent_channels, self.num_latents[call], *space), self.job.seed + call)
 
     def _evaluated(self, x0: Tensor, began_s: float) -> None:
         if self.ranks.device.type == "cuda":
             x0[..., 0, 0].cpu()  # waits, so that the time told is the evaluation's own
         self.progress.evaluated(time.monotonic() - began_s)
         if self.ranks.leads and self.preview_clock.is_due():
-            card, fps = self.model.card, self.job.fps
+            card, fps = self.card, self.job.fps
             frames = preview_frames(x0, card.preview)
             frame_s = card.autoencoder.temporal_factor / fps
             with contextlib.suppress(OSError):  # no room for a preview is no reason to stop
@@ -203,33 +251,30 @@ class Rendering:
 
     # Decode and write --------------------------------------------------------------------------------------------
 
-    def saved_latents(self, segment: int) -> Tensor | None:
-        """A segment that an earlier attempt has denoised, on every rank; None where it has not."""
-        latents = self.saved.latents(segment) if self.ranks.leads else None
+    def saved_latents(self, call: int) -> Tensor | None:
+        """What an earlier attempt has denoised, on every rank; None where it has not."""
+        latents = self.saved.latents(call) if self.ranks.leads else None
         if not self.ranks.agree(int(latents is not None)):
             return None
         self.progress.evaluations.skip(self.num_evaluations)
         return self.ranks.share_tensors(lambda: {"latents": latents} if latents is not None else {})["latents"]
 
-    def decode(self, segment: int, latents: Tensor) -> None:
-        """(1, C, T, h, w) -> frames in the take."""
-        self.progress.stage("decode", segment)
-        dropped = self.job.segments[segment].num_overlap_frames
+    def decode(self, call: int, latents: Tensor) -> None:
+        """(1, C, T, h, w) -> frames in the sink."""
+        self.progress.stage("decode", call)
+        dropped = self.calls[call][0].num_overlap_frames
         common = self.ranks, dropped, self.edge, self.progress.decoded
-        if not self.ranks.leads:
+        if self.model.ends is None:
             return decode_into(None, latents, None, *common)
         with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
-            decode_into(self.writer.write, latents, autoencoder.decode, *common)
+            decode_into(self.sink.write, latents, autoencoder.decode, *common)
 
-    def finish(self, began_s: float) -> Take | None:
-        """-> the take, complete on the disk, on rank 0; None on the others."""
-        self.progress.stage("write", len(self.job.segments) - 1)
-        takes: list[Take] = []
-        self.ranks.lead(lambda: takes.append(self.writer.finish(self.progress.timings, began_s, versions())))
-        if not takes:
-            return None
-        self.saved.forget()
-        return takes[0]
+    def finish(self, complete: Callable[[], object]) -> None:
+        """``complete``: what rank 0 does to make a whole of what was written."""
+        self.progress.stage("write", self.num_calls - 1)
+        self.ranks.lead(lambda: (complete(), None)[1])
+        if self.ranks.leads:
+            self.saved.forget()
 
 
 def versions() -> dict[str, str]:

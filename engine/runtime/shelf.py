@@ -4,17 +4,20 @@ Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, o
 """
 
 import gc
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.contract.cards import ModelCard, Precision, fingerprint, read_cards
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
+from engine.contract.jobs import Job
 from engine.contract.values import Sha256
+from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.models.model import Model
 from engine.runtime.ranks import Ranks
+from engine.runtime.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,18 @@ class Wanted:
     precision: Precision
 
 
+def wanted_by(job: Job) -> Wanted:
+    return Wanted(job.model, job.weights, job.speed.precision)
+
+
 class Shelf:
     """Holds one model at a time: the newest asked for. ``hashes``: a file in which hashes of weights are remembered."""
 
     def __init__(self, ranks: Ranks, cards_folder: Path, models_root: Path, hashes: Path | None = None) -> None:
         self.ranks, self.cards_folder, self.models_root = ranks, cards_folder, models_root
         self._key: Wanted | None = None
-        self._model: Any = None
+        self._model: Model | None = None
+        self._texts: Texts | None = None
         self._hash_of = FileHashes(hashes)
 
     def holds(self, wanted: Wanted) -> bool:
@@ -49,12 +57,27 @@ class Shelf:
             self._key = wanted
             gc.collect()
             gc.freeze()  # what is loaded stays: later collections need not walk through it, mid-job
+        assert self._model is not None
         return self._model
+
+    def texts(self, workspace: Workspace) -> Texts:
+        """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends."""
+        assert self._model is not None and self._model.ends is not None, "a model with its ends is loaded"
+        if self._texts is None:
+            self._texts = Texts(
+                workspace.texts, self._encoder_key(self._model.card), self._model.ends.load_text_encoder
+            )
+        return self._texts
+
+    def _encoder_key(self, card: ModelCard) -> str:
+        """The same for all models that share an encoder's files and read them alike."""
+        files = card.text_files(self.models_root)
+        return json.dumps([card.family, card.text.precision, *(self._hash_of(path) for path in files)])
 
     def drop(self) -> None:
         """Forgets the loaded model, so that its memory is free."""
         gc.unfreeze()
-        self._key, self._model = None, None
+        self._key, self._model, self._texts = None, None, None
 
     def _load(self, card: ModelCard, precision: Precision) -> None:
         loader = family(card.family)

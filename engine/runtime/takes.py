@@ -1,7 +1,7 @@
 """A take on disk: made under a temporary name, complete when its folder has its own.
 
-Comes in: a job's frames as they are decoded. Goes out: ``takes/<recipe>/{take.mp4,take.json,tail.safetensors}``, or
-nothing. Does not know latents, ranks or events.
+Comes in: a job's frames as they are decoded. Goes out: for each of its scenes
+``takes/<recipe>/{take.mp4,take.json,tail.safetensors}``, or nothing. Does not know latents, ranks or events.
 """
 
 import contextlib
@@ -15,8 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 
 from engine.contract.errors import EngineError
-from engine.contract.jobs import Job, Take
+from engine.contract.jobs import Job, Span, Take
 from engine.contract.media import Frames, file_sha256
+from engine.contract.values import Sha256
 from engine.contract.workspace import Workspace
 from engine.runtime.conditioning import write_tail
 from engine.runtime.video import VideoWriter
@@ -24,8 +25,14 @@ from engine.runtime.video import VideoWriter
 VIDEO_FILE, TAKE_FILE = "take.mp4", "take.json"
 
 
-def finished_take(workspace: Workspace, recipe: str) -> Take | None:
-    """The take of a recipe, if it is complete: the same recipe is never rendered twice."""
+def finished_takes(workspace: Workspace, job: Job) -> tuple[Take, ...] | None:
+    """The takes of a job, if all are complete: the same recipe is never rendered twice."""
+    found = [_finished_take(workspace, span.recipe) for span in job.spans]
+    takes = tuple(take for take in found if take is not None)
+    return takes if len(takes) == len(found) else None
+
+
+def _finished_take(workspace: Workspace, recipe: str) -> Take | None:
     try:
         folder = workspace.take_folder(recipe)
         take = Take.model_validate_json((folder / TAKE_FILE).read_bytes())
@@ -34,85 +41,141 @@ def finished_take(workspace: Workspace, recipe: str) -> Take | None:
     return take if (folder / VIDEO_FILE).is_file() else None
 
 
-class TakeWriter:
+class TakesWriter:
     """``start``, then ``write`` as frames come, then ``finish``; and ``leave``, whatever happens.
 
-    Frames after the job's ``num_frames`` are dropped.
-    num_tail_frames: how many of the last frames are kept without loss. ``tail`` holds them while writing.
+    A job of several scenes has a take for each, one after the other. Frames after the job's end are dropped.
+    num_tail_frames: how many of each take's last frames are kept without loss.
     """
 
-    def __init__(self, workspace: Workspace, job: Job, num_tail_frames: int) -> None:
-        self.job, self.num_tail_frames = job, num_tail_frames
-        self.final = workspace.take_folder(job.recipe)
-        self.draft = workspace.takes / f".{job.recipe}.tmp"
-        width, height = job.size_px
-        self.tail: Frames = np.zeros((0, height, width, 3), np.uint8)
-        self.num_written = 0
-        self._video = VideoWriter(self.draft / VIDEO_FILE, job.size_px, job.fps, job.model_dump_json())
-        self._finished = False
+    def __init__(self, workspace: Workspace, job: Job, num_tail_frames: int, picture: Sha256 | None = None) -> None:
+        self.job, self.picture = job, picture
+        self._takes = [_TakeWriter(workspace, job, span, num_tail_frames) for span in job.spans]
+        self._current = 0
 
     def start(self) -> None:
-        shutil.rmtree(self.draft, ignore_errors=True)  # of a rank that died
-        with told_as_disk_error(self.draft):
-            self.draft.mkdir(parents=True)
-        self._video.start()
+        self._takes[0].start()
 
     def leave(self) -> None:
         """Removes what is not finished. Called at the end, whatever the end."""
-        if not self._finished:
-            self._video.drop()
-            shutil.rmtree(self.draft, ignore_errors=True)
+        for take in self._takes:
+            take.leave()
+
+    @property
+    def tail(self) -> Frames:
+        """The last frames written, without loss."""
+        return self._takes[self._current].tail
+
+    @property
+    def num_written(self) -> int:
+        return sum(take.num_written for take in self._takes)
 
     def write(self, frames: Frames) -> None:
         """(F, H, W, 3) uint8."""
-        frames = frames[: self.job.num_frames - self.num_written]
-        if len(frames):
-            self._video.write(frames)
-            self.num_written += len(frames)
-            self.tail = np.concatenate([self.tail, frames])[-self.num_tail_frames :]
+        while len(frames):
+            take = self._takes[self._current]
+            now, frames = frames[: take.num_left], frames[take.num_left :]
+            take.write(now)
+            if take.num_left or self._current + 1 == len(self._takes):
+                return
+            if len(frames):
+                self._current += 1
+                self._takes[self._current].start()
 
-    def finish(self, timings: Callable[[], dict[str, float]], began_s: float, versions: dict[str, str]) -> Take:
-        """Completes the file, writes what stands beside it, and gives the folder its name.
+    def finish(
+        self, timings: Callable[[], dict[str, float]], began_s: float, versions: dict[str, str]
+    ) -> tuple[Take, ...]:
+        """Completes the files, writes what stands beside them, and gives the folders their names.
 
-        timings: seconds by stage, asked once the film file is whole. began_s: of the monotonic clock.
+        timings: seconds by stage, asked once the film files are whole. began_s: of the monotonic clock.
         """
         if self.num_written < self.job.num_frames:
             raise EngineError(
                 f"take {self.job.recipe[:16]}: its segments give {self.num_written} frames, and "
                 f"{self.job.num_frames} were asked for. Plan the scene again."
             )
+        for take in self._takes:
+            take.complete()
+        timings_s, render_s = timings(), time.monotonic() - began_s
+        return tuple(take.settle(timings_s, render_s, versions, self.picture) for take in self._takes)
+
+
+class _TakeWriter:
+    """One scene's take."""
+
+    def __init__(self, workspace: Workspace, job: Job, span: Span, num_tail_frames: int) -> None:
+        self.job, self.span, self.num_tail_frames = job, span, num_tail_frames
+        self.final = workspace.take_folder(span.recipe)
+        self.draft = workspace.takes / f".{span.recipe}.tmp"
+        width, height = job.size_px
+        self.tail: Frames = np.zeros((0, height, width, 3), np.uint8)
+        self.num_written = 0
+        self._video = VideoWriter(self.draft / VIDEO_FILE, job.size_px, job.fps, job.model_dump_json())
+        self._open = False
+        """Whether a draft stands on the disk."""
+
+    @property
+    def num_frames(self) -> int:
+        return self.span.end - self.span.start
+
+    @property
+    def num_left(self) -> int:
+        return self.num_frames - self.num_written
+
+    def start(self) -> None:
+        shutil.rmtree(self.draft, ignore_errors=True)  # of a rank that died
+        self._open = True
+        with told_as_disk_error(self.draft):
+            self.draft.mkdir(parents=True)
+        self._video.start()
+
+    def leave(self) -> None:
+        if self._open:
+            self._video.drop()
+            shutil.rmtree(self.draft, ignore_errors=True)
+
+    def write(self, frames: Frames) -> None:
+        if len(frames):
+            self._video.write(frames)
+            self.num_written += len(frames)
+            self.tail = np.concatenate([self.tail, frames])[-self.num_tail_frames :]
+
+    def complete(self) -> None:
         self._video.complete()
-        take = self._take(timings(), time.monotonic() - began_s, versions)
+
+    def settle(
+        self, timings_s: dict[str, float], render_s: float, versions: dict[str, str], picture: Sha256 | None
+    ) -> Take:
+        """Of what the whole job took, a take has the share of its frames."""
+        share = self.num_frames / self.job.num_frames
+        take = Take(
+            id=self.span.recipe,
+            recipe=self.span.recipe,
+            scene_id=self.span.scene_id,
+            job=self.job,
+            media=file_sha256(self.draft / VIDEO_FILE),
+            picture=picture,
+            first_frame=self.span.start,
+            num_frames=self.num_frames,
+            fps=self.job.fps,
+            size_px=self.job.size_px,
+            seed=self.job.seed,
+            render_s=render_s * share,
+            versions=versions,
+            timings_s={stage: round(seconds * share, 4) for stage, seconds in timings_s.items()},
+        )
         with told_as_disk_error(self.draft):
             write_tail(self.draft, self.tail)
             (self.draft / TAKE_FILE).write_text(take.model_dump_json(indent=2))
             self._settle()
-        self._finished = True
+        self._open = False
         return take
-
-    def _take(self, timings_s: dict[str, float], render_s: float, versions: dict[str, str]) -> Take:
-        job = self.job
-        return Take(
-            id=job.recipe,
-            recipe=job.recipe,
-            scene_id=job.scene_ids[0],
-            job=job,
-            media=file_sha256(self.draft / VIDEO_FILE),
-            first_frame=0,
-            num_frames=job.num_frames,
-            fps=job.fps,
-            size_px=job.size_px,
-            seed=job.seed,
-            render_s=render_s,
-            versions=versions,
-            timings_s=timings_s,
-        )
 
     def _settle(self) -> None:
         """Everything on the disk before the folder has its name; the name on the disk before it is announced."""
         for path in [*self.draft.iterdir(), self.draft]:
             _fsync(path)
-        if self.final.exists():  # incomplete, or ``finished_take`` would have answered
+        if self.final.exists():  # incomplete, or a part of a job that is not whole
             shutil.rmtree(self.final)
         self.draft.rename(self.final)
         _fsync(self.final.parent)

@@ -174,7 +174,7 @@ class Dispatcher:
         takes = self._takes.standing(job)
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
-        to_come = frozenset(other.job.recipe for other in waiting if other.job.id != job.id)
+        to_come = frozenset(span.recipe for other in waiting if other.job.id != job.id for span in other.job.spans)
         missing = self._takes.missing(job, to_come)
         if missing is None:
             return None

@@ -1,0 +1,23 @@
+"""The denoiser of a model, by what its card says of the network's answer.
+
+Comes in: a card and a bare network. Goes out: ``(x, sigma, conditioning) -> x0``. Does not know jobs or samplers.
+"""
+
+from functools import partial
+
+import torch
+
+from engine.contract.cards import ModelCard
+from engine.layers.attention import TokenLayout
+from engine.runtime.denoiser import Denoiser, NetworkDenoiser, edm, rectified_flow
+from engine.runtime.zero_snr import ZeroSnrDenoiser
+
+
+def denoiser_for(
+    card: ModelCard, network: torch.nn.Module, num_steps: int, dtype: torch.dtype, layout: TokenLayout | None, seed: int
+) -> Denoiser:
+    """``seed``: of the noise that Predict1 lays over conditioning frames."""
+    if card.parametrisation == "v_zero_snr":
+        return ZeroSnrDenoiser(network, num_steps, dtype, layout)
+    scaling = rectified_flow if card.parametrisation == "rectified_flow" else partial(edm, sigma_data=card.sigma_data)
+    return NetworkDenoiser(network, scaling, dtype, layout, card.sigma_data)
