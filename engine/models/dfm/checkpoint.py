@@ -1,0 +1,112 @@
+"""A DFM DiT from its files: its sizes from weights and ``run_config.yaml``, its weights assigned strictly.
+
+Comes in: a Megatron folder (``iter_*`` or its parent), a consolidated ``model.pth``, or our safetensors. Goes out: the
+network on the CPU. Does not know devices, text or autoencoders.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.checkpoints.assign import assign_strictly
+from engine.checkpoints.dcp import is_dcp, read_dcp
+from engine.checkpoints.files import read_weights
+from engine.contract.errors import Rejected
+from engine.models.dfm.keys import bare_key, from_megatron
+from engine.models.dfm.network import DfmConfig, DfmDiT
+from engine.models.dfm.positions import sincos_table
+from engine.models.dfm.run_config import NAME, RunConfig, read_run_config
+
+TABLE = "positions.table"
+RANK_FOLDER = re.compile(r"^mp_rank_\d+")
+
+
+def load_network(path: Path, dtype: torch.dtype, default: RunConfig | None = None) -> DfmDiT:
+    """``default`` is what the card says; the checkpoint's own ``run_config.yaml`` wins.
+
+    Raises Rejected("weights") for what is missing, damaged, foreign, or still in one piece per rank.
+    """
+    found = newest(path)
+    config_file = (found if found.is_dir() else found.parent) / NAME
+    told = read_run_config(config_file, default) if config_file.exists() else default or RunConfig()
+    return network_of(from_megatron(read_state(found), str(found)), told, str(found), dtype)
+
+
+def newest(path: Path) -> Path:
+    """The numerically largest ``iter_*`` folder below; the path itself where there is none."""
+    iterations = {
+        int(match[1]): child for child in _children(path) if (match := re.fullmatch(r"iter_(\d+)", child.name))
+    }
+    return iterations[max(iterations)] if iterations else path
+
+
+def _children(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else []
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of one checkpoint under its own names. Raises Rejected("weights")."""
+    if any(RANK_FOLDER.match(child.name) for child in _children(path)):
+        raise Rejected(
+            "weights",
+            f"{path}: holds one part per rank (mp_rank_*). Join them first: "
+            f"storyboard models consolidate {path} --to FILE.safetensors",
+        )
+    return read_dcp(path, lambda key: key if bare_key(key) else None) if is_dcp(path) else read_weights(path)
+
+
+def network_of(state: Mapping[str, Tensor], told: RunConfig, source: str, dtype: torch.dtype) -> DfmDiT:
+    """The network of a state dict under our names. The position table is computed where there is none."""
+    config = config_of(state, told, source)
+    if TABLE not in state:
+        state = {**state, TABLE: sincos_table(config.largest, config.width, dtype)}
+    with torch.device("meta"):
+        network = DfmDiT(config)
+    assign_strictly(network, state, source, dtype)
+    return network.eval().requires_grad_(False)
+
+
+def config_of(state: Mapping[str, Tensor], told: RunConfig, source: str) -> DfmConfig:
+    """Sizes from the weights, the rest as told. Raises Rejected("weights") where the two disagree."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    width, features = _shape(shapes, "patch_embed.weight", source)
+    [head_dim] = _shape(shapes, "blocks.0.self_attn.q_norm.weight", source)
+    volume = told.patch_spatial**2 * told.patch_temporal
+    config = DfmConfig(
+        width=width,
+        num_blocks=1 + max(int(match[1]) for name in shapes if (match := re.match(r"blocks\.(\d+)\.", name))),
+        num_heads=width // head_dim,
+        mlp_width=_shape(shapes, "blocks.0.mlp.up.weight", source)[0],
+        in_channels=features // volume,
+        out_channels=_shape(shapes, "final.weight", source)[0] // volume,
+        text_width=_shape(shapes, "blocks.0.cross_attn.kv.weight", source)[1],
+        adaln_lora_dim=_shape(shapes, "blocks.0.modulation.down.weight", source)[0],
+        fps_width=_shape(shapes, "fps_embed.linear_1.weight", source)[0],
+        patch_spatial=told.patch_spatial,
+        patch_temporal=told.patch_temporal,
+        largest=told.largest,
+        norm_eps=told.norm_eps,
+    )
+    _check(config, told, source)
+    return config
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, source: str) -> tuple[int, ...]:
+    if name not in shapes:
+        raise Rejected("weights", f"{source}: missing {name}, without which the model's sizes are unknown.")
+    expected = 1 if name.endswith("norm.weight") else 2
+    if len(shapes[name]) != expected or not all(shapes[name]):
+        raise Rejected("weights", f"{source}: {name} is {shapes[name]}, expected {expected} sizes.")
+    return shapes[name]
+
+
+def _check(config: DfmConfig, told: RunConfig, source: str) -> None:
+    names = ("num_blocks", "width", "num_heads", "mlp_width", "text_width", "in_channels")
+    pairs = [(name, getattr(told, name), getattr(config, name)) for name in names]
+    pairs.append(("num_query_groups", told.num_query_groups, config.num_heads))
+    wrong = [f"{name} is {said} there and {found} here" for name, said, found in pairs if said not in (None, found)]
+    if wrong:
+        raise Rejected("weights", f"{source}: not the model that {NAME} describes: {'; '.join(wrong)}.")
