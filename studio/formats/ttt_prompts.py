@@ -168,9 +168,12 @@ def _segments(board: Storyboard, scene: Scene, place: int) -> list[dict[str, Any
 
 
 def _texts(scene: Scene) -> list[str]:
-    """A text for each segment of a scene."""
+    """A text for each segment of a scene: where it has none of its own, that of the one before."""
     num_segments = max(1, math.ceil(round(scene.duration_s / SEGMENT_S, 6)))
-    return [scene.prompt] * num_segments
+    texts = [scene.prompt]
+    for own in (*scene.chunk_prompts, *("",) * num_segments)[: num_segments - 1]:
+        texts.append(own or texts[-1])
+    return texts
 
 
 def _with_look(text: str, look: str) -> str:
