@@ -10,6 +10,7 @@ Letters: B batch, C latent channels, T latent frames, h w latent size, L text le
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import torch
@@ -19,6 +20,11 @@ from engine.layers.attention import TokenLayout
 
 SIGMA_CONDITIONAL = 1e-4
 """Noise level that the network is told for clean conditioning frames (Cosmos-Predict2)."""
+SIGMA_AUGMENT = 1e-3
+"""Noise level of the conditioning frames that the network is shown (Cosmos-Predict1)."""
+
+DrawNoise = Callable[[tuple[int, ...]], Tensor]
+"""shape -> standard normal float32 on the CPU, the same at every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +123,76 @@ class NetworkDenoiser:
         scaling, clean = self.scaling(sigma), conditioning.frames
         seen = x * scaling.in_
         timesteps = torch.full((x.shape[0], x.shape[2]), scaling.noise, dtype=torch.float32, device=x.device)
-        mask = x.new_zeros(x.shape[0], 1, *x.shape[2:])
+        num_clean = 0 if clean is None else clean.shape[2]
         if clean is not None:
             seen = _replace(seen, clean / self.sigma_data)
-            timesteps[:, : clean.shape[2]] = self.scaling(SIGMA_CONDITIONAL).noise
-            mask[:, :, : clean.shape[2]] = 1.0
-        output = self.network(
-            seen.to(self.dtype),
-            timesteps.to(self.dtype),
-            conditioning.text.to(self.dtype),
-            condition_mask=mask.to(self.dtype),
-            fps=conditioning.fps,
-            layout=self.layout,
-        )
-        x0 = scaling.skip * x + scaling.out * output.float()
+            timesteps[:, :num_clean] = self.scaling(SIGMA_CONDITIONAL).noise
+        output = _evaluated(self, seen, timesteps, num_clean, conditioning)
+        x0 = scaling.skip * x + scaling.out * output
         return x0 if clean is None else _replace(x0, clean)
+
+
+class AugmentedFramesDenoiser:
+    """The denoiser of an EDM network that is shown its conditioning frames slightly noisy (Cosmos-Predict1).
+
+    Above the level SIGMA_AUGMENT the network sees them with noise of that level, scaled as at that level, whatever the
+    level of the rest; it is told one noise level for all frames, and their x0 is the clean latent. At lower levels they
+    are frames like the others. NVIDIA's script answers clean + skip * x * (1 - out) there, which is not the inverse of
+    its own scaling: its frames end 1.588 times too large. ``noise`` is drawn for all of x, so that a seed means the
+    same whatever the number of conditioning frames.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        noise: DrawNoise,
+        dtype: torch.dtype = torch.float32,
+        layout: TokenLayout | None = None,
+        sigma_data: float = 0.5,
+    ) -> None:
+        self.network, self.dtype, self.layout = network, dtype, layout
+        self.scaling: Callable[[float], Scaling] = partial(edm, sigma_data=sigma_data)
+        self.noise = cache(noise)
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
+        scaling = self.scaling(sigma)
+        frames = conditioning.frames if sigma > SIGMA_AUGMENT else None
+        num_given = 0 if frames is None else frames.shape[2]
+        if frames is not None:
+            x = self.placed(x, sigma, frames)
+        timesteps = torch.full((x.shape[0], x.shape[2]), scaling.noise, dtype=torch.float32, device=x.device)
+        output = _evaluated(self, x * scaling.in_, timesteps, num_given, conditioning)
+        x0 = scaling.skip * x + scaling.out * output
+        return x0 if frames is None else _replace(x0, frames)
+
+    def placed(self, x: Tensor, sigma: float, frames: Tensor) -> Tensor:
+        """x with its first frames such that the network, which sees in_(sigma) * x, sees in_(SIGMA_AUGMENT) * them."""
+        noise = self.noise((1, *x.shape[1:]))[:, :, : frames.shape[2]].to(x)
+        augmented = frames + SIGMA_AUGMENT * noise
+        return _replace(x, augmented * (self.scaling(SIGMA_AUGMENT).in_ / self.scaling(sigma).in_))
+
+
+def _evaluated(
+    denoiser: NetworkDenoiser | AugmentedFramesDenoiser,
+    seen: Tensor,
+    timesteps: Tensor,
+    num_given: int,
+    conditioning: Conditioning,
+) -> Tensor:
+    """One evaluation in the network's own dtype, the first ``num_given`` frames marked as given. -> float32."""
+    dtype = denoiser.dtype
+    mask = seen.new_zeros(seen.shape[0], 1, *seen.shape[2:])
+    mask[:, :, :num_given] = 1.0
+    output = denoiser.network(
+        seen.to(dtype),
+        timesteps.to(dtype),
+        conditioning.text.to(dtype),
+        condition_mask=mask.to(dtype),
+        fps=conditioning.fps,
+        layout=denoiser.layout,
+    )
+    return output.float()
 
 
 def _replace(x: Tensor, frames: Tensor) -> Tensor:
