@@ -79,15 +79,26 @@ def kind(name: str, recognises: Callable[[Description], bool]) -> Callable[[Chec
 
 def goldens_in(folders: Iterable[Path]) -> list[Golden]:
     """Every case of the folders (and of theirs), with all checks of its kind. A folder without cases is an error."""
-    for module in pkgutil.iter_modules(kinds_package.__path__):
-        importlib.import_module(f"{kinds_package.__name__}.{module.name}")
-    found: list[Golden] = []
+    found = kinds_that_fail()
     for folder in folders:
         paths = sorted(path for path in folder.rglob("*") if path.name.endswith(SUFFIXES))
         if not paths:
             raise FileNotFoundError(f"{folder}: no golden case there (a case is a .json or .json.gz file)")
         for path in paths:
             found.extend(goldens_of(path))
+    return found
+
+
+def kinds_that_fail() -> list[Golden]:
+    """Imports all kinds. For a file that cannot be imported one test that fails, so that the others run."""
+    found: list[Golden] = []
+    for module in pkgutil.iter_modules(kinds_package.__path__):
+        name = f"{kinds_package.__name__}.{module.name}"
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever the file or what it tests is broken by
+            message = f"{name} cannot be imported: {type(error).__name__}: {error}"
+            found.append(Golden(module.name, Case(module.name, Path(), {}), failing(message)))
     return found
 
 
