@@ -1,0 +1,103 @@
+"""Text for TTT-Video and CogVideoX: T5 v1.1 XXL and its tokenizer, from one folder.
+
+Comes in: prompts, and how many tokens each is padded to. Goes out: embeddings of every position, padding included, as
+the network was trained on: no mask anywhere. Does not know guidance, segments or where scene tokens are put.
+
+Letters: B batch, L text length, D width.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AddedToken, AutoTokenizer, T5EncoderModel, T5Tokenizer
+from transformers.utils import logging
+
+from engine.checkpoints.assign import grouped
+from engine.contract.errors import Rejected
+from engine.contract.scene_tokens import END_SCENE, START_SCENE
+from engine.models.ttt.spiece import read_spiece
+
+EXCERPT = 60
+"""Characters of a prompt that an error repeats."""
+
+
+class TextEncoder(nn.Module):
+    def __init__(self, tokenizer: Any, encoder: T5EncoderModel) -> None:
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder
+
+    @torch.inference_mode()
+    def forward(self, prompts: list[str], max_tokens: int) -> Tensor:
+        """-> (B, L, D), L = ``max_tokens``. Raises Rejected("text") where a prompt is longer: it is never cut, since
+        what is lost would be the scene's end."""
+        ids = [self.ids(prompt, max_tokens) for prompt in prompts]
+        return self.encoder(torch.tensor(ids, device=self.encoder.device)).last_hidden_state
+
+    def ids(self, prompt: str, max_tokens: int) -> list[int]:
+        """``max_tokens`` of them: the prompt's, the end of text, padding."""
+        ids: list[int] = self.tokenizer(prompt, truncation=False).input_ids
+        if len(ids) > max_tokens:
+            told = f"the text {prompt[:EXCERPT]!r}... has {len(ids)} tokens, and {max_tokens} is the most for a segment"
+            raise Rejected("text", f"{told} of a film of this length. Write less for this segment.")
+        return ids + [self.tokenizer.pad_token_id] * (max_tokens - len(ids))
+
+
+def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> TextEncoder:
+    """From folders in transformers' layout (they may be one), on the CPU. Nothing is looked up elsewhere.
+
+    Raises Rejected("weights") for what is missing, damaged or does not belong together.
+    """
+    logging.disable_progress_bar()
+    tokenizer, encoder = load_tokenizer(tokenizer_folder), load_encoder(folder, dtype)
+    rows = encoder.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        told = f"the encoder has {rows} embeddings, the tokenizer with its scene tokens {len(tokenizer)}"
+        raise Rejected("weights", f"{folder}: not the encoder of this tokenizer: {told}.")
+    return TextEncoder(tokenizer, encoder).eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """With the two scene tokens after all others, in the order in which the weights met them. T5 v1.1 has embeddings
+    for them: 28 more than its tokenizer has pieces."""
+    try:
+        tokenizer = _tokenizer(folder)
+    except Rejected:
+        raise
+    except Exception as error:  # every library below has its own kinds of errors for a damaged folder
+        raise Rejected("weights", f"{folder}: the tokenizer cannot be read ({error}). Restore it.") from error
+    tokenizer.add_tokens([AddedToken(name, normalized=False, special=True) for name in (END_SCENE, START_SCENE)])
+    return tokenizer
+
+
+def _tokenizer(folder: Path) -> Any:
+    """``tokenizer.json``, or ``spiece.model`` alone, as the released folders have it."""
+    if (folder / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not (folder / "spiece.model").exists():
+        told = "no tokenizer here; expected spiece.model or tokenizer.json beside the encoder"
+        raise Rejected("weights", f"{folder}: {told}. Restore it.")
+    spiece = read_spiece(folder / "spiece.model")
+    sentinels = [(f"<extra_id_{number}>", 0.0) for number in range(99, -1, -1)]
+    return T5Tokenizer([*spiece.pieces, *sentinels], _spm_precompiled_charsmap=spiece.character_table or None)
+
+
+def load_encoder(folder: Path, dtype: torch.dtype) -> T5EncoderModel:
+    """A whole T5 is read too: its decoder is left in the file. Safetensors come before ``pytorch_model.bin``."""
+    load: Any = T5EncoderModel.from_pretrained  # its annotation leaves out what output_loading_info adds
+    try:
+        model, told = load(
+            folder,
+            dtype=dtype,
+            use_safetensors=any(folder.glob("*.safetensors")),
+            local_files_only=True,
+            weights_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # every library below has its own kinds of errors for a damaged folder
+        raise Rejected("weights", f"{folder}: the text encoder cannot be read ({error}). Restore it.") from error
+    if told["missing_keys"] or told["mismatched_keys"]:
+        absent = "; ".join(grouped([*told["missing_keys"], *(str(key[0]) for key in told["mismatched_keys"])]))
+        raise Rejected("weights", f"{folder}: not the weights of this T5 encoder; missing or misshapen: {absent}")
+    return model
