@@ -24,14 +24,15 @@ TABLE = "positions.table"
 RANK_FOLDER = re.compile(r"^mp_rank_\d+")
 
 
-def load_network(path: Path, dtype: torch.dtype, default: RunConfig | None = None) -> DfmDiT:
-    """``default`` is what the card says; the checkpoint's own ``run_config.yaml`` wins.
+def load_network(path: Path, dtype: torch.dtype, card: RunConfig) -> DfmDiT:
+    """``card`` is what the model's card says; the checkpoint's own ``run_config.yaml`` wins.
 
     Raises Rejected("weights") for what is missing, damaged, foreign, or still in one piece per rank.
     """
     found = newest(path)
     config_file = (found if found.is_dir() else found.parent) / NAME
-    told = read_run_config(config_file, default) if config_file.exists() else default or RunConfig()
+    told = read_run_config(config_file, card) if config_file.exists() else card
+    _check_card(card, told, config_file)
     return network_of(from_megatron(read_state(found), str(found)), told, str(found), dtype)
 
 
@@ -92,6 +93,18 @@ def config_of(state: Mapping[str, Tensor], told: RunConfig, source: str) -> DfmC
     )
     _check(config, told, source)
     return config
+
+
+def _check_card(card: RunConfig, told: RunConfig, config_file: Path) -> None:
+    """The card decides what is planned and how noise is scaled: it may not promise more than the weights hold."""
+    wrong = [f"sigma_data is {told.sigma_data:g} and {card.sigma_data:g} on the card"] * (
+        told.sigma_data != card.sigma_data
+    )
+    for name, has, promised in zip(("frames", "height", "width"), told.largest, card.largest, strict=True):
+        if promised > has:
+            wrong.append(f"the position table has {has} patches of {name}, and {promised} on the card")
+    if wrong:
+        raise Rejected("weights", f"{config_file}: {'; '.join(wrong)}. Correct the model's card.")
 
 
 def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, source: str) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def consolidate(sources: list[Path], out: Path) -> Consolidated:
     parts = [read_part(place) for place in places]
     state = join(parts)
     config_file = find_run_config(places)
-    check_whole(state, read_run_config(config_file) if config_file else RunConfig(), [part.name for part in parts])
+    check_whole(state, read_run_config(config_file, RunConfig()) if config_file else RunConfig(), [part.name for part in parts])
     write(state, config_file, out)
     num_bytes = sum(tensor.nbytes for tensor in state.values())
     return Consolidated(out, len(state), num_bytes, tuple(part.name for part in parts))

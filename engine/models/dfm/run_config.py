@@ -67,7 +67,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("", lambda loader, suffix, node: suffix)  # pyright: ignore[reportUnknownLambdaType]
 
 
-def read_run_config(path: Path, default: RunConfig | None = None) -> RunConfig:
+def read_run_config(path: Path, default: RunConfig) -> RunConfig:
     """What the file says, over ``default``. Raises Rejected("weights") for an unreadable file or another model."""
     try:
         document: Any = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a SafeLoader without constructors
@@ -79,10 +79,9 @@ def read_run_config(path: Path, default: RunConfig | None = None) -> RunConfig:
     for key, expected in MUST_BE.items():
         if (value := _plain(model.get(key))) not in (None, expected):
             raise Rejected("weights", f"{path}: {key} is {value}; the network that can be read here has {expected}.")
-    base = default or RunConfig()
     told = {OURS.get(key, key): value for key, value in model.items() if value is not None}
     known = {f.name: _number(told[f.name], f.name, path) for f in fields(RunConfig) if f.name in told}
-    return replace(base, **known)
+    return replace(default, **known)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,54 @@
+"""The components of a DFM model, read from the parts that its card names.
+
+Comes in: a card, the models' root, a precision. Goes out: a ``Model`` on the CPU. Does not know devices, jobs or where
+the files came from.
+"""
+
+import importlib
+from functools import partial
+from pathlib import Path
+
+from engine.contract.cards import DfmSettings, ModelCard, Precision
+from engine.models.dfm.checkpoint import load_network
+from engine.models.dfm.run_config import RunConfig
+from engine.models.model import DTYPES, Ends, Model
+
+
+def warm_up() -> None:
+    """Imports what ``load_model`` will import for the ends, ahead of the first job."""
+    for name in ("text", "autoencoder"):
+        importlib.import_module(f"engine.models.dfm.{name}")
+
+
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+    """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
+    place = card.parts.network.find(models_root)
+    network = load_network(place, DTYPES[precision], told_by(card))
+    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
+
+
+def told_by(card: ModelCard) -> RunConfig:
+    """What the card says where the checkpoint has no ``run_config.yaml``; with one, what the card must agree with."""
+    settings = card.dfm or DfmSettings()
+    side = settings.max_patches * card.network.patch_spatial
+    return RunConfig(
+        norm_eps=settings.norm_eps,
+        patch_spatial=card.network.patch_spatial,
+        max_frames=settings.max_frames,
+        max_img_h=side,
+        max_img_w=side,
+        sigma_data=card.sigma_data,
+    )
+
+
+def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+    """transformers takes seconds to import, and only the rank that has the ends needs it."""
+    from engine.models.dfm.autoencoder import load_autoencoder
+    from engine.models.dfm.text import load_text_encoder
+
+    encoder = card.parts.text_encoder.find(models_root)
+    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
+    sizes = card.autoencoder
+    place = card.parts.autoencoder.find(models_root)
+    return Ends(text, load_autoencoder(place, sizes.scale, sizes.temporal_factor, DTYPES[sizes.precision]))
