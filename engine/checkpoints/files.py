@@ -146,7 +146,7 @@ def _opener(path: Path) -> tuple[Callable[[], Any], dict[str, str]]:
         return lambda: _map_safetensors(path)[0], _map_safetensors(path)[1]
     if head.startswith(b"PK"):
         _check_archive(path)
-        return lambda: _map_pickled(path), {}
+        return lambda: load_plain(path, str(path), mmap=True), {}
     raise Rejected("weights", f"{path}: {_what_else(head)}")
 
 
@@ -187,18 +187,18 @@ def _check_archive(path: Path) -> None:
         raise Rejected("weights", f"{path}: a zip file, but not one of PyTorch's.")
 
 
-def load_plain(path: Path, mmap: bool = True) -> Any:
+def load_plain(file: Path | io.BytesIO, source: str, mmap: bool = False) -> Any:
     """``torch.load`` of tensors, numbers, words and raw bytes; anything else in the file is refused, never run."""
     try:
         with torch.serialization.safe_globals([io.BytesIO]):  # TransformerEngine keeps its extra states in these
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap or None)
     except Exception as error:  # the unpickler raises whatever the damage led to
         first = " ".join(str(error).split())
-        if "Unsupported" in first or "unsupported" in first or "Weights only load failed" in first:
-            found = _foreign_object(first)
-            told = f"holds Python objects ({found}), not only tensors; reading them could run code, so it is refused"
-            raise Rejected("weights", f"{path}: {told}. Get a copy that holds weights alone.") from error
-        raise Rejected("weights", f"{path}: cut short or damaged ({first[:200]}). Get it again.") from error
+        if "Weights only load failed" in first:
+            told = f"holds Python objects ({_foreign_object(first)}), not only tensors"
+            reason = "reading them could run code, so the file is refused. Get a copy that holds weights alone"
+            raise Rejected("weights", f"{source}: {told}; {reason}.") from error
+        raise Rejected("weights", f"{source}: cut short or damaged ({first[:200]}). Get it again.") from error
 
 
 def _foreign_object(message: str) -> str:
@@ -206,8 +206,15 @@ def _foreign_object(message: str) -> str:
     return words[0].rstrip(".,") if words else message[:120]
 
 
-def _map_pickled(path: Path) -> Any:
-    return load_plain(path)
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration beside weights. Raises Rejected("weights") where it is missing or no JSON object."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Rejected("weights", f"{path}: cannot read this configuration: {error}. Get it again.") from error
+    if not isinstance(data, dict):
+        raise Rejected("weights", f"{path}: not a configuration; a group of names and values was expected.")
+    return data
 
 
 def state_dict_of(document: Any, source: str, ema: bool = False) -> dict[str, Tensor]:

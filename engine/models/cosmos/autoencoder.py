@@ -1,4 +1,4 @@
-"""The causal video autoencoder (diffusers' ``AutoencoderKLWan``): frames to normalised latents and, as a stream, back.
+"""The causal video autoencoder Wan 2.1 (diffusers' ``AutoencoderKLWan``): frames to latents and, as a stream, back.
 
 Comes in: uint8 frames, or latents. Goes out: latents of mean 0 and deviation 1 per channel, or frames, a few at a time:
 memory does not grow with length. Does not know noise, conditioning rules or files of video.
@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
 from torch import Tensor, nn
 
+from engine.checkpoints.assign import assign_strictly
+from engine.checkpoints.files import Weights, read_json, read_weights
+from engine.checkpoints.known import whose
 from engine.contract.errors import Rejected
 from engine.contract.media import Frames
 
@@ -69,12 +73,44 @@ def to_uint8(pixels: Tensor) -> Frames:
     return levels.permute(1, 2, 3, 0).cpu().numpy()
 
 
-def load_autoencoder(folder: Path, dtype: torch.dtype) -> VideoAutoencoder:
-    """From a folder in diffusers' layout, on the CPU. Damaged or foreign weights are refused with the reason."""
+def load_wan(path: Path, dtype: torch.dtype) -> VideoAutoencoder:
+    """Wan's original ``tokenizer.pth``, or diffusers' layout (a folder with ``config.json``), on the CPU.
+
+    Raises Rejected("weights") for damaged, foreign or incomplete weights.
+    """
+    config, weights = _wan_config(path), read_weights(path)
+    if config is None:
+        names = _original_names(weights)
+        config, weights = _sizes(weights), weights.renamed(names.get)
     try:
-        model = AutoencoderKLWan.from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
-        )
-    except Exception as error:  # every library below has its own kinds of errors for a damaged folder
-        raise Rejected("weights", f"{folder}: the autoencoder cannot be read ({error}). Restore it.") from error
+        with torch.device("meta"):
+            model: Any = AutoencoderKLWan.from_config(config)
+    except (TypeError, ValueError, KeyError) as error:
+        raise Rejected("weights", f"{path}: the autoencoder's configuration cannot be used ({error}).") from error
+    assign_strictly(model, weights, str(path), dtype)
     return VideoAutoencoder(model).eval().requires_grad_(False)
+
+
+def _wan_config(path: Path) -> dict[str, Any] | None:
+    """Of a folder in diffusers' layout; None where there is no ``config.json``."""
+    if not (path / "config.json").exists():
+        return None
+    config = read_json(path / "config.json")
+    found = config.get("_class_name", "AutoencoderKLWan")
+    if found != "AutoencoderKLWan":
+        raise Rejected("weights", f"{path}: this is diffusers' {found}. Expected: AutoencoderKLWan (Wan 2.1).")
+    return config
+
+
+def _original_names(weights: Weights) -> dict[str, str]:
+    """Wan's original names -> diffusers', by diffusers' own rules."""
+    if not {"encoder.conv1.weight", "conv2.weight", "encoder.downsamples.0.residual.0.gamma"} <= weights.shapes.keys():
+        told = "the Wan 2.1 autoencoder's tokenizer.pth, or diffusers' folder with its config.json"
+        raise Rejected("weights", f"{weights.source}: this is {whose(weights.shapes)}. Expected: {told}.")
+    names = {name: name for name in weights}
+    return {original: converted for converted, original in convert_wan_vae_to_diffusers(names).items()}
+
+
+def _sizes(weights: Weights) -> dict[str, int]:
+    """What differs from the released sizes, which are diffusers' defaults, as are the latents' statistics."""
+    return {"base_dim": weights.shapes["encoder.conv1.weight"][0], "z_dim": weights.shapes["conv2.weight"][0]}

@@ -5,7 +5,6 @@ on the CPU, in evaluation mode, or an error that says what the file is and what 
 downloads or what the network computes.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.assign import assign_strictly
-from engine.checkpoints.files import Weights, read_weights
+from engine.checkpoints.files import Weights, read_json, read_weights
 from engine.checkpoints.lora import Lora, merging, pairs_in
 from engine.contract.cards import CosmosSettings, NetworkSizes
 from engine.contract.errors import Rejected
@@ -131,10 +130,7 @@ def _with_card(config: CosmosConfig, settings: CosmosSettings | None) -> CosmosC
 
 def read_config(path: Path) -> CosmosConfig:
     """``config.json`` of a network folder of ours. An unknown or missing size is an error that names it."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise Rejected("weights", f"{path}: cannot read the network's configuration: {error}") from error
+    data = read_json(path)
     known = {field.name for field in fields(CosmosConfig)}
     if unknown := sorted(set(data) - known):
         raise Rejected("weights", f"{path}: unknown keys {', '.join(unknown)}")

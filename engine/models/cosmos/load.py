@@ -8,8 +8,13 @@ import importlib
 from functools import partial
 from pathlib import Path
 
+from torch import nn
+
+from engine.checkpoints.lora import read_lora
 from engine.contract.cards import ModelCard, Precision
+from engine.contract.errors import Rejected
 from engine.models.cosmos.checkpoint import load_network
+from engine.models.cosmos.recognise import Kind
 from engine.models.model import DTYPES, Ends, Model
 
 
@@ -21,17 +26,44 @@ def warm_up() -> None:
 
 def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
-    network = load_network(card.parts.network.find(models_root), DTYPES[precision])
-    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
+    loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
+    path, dtype = card.parts.network.find(models_root), DTYPES[precision]
+    network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras)
+    return Model(card, network, dtype, _load_ends(card, models_root) if with_ends else None)
+
+
+def expected_kind(card: ModelCard) -> Kind:
+    """Which network a card's films need: one that takes conditioning frames, or one that makes all from text."""
+    if card.conditioning_num_frames:
+        return "video2world"
+    return "text2world" if card.cosmos is not None and card.cosmos.generation == "predict1" else "text2image"
 
 
 def _load_ends(card: ModelCard, models_root: Path) -> Ends:
-    """diffusers and transformers take seconds to import, and only the rank that has the ends needs them."""
-    from engine.models.cosmos.autoencoder import load_autoencoder
+    """transformers takes seconds to import, and only the rank that has the ends needs it."""
     from engine.models.cosmos.text import load_text_encoder
 
     encoder = card.parts.text_encoder.find(models_root)
     tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
-    text = partial(load_text_encoder, encoder, tokenizer, card.text.max_tokens, DTYPES[card.text.precision])
-    autoencoder = load_autoencoder(card.parts.autoencoder.find(models_root), DTYPES[card.autoencoder.precision])
-    return Ends(text, autoencoder)
+    text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
+    return Ends(text, load_autoencoder(card, card.parts.autoencoder.find(models_root)))
+
+
+def load_autoencoder(card: ModelCard, path: Path) -> nn.Module:
+    """The kind that the card says. diffusers takes seconds to import, hence inside."""
+    sizes, dtype = card.autoencoder, DTYPES[card.autoencoder.precision]
+    match sizes.kind:
+        case "wan":
+            from engine.models.cosmos.autoencoder import load_wan
+
+            return load_wan(path, dtype)
+        case "cv8x8x8":
+            from engine.models.cosmos.chunk_autoencoder import load_cv8x8x8
+
+            return load_cv8x8x8(path, sizes.scale, card.chunk_num_frames, dtype)
+        case "image_jit":
+            from engine.models.cosmos.image_autoencoder import load_image_jit
+
+            return load_image_jit(path, dtype)
+        case other:
+            raise Rejected("model", f"{card.name}: autoencoder kind {other} is of another model family than Cosmos.")
