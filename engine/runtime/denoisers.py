@@ -9,7 +9,8 @@ import torch
 
 from engine.contract.cards import ModelCard
 from engine.layers.attention import TokenLayout
-from engine.runtime.denoiser import Denoiser, NetworkDenoiser, edm, rectified_flow
+from engine.runtime.denoiser import AugmentedFramesDenoiser, Denoiser, NetworkDenoiser, edm, rectified_flow
+from engine.runtime.sampling import seeded_noise
 from engine.runtime.zero_snr import ZeroSnrDenoiser
 
 
@@ -19,5 +20,7 @@ def denoiser_for(
     """``seed``: of the noise that Predict1 lays over conditioning frames."""
     if card.parametrisation == "v_zero_snr":
         return ZeroSnrDenoiser(network, num_steps, dtype, layout)
+    if card.cosmos is not None and card.cosmos.generation == "predict1":
+        return AugmentedFramesDenoiser(network, partial(seeded_noise, seed=seed), dtype, layout, card.sigma_data)
     scaling = rectified_flow if card.parametrisation == "rectified_flow" else partial(edm, sigma_data=card.sigma_data)
     return NetworkDenoiser(network, scaling, dtype, layout, card.sigma_data)
