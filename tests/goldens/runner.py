@@ -102,21 +102,30 @@ def kinds_that_fail() -> list[Golden]:
     return found
 
 
+def case_at(path: Path) -> Case:
+    """Raises OSError or ValueError where it cannot be read."""
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    content: Any = json.loads(text)
+    description: Description = content if isinstance(content, dict) else {"content": content}
+    return Case(name_of(path), path.parent, description)
+
+
+def name_of(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".json")
+
+
 def goldens_of(path: Path) -> list[Golden]:
     """The tests of one case; of a case that no kind recognises, one test that fails and says so."""
-    name = path.name.removesuffix(".gz").removesuffix(".json")
+    name = name_of(path)
     try:
-        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        content: Any = json.loads(text)
-    except (OSError, ValueError) as error:
+        case = case_at(path)
+    except (OSError, ValueError, EOFError) as error:
         return [Golden(name, Case(name, path.parent, {}), failing(f"{path}: cannot be read: {error}"))]
-    description: Description = content if isinstance(content, dict) else {"content": content}
-    case = Case(name, path.parent, description)
-    checks = [kind for kind in KINDS if claims(kind, description)]
+    checks = [kind for kind in KINDS if claims(kind, case.description)]
     kinds = sorted({kind.name for kind in checks})
     if len(kinds) != 1:
         what = f"kinds {', '.join(kinds)} all claim it" if kinds else "no kind recognises it"
-        return [Golden(name, case, failing(f"{path}: {what} (its keys: {', '.join(description)})"))]
+        return [Golden(name, case, failing(f"{path}: {what} (its keys: {', '.join(case.description)})"))]
     if len(checks) == 1:
         return [Golden(name, case, checks[0].check)]
     return [Golden(f"{name}-{kind.check.__name__}", case, kind.check) for kind in checks]
