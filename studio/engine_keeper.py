@@ -6,6 +6,7 @@ where there is none. Does not know jobs, events or the page.
 
 import logging
 import threading
+from pathlib import Path
 
 from engine.contract.client import EngineClient
 from engine.contract.errors import EngineError
@@ -21,10 +22,13 @@ RETRY_S = (1.0, 3.0, 10.0)
 class EngineKeeper:
     """A thread. The page is up while it still starts the engine; the engine it started ends with this process."""
 
-    def __init__(self, desk: Desk, ranks: int | None, group: GroupKind = "torchrun") -> None:
+    def __init__(
+        self, desk: Desk, ranks: int | None, group: GroupKind = "torchrun", models_root: Path | None = None
+    ) -> None:
         self._desk = desk
         self._group: GroupKind = group
         self._ranks = ranks
+        self._models_root = models_root
         self._closed = threading.Event()
         self._client: EngineClient | None = None
         self._thread = threading.Thread(target=self._keep, name="studio-engine", daemon=True)
@@ -51,7 +55,13 @@ class EngineKeeper:
 
     def _bring(self) -> bool:
         try:
-            client = ensure_engine(self._desk.workspace, ranks=self._ranks, group=self._group, die_with_parent=True)
+            client = ensure_engine(
+                self._desk.workspace,
+                ranks=self._ranks,
+                models_root=self._models_root,
+                die_with_parent=True,
+                group=self._group,
+            )
         except (EngineError, OSError) as error:
             LOG.error("the engine could not be started: %s", error)
             self._desk.engine_failed(str(error))

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.contract.client import EngineClient
@@ -25,47 +26,44 @@ DONE, FAILED = 0, 1
 CANCEL_TIMEOUT_S = 20.0
 
 
-class RenderFile:
-    """``ranks`` and ``engine_url``: of the engine that is started, or attached to, if there is something to render."""
+class EngineUse:
+    """The engine of a desk, for as long as a command needs one: started, or attached to, at the first need.
 
-    def __init__(self, desk: Desk, path: Path, as_json: bool, ranks: int | None, engine_url: str | None) -> None:
+    ``ranks``, ``models_root``: of an engine that is started. ``engine_url``: of one elsewhere instead.
+    """
+
+    def __init__(
+        self, desk: Desk, ranks: int | None = None, engine_url: str | None = None, models_root: Path | None = None
+    ) -> None:
         self._desk = desk
-        self._path = path
-        self._display = display_for(as_json)
         self._ranks = ranks
         self._engine_url = engine_url
+        self._models_root = models_root
         self._client: EngineClient | None = None
-        self._begun_s = time.monotonic()
-        self._project_id = ""
 
-    def run(self, words: Storyboard, out: Path | None, scale: float = 1.0) -> int:
-        """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
-        plan = self._planned(words)
-        self._project_id = self._desk.open_file(self._path, words).id
-        try:
-            if plan.jobs and not self._rendered():
-                return FAILED
-            film = self._desk.assemble(self._project_id)
-        finally:
-            if self._client is not None:
-                self._desk.detach()
-                self._client.close()
-        target = out or Path(f"{self._path.stem}.mp4")
-        if scale == 1.0:
-            copy_whole(film, target)
-        else:
-            self._desk.write_film(self._project_id, target, scale)
-        self._tell(plan, target)
-        return DONE
-
-    def _planned(self, words: Storyboard) -> Plan:
-        """The plan, with what the engine knows of the model where it is not known here. Raises PlanError."""
-        status = self._desk.models().get(words.model)
+    def learn(self, model: str) -> None:
+        """Asks the engine for a model's weights where they are not known here."""
+        status = self._desk.models().get(model)
         if status is not None and not status.available:
             self._engine()
-        plan = self._desk.plan_file(self._path, words)
-        _refuse(plan)
-        return plan
+
+    def render(self, project_id: str, shown: Callable[[Board], None]) -> Board:
+        """Renders what is not; -> the board when no job of the project waits or runs any more.
+
+        ``shown`` gets every board on the way. Raises KeyboardInterrupt after the jobs are cancelled.
+        """
+        try:
+            self._desk.attach(self._engine(), name=self._engine_url or "workspace")
+            self._desk.render(project_id)
+            return self._followed(project_id, shown)
+        except KeyboardInterrupt:
+            self._cancelled(project_id)
+            raise
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._desk.detach()
+            self._client.close()
 
     def _engine(self) -> EngineClient:
         if self._client is None:
@@ -73,37 +71,57 @@ class RenderFile:
             if url:
                 self._client = EngineClient(url, workspace.token())
             else:
-                self._client = ensure_engine(workspace, ranks=self._ranks, die_with_parent=True)
+                root = self._models_root
+                self._client = ensure_engine(workspace, ranks=self._ranks, models_root=root, die_with_parent=True)
             self._desk.models_heard(self._client.models())
         return self._client
 
-    def _rendered(self) -> bool:
-        """Whether every scene has its take now."""
-        try:
-            self._desk.attach(self._engine(), name=self._engine_url or "workspace")
-            self._desk.render(self._project_id)
-            board = self._followed()
-        except KeyboardInterrupt:
-            self._cancelled()
-            raise
-        return self._all_fresh(board)
-
-    def _followed(self) -> Board:
-        """The board when no job of the project waits or runs any more."""
-        for _ in self._desk.changes(self._project_id):
-            board = self._desk.board(self._project_id)
-            self._display.show(board)
+    def _followed(self, project_id: str, shown: Callable[[Board], None]) -> Board:
+        for _ in self._desk.changes(project_id):
+            board = self._desk.board(project_id)
+            shown(board)
             if not board.render.busy:
                 return board
-        return self._desk.board(self._project_id)
+        return self._desk.board(project_id)
 
-    def _cancelled(self) -> None:
+    def _cancelled(self, project_id: str) -> None:
         """All jobs are cancelled, and the engine has said so, as far as it answers."""
-        self._desk.stop(self._project_id)
+        self._desk.stop(project_id)
         deadline_s = time.monotonic() + CANCEL_TIMEOUT_S
         version = 0
-        while self._desk.board(self._project_id).render.busy and time.monotonic() < deadline_s:
-            version = self._desk.wait_for_change(self._project_id, version, timeout_s=1.0)
+        while self._desk.board(project_id).render.busy and time.monotonic() < deadline_s:
+            version = self._desk.wait_for_change(project_id, version, timeout_s=1.0)
+
+
+class RenderFile:
+    """``use``: the engine, if there is something to render."""
+
+    def __init__(self, desk: Desk, path: Path, as_json: bool, use: EngineUse) -> None:
+        self._desk = desk
+        self._path = path
+        self._display = display_for(as_json)
+        self._use = use
+        self._begun_s = time.monotonic()
+
+    def run(self, words: Storyboard, out: Path | None, scale: float = 1.0) -> int:
+        """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
+        try:
+            self._use.learn(words.model)
+            plan = self._desk.plan_file(self._path, words)
+            _refuse(plan)
+            project_id = self._desk.open_file(self._path, words).id
+            if plan.jobs and not self._all_fresh(self._use.render(project_id, self._display.show)):
+                return FAILED
+            film = self._desk.assemble(project_id)
+        finally:
+            self._use.close()
+        target = out or Path(f"{self._path.stem}.mp4")
+        if scale == 1.0:
+            copy_whole(film, target)
+        else:
+            self._desk.write_film(project_id, target, scale)
+        self._tell(plan, target)
+        return DONE
 
     def _all_fresh(self, board: Board) -> bool:
         failed = [card for card in board.scenes if card.state != "fresh"]
@@ -135,14 +153,20 @@ def _refuse(plan: Plan) -> None:
 
 def copy_whole(film: Path, target: Path) -> None:
     """A copy under a temporary name, then renamed: an older film stays where there is no room. Raises FilmError."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(film, draft)
-        draft.replace(target)
+        write_whole(target, lambda draft: shutil.copyfile(film, draft))
     except OSError as error:
         what = f"{target}: the film could not be written there ({error.strerror or error})"
         raise FilmError(f"{what}. It is kept as {film}. Choose another place with --out.") from error
+
+
+def write_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Has ``write`` fill a file with a temporary name, and gives it its own when it is whole. Raises OSError."""
+    draft = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(draft)
+        draft.replace(target)
     finally:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             draft.unlink()

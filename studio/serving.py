@@ -4,14 +4,17 @@ Comes in: a desk and addresses. Goes out: a served page, until the process is to
 """
 
 import threading
+from pathlib import Path
 
 from engine.contract.client import EngineClient
 from studio.desk import Desk
 from studio.engine_keeper import EngineKeeper
 
 
-def serve_desk(desk: Desk, host: str, port: int, ranks: int | None, engine_url: str | None) -> None:
-    """The page is up while the engine is still starting."""
+def serve_desk(
+    desk: Desk, host: str, port: int, ranks: int | None, engine_url: str | None, models_root: Path | None = None
+) -> None:
+    """The page is up while the engine is still starting. ``models_root``: of an engine that is started."""
     if engine_url:
         client = EngineClient(engine_url, desk.workspace.token())
         desk.attach(client, name=engine_url)
@@ -21,7 +24,7 @@ def serve_desk(desk: Desk, host: str, port: int, ranks: int | None, engine_url: 
             desk.detach()
             client.close()
         return
-    keeper = EngineKeeper(desk, ranks)
+    keeper = EngineKeeper(desk, ranks, models_root=models_root)
     keeper.start()
     try:
         _serve(desk, host, port)

@@ -16,7 +16,8 @@ from engine.contract.client import EngineClient
 from engine.contract.media import probe
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.cli import DONE, FAILED, NO_ENGINE, STOPPED, WRONG, main
+from studio.cli import main
+from studio.cli_flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
 from studio.film import read_film_metadata
 
 ROOT = Path(__file__).parents[2]
@@ -239,7 +240,7 @@ def test_app_is_serve(workspace: Workspace) -> None:
         [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     flags = {word.rstrip(",") for word in done.stdout.split() if word.startswith("--")}
-    assert flags == {"--help", "--workspace", "--engine", "--host", "--port", "--ranks"}
+    assert flags == {"--help", "--workspace", "--models-root", "--engine", "--host", "--port", "--ranks"}
 
 
 def test_a_workspace_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

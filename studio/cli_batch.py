@@ -1,0 +1,128 @@
+"""``storyboard batch``, ``import`` and ``export``: lists of prompts that other tools read, run, taken in, and written.
+
+Comes in: flags. Goes out: files, projects, text; an exit code. Does not know what the formats look like.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from studio.cli_flags import (
+    DONE,
+    Commands,
+    desk_of,
+    engine_arguments,
+    models_root_of,
+    plan_arguments,
+    signals_as_ctrl_c,
+)
+from studio.errors import LibraryError, StoryboardError
+from studio.formats import ttt_prompts, yaml_file
+from studio.formats.cosmos_batch import ASPECT
+from studio.formats.reading import read_batch, read_storyboards
+from studio.storyboard import MAX_SEED, Storyboard
+
+MAX_GUIDANCE = 100.0
+
+
+def add_commands(commands: Commands) -> None:
+    batch = commands.add("batch", _batch, "Run a batch file of Cosmos' as it is: a clip or picture for each entry.")
+    batch.add_argument("file", type=Path, metavar="FILE", help="Predict2's JSON list or Predict1's JSON lines")
+    plan_arguments(batch)
+    batch.add_argument("--out", type=Path, default=Path(), help="folder of the clips (default: this one)")
+    text = "guidance in the usual convention, 1 is none (default: the model's)"
+    batch.add_argument("--guidance", type=float, metavar="G", help=text)
+    batch.add_argument("--nvidia-guidance", action="store_true", help="G is NVIDIA's, where 0 is none: 1 is added")
+    batch.add_argument("--seed", type=int, default=0, help="of every entry (default: 0)")
+    batch.add_argument("--num-input-frames", type=int, default=1, metavar="N", help="of a clip: 1, 5 or 9 (default: 1)")
+    batch.add_argument("--aspect", default=ASPECT, help=f"1:1, 4:3, 3:4, 16:9 or 9:16 (default: {ASPECT})")
+    batch.add_argument("--negative-prompt", default="", help="of every entry (default: the model's)")
+    engine_arguments(batch)
+    taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
+    taking.add_argument("file", type=Path, metavar="FILE")
+    text = "Write a file's storyboards in another form: one .yaml each, or TTT-Video's prompts (.json, .jsonl)."
+    export = commands.add("export", _export, text)
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("--format", choices=("yaml", "ttt"), default="yaml", help="default: yaml")
+    export.add_argument("--out", type=Path, help="the file (default: standard output)")
+
+
+def _batch(flags: argparse.Namespace) -> int:
+    from studio.batch import RunBatch, Wishes
+    from studio.render_file import EngineUse
+
+    batch = read_batch(flags.file)
+    wishes = Wishes(
+        out=flags.out,
+        model=flags.model or "",
+        preset=flags.preset or "balanced",
+        guidance_scale=guidance_of(flags.guidance, flags.nvidia_guidance),
+        seed=_within("--seed", flags.seed, 0, MAX_SEED),
+        num_input_frames=_within("--num-input-frames", flags.num_input_frames, 1, 10_000),
+        aspect=flags.aspect,
+        negative_prompt=flags.negative_prompt,
+    )
+    if flags.nvidia_guidance and wishes.guidance_scale is not None:
+        said = f"NVIDIA's guidance {flags.guidance:g} is {wishes.guidance_scale:g} in the usual convention."
+        print(said, file=sys.stderr)
+    with signals_as_ctrl_c():
+        desk = desk_of(flags)
+        try:
+            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
+            return RunBatch(desk, flags.file, flags.json, use).run(batch, wishes)
+        finally:
+            desk.close()
+
+
+def guidance_of(given: float | None, nvidias: bool) -> float | None:
+    """In the usual convention: NVIDIA's g weighs what is added to the conditional answer, ours is 1 + g."""
+    if given is None:
+        return None
+    scale = 1.0 + given if nvidias else given
+    if not 0 <= scale <= MAX_GUIDANCE:
+        raise StoryboardError.at("--guidance", f"{scale:g} is not from 0 to {MAX_GUIDANCE:g}; 3 to 8 is usual")
+    return scale
+
+
+def _within(flag: str, value: int, lowest: int, highest: int) -> int:
+    if not lowest <= value <= highest:
+        raise StoryboardError.at(flag, f"must be from {lowest} to {highest}, not {value}")
+    return value
+
+
+def _import(flags: argparse.Namespace) -> int:
+    boards = read_storyboards(flags.file)
+    desk = desk_of(flags)
+    try:
+        for number, words in enumerate(boards, start=1):
+            # A file of its own for each: taken in again, it is the same project, brought up to what it says now.
+            place = flags.file if len(boards) == 1 else Path(f"{flags.file}#{number}")
+            project = desk.open_file(place, words)
+            print(f"{project.id}: {words.title} ({len(words.scenes)} scenes)")
+    finally:
+        desk.close()
+    return DONE
+
+
+def _export(flags: argparse.Namespace) -> int:
+    text = exported(read_storyboards(flags.file), flags.format, flags.out)
+    if flags.out is None:
+        print(text, end="")
+        return DONE
+    try:
+        yaml_file.write_text(flags.out, text)
+    except OSError as error:
+        what = f"{flags.out}: cannot be written ({error.strerror or error})"
+        raise LibraryError(f"{what}. Choose another place with --out.") from error
+    print(f"{flags.out}: {len(text.encode())} bytes")
+    return DONE
+
+
+def exported(boards: tuple[Storyboard, ...], form: str, out: Path | None) -> str:
+    """The text of the other format; TTT-Video's has a video on each line where the name ends in .jsonl."""
+    if form == "ttt":
+        return ttt_prompts.to_text(boards, "jsonl" if out and out.suffix.lower() == ".jsonl" else "json")
+    if len(boards) != 1:
+        message = f"holds {len(boards)} storyboards, and one YAML file is one; import it instead (storyboard import)"
+        raise StoryboardError.at("", message)
+    return yaml_file.to_text(boards[0])

@@ -1,0 +1,161 @@
+"""What of each model lies on this machine, and whether it fits: by looking at names and sizes, never at contents.
+
+Comes in: model cards, the models' root, what this machine says of its memory. Goes out: ``ModelFiles`` and words. A
+part that is cut short counts as missing. Does not know how files are fetched or read. Does not hash anything.
+"""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from engine.contract.cards import ModelCard, Part, Precision
+from engine.contract.errors import Rejected
+
+GIB = 2**30
+BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
+WORKING_SHARE = 1.25
+"""What a network needs beside its weights while it runs, as a share of them: a rule of thumb, said as an estimate."""
+MEMINFO = Path("/proc/meminfo")
+INDEX_SUFFIX = ".index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """``place``: what is read, None where it is missing or not whole. ``reason``: what is missing, in words."""
+
+    name: str
+    part: Part
+    place: Path | None
+    reason: str = ""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of what lies here."""
+        return _num_bytes(self.place) if self.place else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    card: ModelCard
+    parts: tuple[PartFiles, ...]
+
+    @property
+    def missing(self) -> tuple[PartFiles, ...]:
+        return tuple(part for part in self.parts if part.place is None)
+
+    @property
+    def download_bytes(self) -> int | None:
+        """Of what is missing; None where one of the cards' sizes is not known."""
+        sizes = {part.part: part.part.num_bytes for part in self.missing}
+        return sum(sizes.values()) if all(sizes.values()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``memory_bytes``: of the host, 0 where it is not known."""
+
+    memory_bytes: int
+    gpus: tuple[Gpu, ...]
+
+
+def files_of(card: ModelCard, models_root: Path) -> ModelFiles:
+    """What of a model is here."""
+    parts = card.parts.all().items()
+    return ModelFiles(card, tuple(part_files(name, part, models_root) for name, part in parts))
+
+
+def part_files(name: str, part: Part, models_root: Path) -> PartFiles:
+    """Whether a part is here, whole as far as names tell: of a sharded one every file that its index lists."""
+    try:
+        place = part.find(models_root)
+        absent = _absent_shards(place)
+    except Rejected as error:
+        return PartFiles(name, part, None, str(error))
+    except (OSError, ValueError) as error:
+        return PartFiles(name, part, None, f"{models_root / part.folder}: cannot be read ({error})")
+    if absent:
+        return PartFiles(name, part, None, f"{place}: {', '.join(absent)} of it is missing. Download it again.")
+    return PartFiles(name, part, place)
+
+
+def _absent_shards(place: Path) -> list[str]:
+    absent: set[str] = set()
+    for index in place.rglob(f"*{INDEX_SUFFIX}") if place.is_dir() else ():
+        document: object = json.loads(index.read_bytes())
+        table: object = cast(dict[str, object], document).get("weight_map") if isinstance(document, dict) else None
+        if not isinstance(table, dict):
+            raise ValueError(f"{index.name} lists no files")
+        shards = {str(shard) for shard in cast(dict[str, object], table).values()}
+        absent |= {shard for shard in shards if not (index.parent / shard).is_file()}
+    return sorted(absent)
+
+
+def _num_bytes(place: Path) -> int:
+    files = place.rglob("*") if place.is_dir() else [place]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def this_machine() -> Machine:
+    try:
+        memory = memory_in(MEMINFO.read_text())
+    except OSError:
+        memory = 0
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        said = ""
+    return Machine(memory, gpus_in(said))
+
+
+def memory_in(meminfo: str) -> int:
+    """Bytes of the host's memory as ``/proc/meminfo`` tells it; 0 where it does not."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB$", meminfo, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def gpus_in(said: str) -> tuple[Gpu, ...]:
+    """The GPUs in nvidia-smi's lines ``name, MiB``; what is no such line is left out."""
+    found = (re.fullmatch(r"(.+), (\d+)", line.strip()) for line in said.splitlines())
+    return tuple(Gpu(match[1], int(match[2]) * 2**20) for match in found if match)
+
+
+def needed_bytes(card: ModelCard) -> tuple[int, str]:
+    """-> (memory of the device that rendering takes, where the figure is from)."""
+    published = [figure for figure in card.measured if figure.memory_gb]
+    if published:
+        figure = max(published, key=lambda each: each.memory_gb or 0)
+        return int((figure.memory_gb or 0) * 10**9), f"published, on {figure.device}"
+    weights = card.network.num_parameters * BYTES_OF[card.precision]
+    return int(weights * WORKING_SHARE), "an estimate"
+
+
+def fit(card: ModelCard, machine: Machine) -> str:
+    """In words whether this machine can render with a model."""
+    needed, source = needed_bytes(card)
+    wanted = f"needs {gigabytes(needed)} ({source})"
+    if machine.gpus:
+        gpu = max(machine.gpus, key=lambda each: each.memory_bytes)
+        verdict = "fits" if gpu.memory_bytes >= needed else "does not fit"
+        return f"{verdict} on the GPU: {wanted}, {gpu.name} has {gigabytes(gpu.memory_bytes)}"
+    if not machine.memory_bytes:
+        return f"{wanted}; this machine does not say what it has"
+    verdict = "fits in memory, without a GPU" if machine.memory_bytes >= needed else "does not fit in memory"
+    return f"{verdict}: {wanted}, this machine has {gigabytes(machine.memory_bytes)}"
+
+
+def gigabytes(num_bytes: int) -> str:
+    """``28 GB``, ``5.2 GB``, ``310 MB``: powers of ten, as shops and download pages count."""
+    if num_bytes < 10**9:
+        return f"{max(1, round(num_bytes / 10**6))} MB"
+    value = num_bytes / 10**9
+    return f"{value:.1f} GB" if value < 10 else f"{value:.0f} GB"
