@@ -40,8 +40,10 @@ class LocalAttention(nn.Module):
 
     def _to_heads(self, x: Tensor, tokens_per_frame: int, layout: TokenLayout) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, S_local, D) -> q, k, v of this rank's heads, each (B, T, S, A_local, d)."""
-        q, k, v = (project(x).unflatten(-1, (self.num_heads, -1)) for project in (self.q, self.k, self.v))
-        q, k, v = (layout.to_heads(part, tokens_per_frame) for part in (self.q_norm(q), self.k_norm(k), v))
+        heads = (self.num_heads, -1)  # each is normed and sent before the next is made: long films are large
+        q = layout.to_heads(self.q_norm(self.q(x).unflatten(-1, heads)), tokens_per_frame)
+        k = layout.to_heads(self.k_norm(self.k(x).unflatten(-1, heads)), tokens_per_frame)
+        v = layout.to_heads(self.v(x).unflatten(-1, heads), tokens_per_frame)
         return q, k, v
 
 

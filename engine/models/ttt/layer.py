@@ -121,13 +121,20 @@ class SeqModelingBlock(LocalAttention):
 
     def forward(self, text: Tensor, video: Tensor, film: Film) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes."""
-        text, video = self.attend(text, video, film.extent, film.turns, film.layout)
+        return self.remember(*self.attend(text, video, film.extent, film.turns, film.layout), film)
+
+    def remember(self, text: Tensor, video: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+        """The TTT layer's two walks over attended tokens. Same shapes."""
         for ttt in self.ssm.values():
             for way, walk in zip(("forward", "backward"), film.walks, strict=True):
-                found_text, found_video = ttt(text, video, film, walk)
-                text = self.get_submodule(f"{way}_ssm_gating_text")(text, found_text)
-                video = self.get_submodule(f"{way}_ssm_gating_video")(video, found_video)
+                text, video = self._gated(way, text, video, *ttt(text, video, film, walk))
         return text, video
+
+    def _gated(
+        self, way: str, text: Tensor, video: Tensor, found_text: Tensor, found_video: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        text_gate, video_gate = (self.get_submodule(f"{way}_ssm_gating_{kind}") for kind in ("text", "video"))
+        return text_gate(text, found_text), video_gate(video, found_video)
 
 
 class Mlp(nn.Module):
@@ -164,11 +171,14 @@ class TransformerLayer(nn.Module):
     def forward(self, text: Tensor, video: Tensor, time: Tensor, film: Film) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D), time = SiLU(t embedding) (B, E) -> text, video."""
         shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_seq_adaLN_modulation, time)
-        found_text, found_video = self.seq_modeling_block(
+        found_text, found_video = self.seq_modeling_block.attend(
             modulate(self.pre_seq_layernorm, text, text_shift, text_scale),
             modulate(self.pre_seq_layernorm, video, shift, scale),
-            film,
+            film.extent,
+            film.turns,
+            film.layout,
         )
+        found_text, found_video = self.seq_modeling_block.remember(found_text, found_video, film)
         text, video = torch.addcmul(text, text_gate, found_text), torch.addcmul(video, gate, found_video)
         shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_mlp_adaLN_modulation, time)
         return self._through_mlp(text, text_shift, text_scale, text_gate), self._through_mlp(video, shift, scale, gate)

@@ -126,8 +126,9 @@ def prepared(streams: Streams, norm: InnerNorm, walk: Walk, places: slice, mini_
 
 def standardised(x: Tensor) -> Tensor:
     """Zero mean and unit deviation over d, with the unbiased deviation: v' = gamma * this(v - k) + beta + k."""
-    std, mean = torch.std_mean(x, dim=-1, keepdim=True)
-    return (x - mean) / (std + STD_EPS)
+    centred = x - x.mean(-1, keepdim=True)
+    std = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / (x.shape[-1] - 1) ** 0.5
+    return centred / (std + STD_EPS)
 
 
 def folded(x: Tensor, mini_batch_size: int) -> Tensor:
