@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.goldens import kinds as kinds_package
+from tests.goldens.formula_weights import formula_weights
 
 DEFAULT_FOLDERS = tuple(Path(__file__).parent / name for name in ("cosmos", "ttt"))
 SUFFIXES = (".json", ".json.gz")
@@ -39,7 +40,9 @@ class Case:
         return load_file(self.folder / (file or self.description.get("file", f"{self.name}.safetensors")))
 
     def weights(self, prefix: str = "net.") -> dict[str, Tensor]:
-        """Tensors that are weights: those with the prefix, or all of the JSON's ``weights_file``, in float32."""
+        """The case's weights in float32: by ``weights_formula``, in its ``weights_file``, or named with the prefix."""
+        if "weights_formula" in self.description:
+            return formula_weights(self.description["weights_formula"])
         second = self.description.get("weights_file")
         stored = self.tensors(second) if second else {k: v for k, v in self.tensors().items() if k.startswith(prefix)}
         return {key: value.float() if value.is_floating_point() else value for key, value in stored.items()}

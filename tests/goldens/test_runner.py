@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.goldens.runner import assert_close, goldens_in
+from tests.goldens.runner import DEFAULT_FOLDERS, assert_close, goldens_in
 
 
 def written(folder: Path, name: str, content: Any) -> Path:
@@ -44,6 +44,16 @@ def test_a_folder_without_cases_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=name):
         goldens_in([tmp_path / name])
+
+
+def test_a_case_is_known_by_its_content(tmp_path: Path) -> None:
+    """Under another name and in another folder every case of the suite gets the same checks, of one kind."""
+    originals = {golden.case.folder / golden.case.name: golden for golden in goldens_in(DEFAULT_FOLDERS)}
+    for number, golden in enumerate(originals.values()):
+        written(tmp_path, f"{number}.json", golden.case.description)
+    checks = {golden.check for golden in goldens_in(DEFAULT_FOLDERS)}
+    assert all(check.__module__.startswith("tests.goldens.kinds.") for check in checks)
+    assert {golden.check for golden in goldens_in([tmp_path])} == checks
 
 
 @pytest.mark.parametrize(("ours", "close"), [([1.0, 2.0], True), ([1.0, 2.1], False), ([1.0, float("nan")], False)])

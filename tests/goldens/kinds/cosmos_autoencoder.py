@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.models.cosmos.autoencoder import VideoAutoencoder, load_wan
-from tests.goldens.formula_weights import formula_weights, sha256_of
+from tests.goldens.formula_weights import sha256_of
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 ENCODED, DECODED = re.compile(r"enc_F(\d+)"), re.compile(r"dec_F(\d+)")
@@ -32,8 +32,7 @@ def is_autoencoder(description: Description) -> bool:
 
 def autoencoder_of(case: Case) -> VideoAutoencoder:
     description, config = case.description, case.description["config"]
-    formula = description.get("weights_formula")
-    weights = formula_weights(formula) if formula else case.weights()
+    weights = case.weights()
     assert sha256_of(weights) == description["weights_sha256_fp32_sorted_keys"], "the weights are not the case's"
     with TemporaryDirectory() as folder:
         path = Path(folder) / "tokenizer.safetensors"

@@ -23,7 +23,9 @@ BF16_TIMESTEPS = re.compile(r"bf16_timesteps_(\d+)")
 
 
 def is_sampler(description: Description) -> bool:
-    return "analytic_denoiser" in description or "sdedit" in description
+    names = description.get("tensors", {})
+    tables = any(pattern.fullmatch(name) for name in names for pattern in (NOISE_SEED, SIGMAS))
+    return "analytic_network" not in description and ("sdedit" in description or tables)
 
 
 def named(golden: dict[str, Tensor], pattern: re.Pattern[str]) -> dict[int, Tensor]:
