@@ -1,0 +1,43 @@
+"""The components of a TTT-Video model, read from the parts that its card names.
+
+Comes in: a card, the models' root, a precision. Goes out: a ``Model`` on the CPU. Does not know devices, jobs or where
+the files came from.
+"""
+
+import importlib
+from functools import partial
+from pathlib import Path
+
+from engine.checkpoints.lora import read_lora
+from engine.contract.cards import ModelCard, Precision
+from engine.contract.errors import Rejected
+from engine.models.model import DTYPES, Ends, Model
+from engine.models.ttt.checkpoint import load_network
+
+
+def warm_up() -> None:
+    """Imports what ``load_model`` will import for the ends, ahead of the first job."""
+    for name in ("text", "autoencoder"):
+        importlib.import_module(f"engine.models.ttt.{name}")
+
+
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+    """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
+    if card.ttt is None or card.autoencoder.kind != "cogvideox":
+        told = "a card of family ttt needs the group `ttt`, and an autoencoder of kind cogvideox"
+        raise Rejected("model", f"{card.name}: {told}. Correct the card.")
+    loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
+    network = load_network(card.parts.network.find(models_root), card.ttt, DTYPES[precision], loras)
+    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
+
+
+def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+    """diffusers and transformers take seconds to import, and only the rank that has the ends needs them."""
+    from engine.models.ttt.autoencoder import load_autoencoder
+    from engine.models.ttt.text import load_text_encoder
+
+    encoder = card.parts.text_encoder.find(models_root)
+    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
+    sizes, place = card.autoencoder, card.parts.autoencoder.find(models_root)
+    return Ends(text, load_autoencoder(place, sizes.scale, DTYPES[sizes.precision]))
