@@ -49,7 +49,7 @@ def consolidate(sources: list[Path], out: Path) -> Consolidated:
     parts = [read_part(place) for place in places]
     state = join(parts)
     config_file = find_run_config(places)
-    check_whole(state, read_run_config(config_file, RunConfig()) if config_file else RunConfig(), [part.name for part in parts])
+    check_whole(state, config_file, [part.name for part in parts])
     write(state, config_file, out)
     num_bytes = sum(tensor.nbytes for tensor in state.values())
     return Consolidated(out, len(state), num_bytes, tuple(part.name for part in parts))
@@ -88,18 +88,24 @@ def find_run_config(places: list[Path]) -> Path | None:
     return None
 
 
-def check_whole(state: dict[str, Tensor], told: RunConfig, names: list[str]) -> None:
-    """Raises Rejected("weights") unless the joined tensors are exactly those of one network."""
+def check_whole(state: dict[str, Tensor], config_file: Path | None, names: list[str]) -> None:
+    """Raises Rejected("weights") unless the joined tensors are exactly those of one network.
+
+    Without ``run_config.yaml`` the size of the position table is not known here, and left to the model's card.
+    """
     source = f"Joined from {', '.join(names)}"
+    told = read_run_config(config_file, RunConfig()) if config_file else RunConfig()
     ours = from_megatron(state, source)
-    config = config_of(ours, told, source)
-    with torch.device("meta"):
-        network = DfmDiT(config)
-    ours.setdefault(TABLE, network.positions.table)
     try:
+        config = config_of(ours, told, source)
+        with torch.device("meta"):
+            network = DfmDiT(config)
+        if config_file is None or TABLE not in ours:
+            ours[TABLE] = network.positions.table
         check_keys(network, ours, source)
     except Rejected as error:
-        raise Rejected(error.code, f"{error} Is the part of a rank missing, or from another checkpoint?") from error
+        hint = "Is the part of a rank missing, or from another checkpoint?"
+        raise Rejected(error.code, f"{str(error).rstrip('.')}. {hint}") from error
 
 
 def write(state: dict[str, Tensor], config_file: Path | None, out: Path) -> None:

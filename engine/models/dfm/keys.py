@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from engine.checkpoints.assign import grouped
 from engine.contract.errors import Rejected
 
 PREFIX = re.compile(r"^(model\.(?=\d+\.|module\.))?(\d+\.)?(module\.)*")
@@ -48,6 +49,8 @@ RULES: tuple[tuple[str, str], ...] = (
 )
 """Original key without prefix -> our key, applied in order. Tensors are never transposed or split: the rows of fused
 projections stay interleaved per head, and the network takes them apart."""
+
+ROOTS = ("patch_embed.", "time_embed.", "fps_embed.", "positions.table", "final.", "blocks.")
 
 STACKED = re.compile(r"^decoder\.layers\.(?=[A-Za-z])")
 
@@ -90,12 +93,19 @@ def from_megatron(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]
                 raise Rejected("weights", f"{source}: {name} is there stacked and by its layer's index. Keep one.")
             named[name] = tensor
     renamed = {our_key(name): tensor for name, tensor in named.items()}
-    foreign = [name for name in named if our_key(name) == name]
+    foreign = [name for name in named if not our_key(name).startswith(ROOTS)]
     if foreign or not renamed:
-        what = f"keys of another network: {', '.join(sorted(foreign))}" if foreign else "no weights in it"
+        what = f"keys of another network: {listed(foreign)}" if foreign else "no weights in it"
         known = "known prefixes: none, `module.` (any number), `0.module.`, `model.module.`"
-        raise Rejected("weights", f"{source}: not a DFM DiT: {what} ({known})")
+        raise Rejected("weights", f"{source}: not a DFM DiT: {what} ({known}).")
     return renamed
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Names that differ in a number as one, the first few of them."""
+    groups = grouped(names)
+    rest = len(groups) - most
+    return ", ".join(groups[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def unstacked(bare: str, tensor: Tensor, source: str) -> list[tuple[str, Tensor]]:
