@@ -83,9 +83,9 @@ def lines(files: ModelFiles, machine: Machine) -> list[str]:
     said = [f"{card.name}: {card.title}; {state}"]
     said += [f"  {each.name}: {_part_line(each)}" for each in files.parts]
     if files.missing:
-        size = files.download_bytes
-        amount = gigabytes(size) if size else "of a size that is not known"
-        said.append(f"  to bring: {amount} (storyboard models get {card.name})")
+        amount = gigabytes(files.download_bytes) if files.download_bytes else ""
+        known = amount if files.size_known else f"at least {amount}" if amount else "of a size that is not known"
+        said.append(f"  to bring: {known} (storyboard models get {card.name})")
     return [*said, f"  {fit(card, machine)}"]
 
 
@@ -93,7 +93,7 @@ def _part_line(files: PartFiles) -> str:
     if files.place is not None:
         return f"here, {gigabytes(files.num_bytes)} ({files.place})"
     size = f", {gigabytes(files.part.num_bytes)}" if files.part.num_bytes else ""
-    return f"missing{size}: {files.reason}"
+    return f"missing{size}; {files.reason}"
 
 
 def facts(files: ModelFiles, machine: Machine) -> dict[str, object]:
@@ -115,6 +115,7 @@ def facts(files: ModelFiles, machine: Machine) -> dict[str, object]:
         "here": not files.missing,
         "parts": parts,
         "download_bytes": files.download_bytes,
+        "download_is": "known" if files.size_known else "at least",
         "needed_bytes": needed,
         "needed_is": source,
         "fit": fit(files.card, machine),
@@ -146,13 +147,13 @@ def _get(flags: argparse.Namespace) -> int:
 
 
 def _wanted(card: ModelCard, root: Path, names: list[str]) -> list[PartFiles]:
-    """What is missing of the parts asked for; each folder of files once, though two parts may share it."""
+    """What is missing of the parts asked for, the published first; each folder once, though parts may share it."""
     known = card.parts.all()
     for name in names:
         if name not in known:
             raise PlanError("", f'{card.name} has no part "{name}"{suggestion(name, known)}')
     missing = [each for each in files_of(card, root).missing if not names or each.name in names]
-    return list({each.part: each for each in missing}.values())
+    return sorted({each.part: each for each in missing}.values(), key=lambda each: not each.part.repository)
 
 
 def _licence_line(files: PartFiles) -> str:

@@ -91,10 +91,11 @@ class Hub:
             self._check_room(files, incoming)
             for file in files:
                 self._bring(part, commit, file, incoming)
-            folder = self._root / part.folder
-            _move_into(incoming, folder)
+            for half in incoming.rglob(f"*{UNFINISHED}"):  # of what the repository held before
+                half.unlink()
+            _move_into(incoming, self._root / part.folder)
             shutil.rmtree(incoming, ignore_errors=True)
-        return folder
+        return self._root / part.folder
 
     def by_hand(self, part: Part) -> str:
         """What a person with a browser would do instead."""
@@ -126,12 +127,12 @@ class Hub:
     def _files(self, part: Part, commit: str) -> list[RemoteFile]:
         info = self._api.model_info(part.repository, revision=commit, timeout=TIMEOUT_S, files_metadata=True)
         there = [RemoteFile(each.rfilename, each.size or 0) for each in info.siblings or ()]
-        files: list[RemoteFile] = []
-        for pattern in wanted_patterns(part):
-            found = [file for file in there if _matches(file.name, pattern)]
-            if not found:
-                raise Rejected("download", f"{part.repository}: has no {pattern}. {self.by_hand(part)}")
-            files += [file for file in found if file not in files]
+        patterns = wanted_patterns(part)
+        found = {pattern: [file for file in there if _matches(file.name, pattern)] for pattern in patterns}
+        files = list(dict.fromkeys(file for matching in found.values() for file in matching))
+        absent = [name for name, matching in found.items() if not matching and ("*" not in name or not files)]
+        if absent:
+            raise Rejected("download", f"{part.repository}: has no {', '.join(absent)}. {self.by_hand(part)}")
         for file in files:
             if file.name.startswith("/") or ".." in Path(file.name).parts:
                 raise Rejected("download", f"{part.repository}: names a file outside of itself ({file.name}).")
@@ -217,7 +218,11 @@ class Hub:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern.rstrip('/')}/")
+    """``*`` stands for letters of one name; a folder stands for all that is in it."""
+    names, wanted = name.split("/"), pattern.rstrip("/").split("/")
+    return len(wanted) <= len(names) and all(
+        fnmatch.fnmatchcase(part, like) for part, like in zip(names, wanted, strict=False)
+    )
 
 
 def _check_content(draft: Path, etag: str, part: Part) -> None:
@@ -231,12 +236,11 @@ def _check_content(draft: Path, etag: str, part: Part) -> None:
         raise Rejected("download", f"{part.repository}: {draft.name} arrived damaged and was removed. Run this again.")
 
 
-def _move_into(source: Path, folder: Path) -> None:
-    """Whole folders at once where there is none yet, else file by file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for inside in sorted(source.iterdir()):
-        target = folder / inside.name
-        if inside.is_dir() and target.is_dir():
-            _move_into(inside, target)
-        elif not inside.name.endswith(UNFINISHED):
-            os.replace(inside, target)
+def _move_into(source: Path, target: Path) -> None:
+    """A whole folder at once where there is none yet, else what is in it, one by one."""
+    if source.is_dir() and target.is_dir():
+        for inside in sorted(source.iterdir()):
+            _move_into(inside, target / inside.name)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)

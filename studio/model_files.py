@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from engine.contract.cards import ModelCard, Part, Precision
+from engine.contract.cards import WEIGHT_SUFFIXES, ModelCard, Part, Precision
 from engine.contract.errors import Rejected
 
 GIB = 2**30
@@ -47,10 +47,13 @@ class ModelFiles:
         return tuple(part for part in self.parts if part.place is None)
 
     @property
-    def download_bytes(self) -> int | None:
-        """Of what is missing; None where one of the cards' sizes is not known."""
-        sizes = {part.part: part.part.num_bytes for part in self.missing}
-        return sum(sizes.values()) if all(sizes.values()) else None
+    def download_bytes(self) -> int:
+        """Of what is missing, as far as the card knows."""
+        return sum({files.part: files.part.num_bytes for files in self.missing}.values())
+
+    @property
+    def size_known(self) -> bool:
+        return all(files.part.num_bytes for files in self.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,34 @@ def files_of(card: ModelCard, models_root: Path) -> ModelFiles:
 
 def part_files(name: str, part: Part, models_root: Path) -> PartFiles:
     """Whether a part is here, whole as far as names tell: of a sharded one every file that its index lists."""
+    folder = models_root / part.folder
     try:
         place = part.find(models_root)
-        absent = _absent_shards(place)
-    except Rejected as error:
-        return PartFiles(name, part, None, str(error))
+        absent = _absent_shards(place) or _absent_files(place, part)
+    except Rejected:
+        return PartFiles(name, part, None, f"not in {folder}: {_names(part)}")
     except (OSError, ValueError) as error:
-        return PartFiles(name, part, None, f"{models_root / part.folder}: cannot be read ({error})")
+        return PartFiles(name, part, None, f"{folder} cannot be read ({error})")
     if absent:
-        return PartFiles(name, part, None, f"{place}: {', '.join(absent)} of it is missing. Download it again.")
+        return PartFiles(name, part, None, f"not in {place}: {', '.join(absent)}")
     return PartFiles(name, part, place)
+
+
+def _names(part: Part) -> str:
+    """What would do; "." is the whole folder."""
+    whole = ", ".join(part.fetch) or "a checkpoint"
+    return " or ".join(whole if path == "." else path for path in part.paths)
+
+
+def _absent_files(place: Path, part: Part) -> list[str]:
+    """Of a folder without safetensors: what was to be downloaded into it and is not there. A folder may be empty."""
+    if not place.is_dir():
+        return []
+    files = [path for path in place.rglob("*") if path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"]
+    if any(path.suffix == ".safetensors" for path in files):
+        return []
+    absent = [name for name in part.fetch if "*" not in name and not (place / name).exists()]
+    return absent or ([] if files else ["a checkpoint"])
 
 
 def _absent_shards(place: Path) -> list[str]:
@@ -134,7 +155,7 @@ def needed_bytes(card: ModelCard) -> tuple[int, str]:
     published = [figure for figure in card.measured if figure.memory_gb]
     if published:
         figure = max(published, key=lambda each: each.memory_gb or 0)
-        return int((figure.memory_gb or 0) * 10**9), f"published, on {figure.device}"
+        return int((figure.memory_gb or 0) * 10**9), f"published: {figure.device}"
     weights = card.network.num_parameters * BYTES_OF[card.precision]
     return int(weights * WORKING_SHARE), "an estimate"
 

@@ -44,6 +44,8 @@ class FakeHub:
     down: bool = False
     wrong_bytes: bytes = b""
     elsewhere: bool = False
+    commits: tuple[str, ...] = (COMMIT,)
+    """Older than the newest."""
     asked: list[Asked] = field(default_factory=list[Asked])
     url: str = ""
     port: int = 0
@@ -104,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(401, {"X-Error-Code": "RepoNotFound"})
         elif rest[:1] == ["commits"]:
             one = {"authors": [], "date": "2025-06-01T00:00:00.000Z", "title": "", "message": ""}
-            self._say(200, body=json.dumps([{"id": NEWEST, **one}, {"id": COMMIT, **one}]).encode())
-        elif rest[:1] == ["revision"] and rest[1] not in (COMMIT, NEWEST, "main"):
+            commits = [{"id": commit, **one} for commit in (NEWEST, *self.state.commits)]
+            self._say(200, body=json.dumps(commits).encode())
+        elif rest[:1] == ["revision"] and rest[1] not in (*self.state.commits, NEWEST, "main"):
             self._say(404, {"X-Error-Code": "RevisionNotFound"})
         else:
             newest = COMMIT if rest else NEWEST
@@ -116,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization", "")
         if repository in self.state.gated and authorization != f"Bearer {self.state.token}":
             self._say(403 if authorization else 401, {"X-Error-Code": "GatedRepo"})
-        elif revision not in (COMMIT, NEWEST, "main"):
+        elif revision not in (*self.state.commits, NEWEST, "main"):
             self._say(404, {"X-Error-Code": "RevisionNotFound"})
         elif name not in self.state.repositories.get(repository, {}):
             self._say(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
