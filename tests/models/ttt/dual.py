@@ -2,7 +2,7 @@
 
 Comes in and goes out: as ``engine.models.ttt.scan.scan``, and the film's ``Extent``. It differs in two things: each
 token of a mini-batch recalls with the step sizes of the block that it itself came from (the kernels: of the block that
-the last token came from), and the inner norm's eps is 1e-8. For one film (B = 1).
+the last token came from), and the inner norm's eps is 1e-8. Whole mini-batches only.
 
 Letters: N all tokens, A heads, d head width, C tokens of a mini-batch.
 """
@@ -20,27 +20,36 @@ EPS = 1e-8
 
 
 def dual_scan(extent: Extent) -> Scan:
+    """The walk, for films of this extent."""
     places = interleaved(extent)
 
     def scan(weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int) -> tuple[Tensor, Weights]:
-        back = torch.empty_like(walk.tokens)
-        back[places] = walk.tokens  # place in this walk's film before interleaving -> token
-        gamma, beta = norm.gamma[:, None], norm.beta[:, None]
-        q, k, v = (x[0][walk.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
-        q, k = (turn(F.normalize(x, dim=-1), walk.turns) for x in (q, k))
-        pull = gamma.square() * standardised(v - k)
-        state, parts = weights, []
-        for start in range(0, len(places), size):
-            at = slice(start, start + size)
-            blocks = places[at] // size
-            rows = streams.steps[0][back[blocks[:, None] * size + torch.arange(size)]].permute(2, 0, 1)  # (A, C, C)
-            z, state = mini_batch(state, gamma, q[:, at], k[:, at], pull[:, at], rows)
-            parts.append(q[:, at] + gamma * normed(z)[0] + beta)
-        out = torch.empty_like(streams.q)
-        out[0, walk.tokens] = torch.cat(parts, dim=1).transpose(0, 1)
-        return out, state
+        done = [walk_one(places, weights, norm, streams, walk, size, b) for b in range(len(streams.q))]
+        return torch.stack([out for out, _ in done]), tuple(map(torch.cat, zip(*(s for _, s in done), strict=True)))
 
     return scan
+
+
+def walk_one(
+    places: Tensor, weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int, b: int
+) -> tuple[Tensor, Weights]:
+    """One film of the batch: -> (N, A, d), last weights."""
+    back = torch.empty_like(walk.tokens)
+    back[places] = walk.tokens  # place in this walk's film before interleaving -> token
+    gamma, beta = norm.gamma[:, None], norm.beta[:, None]
+    q, k, v = (x[b][walk.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
+    q, k = (turn(F.normalize(x, dim=-1), walk.turns) for x in (q, k))
+    pull = gamma.square() * standardised(v - k)
+    state, parts = weights, []
+    for start in range(0, len(places), size):
+        at = slice(start, start + size)
+        blocks = places[at] // size
+        rows = streams.steps[b][back[blocks[:, None] * size + torch.arange(size)]].permute(2, 0, 1)  # (A, C, C)
+        z, state = mini_batch(state, gamma, q[:, at], k[:, at], pull[:, at], rows)
+        parts.append(q[:, at] + gamma * normed(z)[0] + beta)
+    out = torch.empty_like(streams.q[b])
+    out[walk.tokens] = torch.cat(parts, dim=1).transpose(0, 1)
+    return out, state
 
 
 def mini_batch(
