@@ -1,17 +1,18 @@
-"""What a scene starts from, as a job says it: the take before, a picture, the last frames of a clip, or nothing.
+"""What a scene starts from, as a job says it: the take before, a picture, a clip's frames, a made frame, or nothing.
 
-Comes in: a scene, how the scene before it is planned, a model card, what is known of the media. Goes out: a
-``JobConditioning`` and notes in words, or a ``PlanError``. Pure; does not know files or frames.
+Comes in: a scene, how the scene before it is planned, what all scenes share. Goes out: a ``Start`` with notes in words,
+or a ``PlanError``. Pure; does not know files or frames.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from engine.contract.cards import ModelCard
-from engine.contract.jobs import FromMedia, FromTake, JobConditioning
+from engine.contract.jobs import FromMedia, FromModel, FromTake, JobConditioning, Reimagine
 from engine.contract.media import MediaInfo
 from studio.errors import PlanError
-from studio.storyboard import Conditioning, Scene
+from studio.first_frames import DEFAULT_STRENGTH, made_frame
+from studio.setting import Setting
+from studio.storyboard import Conditioning, FirstFrame, Scene
 
 _NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it starts anew"
 """A note, not an error: a scene may be moved to the front and back again without losing how it joins."""
@@ -33,17 +34,37 @@ class Start:
     conditioning: JobConditioning | None
     num_overlap_frames: int
     notes: tuple[str, ...]
+    reimagine: Reimagine | None = None
 
 
-def start_of(scene: Scene, before: Before | None, card: ModelCard, media: Mapping[str, MediaInfo]) -> Start:
+def start_of(scene: Scene, seed: int, before: Before | None, setting: Setting) -> Start:
     """Raises PlanError in words that say what to do."""
     if scene.transition == "continue" and before is not None:
-        return _from_take(scene, before, card)
+        return _noted(_from_take(scene, before, setting.card), scene)
     notes = (_NOTHING_BEFORE,) if scene.transition == "continue" else ()
     if scene.conditioning is None:
-        return Start(None, 0, notes)
-    start = _from_media(scene.id, scene.conditioning, card, media)
-    return replace(start, notes=(*notes, *start.notes))
+        start = _from_words(scene, seed, setting)
+    elif scene.conditioning.strength is None:
+        start = _from_media(scene.id, scene.conditioning, setting)
+    else:
+        start = _re_imagined(scene, scene.conditioning, scene.conditioning.strength, seed, setting)
+    return _noted(replace(start, notes=(*notes, *start.notes)), scene)
+
+
+def _noted(start: Start, scene: Scene) -> Start:
+    """With a word where what the author wrote for a made first frame is not used."""
+    if scene.first_frame == FirstFrame() or isinstance(start.conditioning, FromModel):
+        return start
+    unused = "no picture model makes its first frame, so the first frame's own words and seed are not used"
+    return replace(start, notes=(*start.notes, unused))
+
+
+def _from_words(scene: Scene, seed: int, setting: Setting) -> Start:
+    if setting.card.first_frame is not None:
+        return Start(made_frame(scene, seed, setting), 0, ())
+    if "text" not in setting.card.capabilities:
+        raise PlanError(scene.id, f"{setting.card.title} does not start from words alone. Give the scene a picture")
+    return Start(None, 0, ())
 
 
 def _from_take(scene: Scene, before: Before, card: ModelCard) -> Start:
@@ -61,12 +82,15 @@ def _from_take(scene: Scene, before: Before, card: ModelCard) -> Start:
     return Start(FromTake(recipe=before.recipe, num_frames=num_frames), num_frames, tuple(notes))
 
 
-def _from_media(scene_id: str, wish: Conditioning, card: ModelCard, media: Mapping[str, MediaInfo]) -> Start:
-    info = media.get(wish.media)
+def _stored(scene_id: str, wish: Conditioning, setting: Setting) -> MediaInfo:
+    info = setting.media.get(wish.media)
     if info is None:
         raise PlanError(scene_id, f"the picture or clip {wish.media} is not there. Choose it again, or take it out")
-    if wish.strength is not None:
-        raise PlanError(scene_id, f"{card.title} cannot re-imagine a clip. Take the strength out")
+    return info
+
+
+def _from_media(scene_id: str, wish: Conditioning, setting: Setting) -> Start:
+    info, card = _stored(scene_id, wish, setting), setting.card
     if info.kind not in card.capabilities:
         kind = "a picture" if info.kind == "image" else "a clip"
         raise PlanError(scene_id, f"{card.title} cannot start from {kind}. Take it out, or use another model")
@@ -75,16 +99,56 @@ def _from_media(scene_id: str, wish: Conditioning, card: ModelCard, media: Mappi
         raise PlanError(scene_id, f"{has}. Ask for fewer, or choose a longer clip")
     num_frames = 1 if info.kind == "image" else _allowed(card, wish.num_frames)
     conditioning = FromMedia(kind=info.kind, media=info.sha256, num_frames=num_frames)
-    return Start(conditioning, 0, _media_notes(wish, num_frames, info, card))
+    return Start(conditioning, 0, tuple(_media_notes(wish, num_frames, info, card)))
 
 
-def _media_notes(wish: Conditioning, num_frames: int, info: MediaInfo, card: ModelCard) -> tuple[str, ...]:
-    if num_frames == wish.num_frames:
-        return ()
+def _media_notes(wish: Conditioning, num_frames: int, info: MediaInfo, card: ModelCard) -> list[str]:
+    notes: list[str] = []
+    if wish.first_frame_strength is not None:
+        notes.append("the first frame's strength is only for a clip that is re-imagined; it is not used")
+    if num_frames != wish.num_frames and info.kind == "image":
+        notes.append(f"a picture is 1 frame; {wish.num_frames} were asked for")
+    elif num_frames != wish.num_frames:
+        counts = ", ".join(str(count) for count in card.conditioning_num_frames)
+        asked = f"{wish.num_frames} were asked for, {num_frames} are used"
+        notes.append(f"{card.title} starts from {counts} frames; {asked}")
+    return notes
+
+
+def _re_imagined(scene: Scene, wish: Conditioning, strength: float, seed: int, setting: Setting) -> Start:
+    info, card = _stored(scene.id, wish, setting), setting.card
     if info.kind == "image":
-        return (f"a picture is 1 frame; {wish.num_frames} were asked for",)
-    counts = ", ".join(str(count) for count in card.conditioning_num_frames)
-    return (f"{card.title} starts from {counts} frames; {wish.num_frames} were asked for, {num_frames} are used",)
+        raise PlanError(scene.id, "only a clip can be re-imagined, not a picture. Take the strength out")
+    if "sdedit" not in card.capabilities:
+        raise PlanError(scene.id, f"{card.title} cannot re-imagine a clip. Take the strength out")
+    conditioning, notes = _first_of_clip(scene, wish, info, seed, setting)
+    length_s = info.num_frames / setting.fps
+    if scene.duration_s > length_s + 1e-6:
+        notes.append(f"the clip lasts {length_s:.3g} s; after that its last frame is what is re-imagined")
+    if abs(info.fps - setting.fps) > 0.01:
+        speed = f"it is taken frame by frame at {setting.fps}, and so changes its speed"
+        notes.append(f"the clip has {info.fps:g} frames a second; {speed}")
+    if wish.num_frames != 1:
+        notes.append("a clip that is re-imagined is taken whole: the number of frames is not used")
+    return Start(conditioning, 0, tuple(notes), Reimagine(media=info.sha256, strength=strength))
+
+
+def _first_of_clip(
+    scene: Scene, wish: Conditioning, info: MediaInfo, seed: int, setting: Setting
+) -> tuple[JobConditioning | None, list[str]]:
+    """The first frame of a clip that is re-imagined: kept, made by a picture model, or left to the video model."""
+    card, strength = setting.card, wish.first_frame_strength
+    if strength == 0:
+        if 1 in card.conditioning_num_frames:
+            return FromMedia(kind="clip", media=info.sha256, num_frames=1, taken_from="start"), []
+        return None, [f"{card.title} cannot be given a first frame: the clip's is re-imagined with the rest"]
+    if card.first_frame is not None:
+        strength = DEFAULT_STRENGTH if strength is None else strength
+        instead = "Or set the first frame's strength to 0: the clip's own is kept"
+        return made_frame(scene, seed, setting, info.sha256, strength, instead), []
+    if strength is None:
+        return None, []
+    return None, [f"{card.title} has no picture model: the first frame is re-imagined with the rest of the clip"]
 
 
 def _allowed(card: ModelCard, num_frames: int) -> int:

@@ -6,7 +6,7 @@ or devices: a machine that has rendered nothing yet gives no seconds, and none a
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine.contract.jobs import Job, SamplerSettings, Take
+from engine.contract.jobs import FromModel, Job, Take
 from engine.contract.values import Value
 
 MAX_TAKES_MEASURED = 30
@@ -15,7 +15,7 @@ BYTES_PER_PIXEL = 0.25
 
 
 class Cost(Value):
-    """``num_evaluations``: calls of the denoiser. ``seconds``: None where this machine has not measured it yet."""
+    """``num_evaluations``: of the denoiser, those of picture models too. ``seconds``: None: not measured here yet."""
 
     num_jobs: int
     num_evaluations: int
@@ -30,7 +30,7 @@ class Timing(Value):
     chunk_s: float
 
     def seconds(self, job: Job) -> float:
-        return self.step_s * num_evaluations(job) + self.chunk_s * len(job.segments)
+        return self.step_s * job.num_evaluations + self.chunk_s * len(job.segments)
 
 
 Timings = Mapping[str, Timing]
@@ -38,19 +38,13 @@ Timings = Mapping[str, Timing]
 
 
 def timing_key(job: Job) -> str:
-    """Jobs of one key take equally long per evaluation: same model, size, precision and use of guidance."""
+    """Jobs of one key take equally long per evaluation: same model, size, precision and use of guidance, the same
+    length where all of it is denoised together, and first frames that are or are not made."""
     width, height = job.size_px
     guided = "guided" if job.guidance_scale != 1 else "unguided"
-    return f"{job.model} {width}x{height} {job.speed.precision} {guided}"
-
-
-def evaluations_per_chunk(sampler: SamplerSettings) -> int:
-    """Denoiser evaluations of one sampler call: heun looks twice at each step; all end with one clean evaluation."""
-    return (2 if sampler.name == "heun" else 1) * sampler.num_steps + 1
-
-
-def num_evaluations(job: Job) -> int:
-    return evaluations_per_chunk(job.sampler) * len(job.segments)
+    together = f" {len(job.segments)} segments" if job.joint else ""
+    first = f" after {job.conditioning.model}" if isinstance(job.conditioning, FromModel) else ""
+    return f"{job.model} {width}x{height} {job.speed.precision} {guided}{together}{first}"
 
 
 def timings_of(takes: Iterable[Take]) -> dict[str, Timing]:
@@ -62,21 +56,30 @@ def timings_of(takes: Iterable[Take]) -> dict[str, Timing]:
 
 
 def _timing(takes: Sequence[Take]) -> Timing:
+    """A take of a job with several scenes has its share of the job's time."""
     total_s = sum(take.render_s for take in takes)
     denoise_s = min(total_s, sum(take.timings_s.get("denoise", take.render_s) for take in takes))
     return Timing(
-        step_s=denoise_s / sum(num_evaluations(take.job) for take in takes),
-        chunk_s=(total_s - denoise_s) / sum(len(take.job.segments) for take in takes),
+        step_s=denoise_s / sum(_share(take) * take.job.num_evaluations for take in takes),
+        chunk_s=(total_s - denoise_s) / sum(_share(take) * len(take.job.segments) for take in takes),
     )
+
+
+def _share(take: Take) -> float:
+    return take.num_frames / take.job.num_frames
 
 
 def cost_of(jobs: Sequence[Job], timings: Timings | None) -> Cost:
     return Cost(
         num_jobs=len(jobs),
-        num_evaluations=sum(num_evaluations(job) for job in jobs),
+        num_evaluations=sum(job.num_evaluations + _of_first_frame(job) for job in jobs),
         seconds=_seconds(jobs, timings or {}),
         num_bytes=sum(_num_bytes(job) for job in jobs),
     )
+
+
+def _of_first_frame(job: Job) -> int:
+    return job.conditioning.sampler.num_evaluations if isinstance(job.conditioning, FromModel) else 0
 
 
 def _seconds(jobs: Sequence[Job], timings: Timings) -> float | None:

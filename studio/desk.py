@@ -28,14 +28,15 @@ from studio.formats.yaml_file import read_file, to_text
 from studio.importing import Importer, stored_upload
 from studio.known_models import KnownModels
 from studio.library import Library, Project, ProjectSummary
-from studio.live import Uses
+from studio.live import Uses, makes
 from studio.plan import Plan
 from studio.presets import Preset, load_cards, load_presets
 from studio.rendering import Rendering
 from studio.shelf import LIVE, KnownJob, Shelf
+from studio.shown import Moment
 from studio.storyboard import Scene, Storyboard
 from studio.tables import Database
-from studio.view import Moment, board_of
+from studio.view import board_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
@@ -245,7 +246,7 @@ class Desk:
         plan = self._book.plan(project_id, None, scene_ids)
         self._book.refuse_unplannable(plan, scene_ids)
         self._stop_superseded(project_id, plan)
-        ids = self._rendering.submit(plan.jobs, lambda job: self._book.uses_of(project_id, plan, job.recipe))
+        ids = self._rendering.submit(plan.jobs, lambda job: self._book.uses_of(project_id, plan, job))
         if not plan.jobs:
             self._assembly.want(project_id)
         self._refresh(project_id)
@@ -391,9 +392,10 @@ class Desk:
 
     def _stop_superseded(self, project_id: str, plan: Plan) -> None:
         """Jobs for words that were changed since give way to those for the new ones."""
-        wanted = {scene.recipe for scene in plan.scenes}
+        wanted = [scene.recipe for scene in plan.scenes if scene.recipe]
         again = {scene_id for job in plan.jobs for scene_id in job.scene_ids}
-        old = [known for known in self._waiting(project_id) if known.job.recipe not in wanted]
+        waiting = self._waiting(project_id)
+        old = [known for known in waiting if not any(makes(known.job, recipe) for recipe in wanted)]
         self._rendering.cancel(project_id, [known for known in old if again.intersection(known.job.scene_ids)])
 
     def _create_examples(self) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.contract.jobs import Take
+from engine.contract.jobs import Job, Take
 from engine.contract.media import MediaInfo, MediaStore
 from studio.assembly import Reel
 from studio.cost import Timings, timings_of
@@ -17,12 +17,13 @@ from studio.film import Join, cut_hash, edit_list
 from studio.formats.yaml_file import to_text
 from studio.known_models import KnownModels
 from studio.library import Library, Project
-from studio.live import Uses
+from studio.live import Uses, makes
 from studio.plan import Plan, plan
 from studio.presets import Preset
+from studio.scene_view import shown_take_id
 from studio.shelf import Shelf
+from studio.shown import Facts
 from studio.storyboard import Storyboard
-from studio.view import Facts, shown_take_id
 
 
 @dataclass
@@ -85,9 +86,9 @@ class FactsBook:
         here = [take.model_copy(update={"scene_id": scenes[take.recipe]}) for take in found]
         return self._plan_of(words, [*own, *here], media, project_id, None, None)
 
-    def uses_of(self, project_id: str, plan: Plan, recipe: str) -> Uses:
-        """All scenes of the project that a recipe is for: two scenes may ask for the very same."""
-        return tuple((project_id, scene.scene_id) for scene in plan.scenes if scene.recipe == recipe)
+    def uses_of(self, project_id: str, plan: Plan, job: Job) -> Uses:
+        """All scenes of the project that a job is for: two scenes may ask for the very same."""
+        return tuple((project_id, scene.scene_id) for scene in plan.scenes if makes(job, scene.recipe))
 
     def refuse_unplannable(self, plan: Plan, scene_ids: Sequence[str] | None) -> None:
         """Raises PlanError where nothing that was asked for can be rendered, and something should be."""

@@ -8,8 +8,14 @@ the events.
 import threading
 from dataclasses import dataclass, replace
 
-from engine.contract.events import Event, Interrupted, JobEvent, Preview, Queued, Stage, Started, Step
+from engine.contract.events import Event, Interrupted, JobEvent, Phase, Preview, Queued, Stage, Started, Step
 from engine.contract.jobs import Job
+
+
+def makes(job: Job, recipe: str | None) -> bool:
+    """Whether one of a job's takes has this recipe."""
+    return recipe == job.recipe or (len(job.scene_ids) > 1 and any(span.recipe == recipe for span in job.spans))
+
 
 Uses = tuple[tuple[str, str], ...]
 """(project id, scene id) of all that wait for a job."""
@@ -22,6 +28,7 @@ class LiveJob:
     job: Job
     uses: Uses
     state: str = "queued"
+    phase: Phase = "film"
     stage: str = ""
     segment: int = 0
     num_segments: int = 1
@@ -86,15 +93,21 @@ def _after(live: LiveJob, event: JobEvent | Event) -> LiveJob:
         case Queued():
             return replace(live, state="queued")
         case Started():
-            return replace(live, state="running", stage="load", step=0, left_s=None)
+            return replace(live, state="running", phase="film", stage="load", step=0, left_s=None)
         case Stage():
             return replace(
-                live, state="running", stage=event.stage, segment=event.segment, num_segments=event.num_segments
+                live,
+                state="running",
+                phase=event.phase,
+                stage=event.stage,
+                segment=event.segment,
+                num_segments=event.num_segments,
             )
         case Step():
             return replace(
                 live,
                 state="running",
+                phase=event.phase,
                 stage=event.stage,
                 step=event.step,
                 num_steps=event.num_steps,

@@ -9,6 +9,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from engine.contract.cards import ModelStatus
@@ -25,7 +26,7 @@ from engine.contract.events import (
     JobState,
     Started,
 )
-from engine.contract.jobs import Job, Take
+from engine.contract.jobs import FromMedia, FromModel, Job, Take
 from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus
 from engine.contract.workspace import Workspace
@@ -146,9 +147,8 @@ class Rendering:
         self.live.drop(job.id)
 
     def _send_media(self, job: Job) -> None:
-        conditioning = job.conditioning
-        if conditioning is not None and conditioning.kind != "take":
-            path = self.store.path(conditioning.media)
+        for sha256 in _media_of(job):
+            path = self.store.path(sha256)
             if not path.is_file():
                 what = f"scene {job.scene_ids[0]}: its picture or clip is no longer stored. Choose it again."
                 raise Rejected("media", what)
@@ -216,16 +216,20 @@ class Rendering:
         self._bell.ring(*{project_id for project_id, _ in self.live.drop(job_id)})
 
     def _bring(self, take: Take) -> str | None:
-        """Makes sure that the take's file is here; its poster's name, None where none could be made."""
-        if not self.store.has(take.media):
-            own = self._workspace.take_folder(take.recipe) / "take.mp4"
-            if not own.is_file() or self.store.adopt(own) != take.media:
-                self._fetch(take.media)
+        """Makes sure that the take's files are here; its poster's name, None where none could be made."""
+        self._have(take.media, self._workspace.take_folder(take.recipe) / "take.mp4")
+        if take.picture is not None and isinstance(take.job.conditioning, FromModel):
+            self._have(take.picture, self._workspace.picture(take.job.conditioning.recipe))
         try:
             return self.store.put_stream([poster_of(self.store.path(take.media))])
         except FilmError as error:
             LOG.warning("take %s: %s", take.id, error)
             return None
+
+    def _have(self, sha256: str, own: Path) -> None:
+        """A file of the media store: there already, at ``own`` in this workspace, or fetched from the engine."""
+        if not self.store.has(sha256) and (not own.is_file() or self.store.adopt(own) != sha256):
+            self._fetch(sha256)
 
     def _fetch(self, sha256: str) -> None:
         draft = self._workspace.media / f"{secrets.token_hex(8)}.fetched.tmp"
@@ -269,6 +273,16 @@ class Rendering:
                 for one in waiting:
                     if one.job.id not in known:
                         self._ended(one.job.id, "failed", "the engine no longer knows this job. Render again.", None)
+
+
+def _media_of(job: Job) -> set[str]:
+    """Stored files that a job needs: a picture, a clip, what a first frame is made from."""
+    named = {job.reimagine.media} if job.reimagine else set[str]()
+    match job.conditioning:
+        case FromMedia(media=sha256) | FromModel(source=str(sha256)):
+            return {*named, sha256}
+        case _:
+            return named
 
 
 class _Link:

@@ -253,9 +253,15 @@ def _keep(session: Session, take: Take, poster: str | None) -> None:
 
 
 def _waiting(session: Session, job_id: str | None, take: Take) -> list[tuple[str, str]]:
-    """Who gets a take: all scenes that wait for its recipe, and the one it was made for, if that project is here."""
+    """Who gets a take: all scenes that wait for its recipe, and the one it was made for, if that project is here.
+
+    Of a job with several scenes each has its own; a scene that waits for it under another name finds its take by the
+    recipe, when its project is looked at again.
+    """
     jobs = select(JobRow.id).where(JobRow.recipe == take.job.recipe)
     query = select(JobUseRow).where(JobUseRow.job_id.in_(jobs))
+    if len(take.job.scene_ids) > 1:
+        query = query.where(JobUseRow.scene_id == take.scene_id)
     uses = {(use.project_id, use.scene_id) for use in session.scalars(query)}
     if not uses and session.get(ProjectRow, take.job.project_id) is not None:
         uses = {(take.job.project_id, take.scene_id)}
@@ -299,4 +305,9 @@ def _take_content_type(session: Session, project_id: str, sha256: str) -> str | 
     )
     if session.scalars(query.where(TakeRow.media == sha256).limit(1)).first():
         return "video/mp4"
-    return "image/webp" if session.scalars(query.where(TakeRow.poster == sha256).limit(1)).first() else None
+    if session.scalars(query.where(TakeRow.poster == sha256).limit(1)).first():
+        return "image/webp"
+    named = select(TakeRow.take).join(SceneTakeRow, SceneTakeRow.take_id == TakeRow.id)
+    named = named.where(SceneTakeRow.project_id == project_id, TakeRow.take.contains(sha256))
+    pictures = (Take.model_validate_json(text).picture for text in session.scalars(named))
+    return "image/png" if sha256 in pictures else None

@@ -51,6 +51,11 @@ def said(words: tuple[str, ...]) -> str:
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
+def never_shown(words: tuple[str, ...], card: ModelCard) -> str:
+    """What to say of words that a model was never shown."""
+    return f"{card.title} was never shown {said(words)}. {card.vocabulary_hint}".strip()
+
+
 def estimated_tokens(text: str) -> int:
     """One for each word and mark, and one for the end; long words that a model does not know take more."""
     return len(_TOKEN.findall(text)) + 1

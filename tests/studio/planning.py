@@ -13,6 +13,8 @@ from engine.contract.cards import (
     ModelCard,
     ModelStatus,
     NetworkSizes,
+    Part,
+    Parts,
     SamplerDefaults,
     TextSizes,
 )
@@ -29,7 +31,11 @@ CARD = ModelCard(
     family="cosmos",
     licence="Apache-2.0",
     origin="tests",
-    folder="tiny",
+    parts=Parts(
+        network=Part(folder="tiny", paths=("network",)),
+        autoencoder=Part(folder="tiny", paths=("autoencoder",)),
+        text_encoder=Part(folder="tiny", paths=("text_encoder",)),
+    ),
     network=NetworkSizes(width=32, num_blocks=1, num_heads=2, patch_spatial=2, num_parameters=1000),
     autoencoder=AutoencoderSizes(spatial_factor=8, temporal_factor=4, latent_channels=2),
     text=TextSizes(max_tokens=24),
@@ -43,7 +49,7 @@ CARD = ModelCard(
     sampler=SamplerDefaults(name="res_2ab", sigma_max=80, sigma_min=0.002, rho=7),
     guidance_scale=3,
     precision="float32",
-    capabilities=("text", "image", "clip", "continue", "negative_prompt"),
+    capabilities=("text", "image", "clip", "continue", "sdedit", "negative_prompt"),
     vocabulary=(
         "a",
         "ball",

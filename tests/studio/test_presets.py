@@ -16,7 +16,8 @@ CARD = (MODELS_FOLDER / "diorama.yaml").read_text()
 def test_the_presets_go_from_quick_to_slow() -> None:
     presets = load_presets()
     assert list(presets) == ["draft", "fast", "balanced", "quality", "max"]
-    steps = [preset.num_steps for preset in presets.values()]
+    card = load_cards()["diorama"]
+    steps = [preset.sampler_for(card).num_steps for preset in presets.values()]
     assert steps == sorted(steps) and len(set(steps)) == len(steps)
 
 
@@ -30,12 +31,20 @@ def test_values_of_the_model_are_the_card_s() -> None:
     preset, card = load_presets()["balanced"], load_cards()["diorama"]
     assert preset.guidance_for(card) == card.guidance_scale
     assert preset.speed_for(card).precision == card.precision
+    assert load_presets()["quality"].sampler_for(card).num_steps == card.num_steps
+
+
+def test_a_sampler_that_a_model_does_not_allow_is_answered_with_its_own() -> None:
+    card = load_cards()["diorama"]
+    own = card.sampler.model_copy(update={"name": "ddim", "allowed": ("ddim",), "schedule": "zero_snr"})
+    settings = load_presets()["balanced"].sampler_for(card.model_copy(update={"sampler": own}))
+    assert (settings.name, settings.schedule) == ("ddim", "zero_snr")
 
 
 WRONG = [
     (QUALITY + "sampelr: heun\n", "sampelr", "unknown key, did you mean sampler?"),
     (QUALITY.replace("sampler: res_2ab\n", ""), "sampler", "is missing"),
-    (QUALITY.replace("res_2ab", "ddim"), "sampler", "'euler', 'heun' or 'res_2ab'"),
+    (QUALITY.replace("res_2ab", "nosuch"), "sampler", "'euler', 'heun', 'res_2ab'"),
     (QUALITY.replace("num_steps: 20", "num_steps: 0"), "num_steps", "1 or more"),
     (QUALITY.replace("num_steps: 20", "num_steps: many"), "num_steps", "whole number"),
     (QUALITY.replace("guidance_scale: model", "guidance_scale: modle"), "guidance_scale", "number"),
@@ -63,7 +72,7 @@ WRONG_CARDS = [
     (CARD.replace("[1, 5]", "[1, 4]"), "conditioning_num_frames", "4 is not 1 + a multiple"),
     (CARD.replace('default_aspect: "3:2"', 'default_aspect: "16:9"'), "default_aspect", "not in sizes_px"),
     (CARD.replace("latent_channels: 32", "latent_channels: 16"), "preview.weight", "16 numbers"),
-    (CARD.replace("name: res_2ab", "name: nosuch"), "sampler.name", "'euler', 'heun' or 'res_2ab'"),
+    (CARD.replace("name: res_2ab", "name: nosuch"), "sampler.name", "'euler', 'heun', 'res_2ab'"),
 ]
 
 

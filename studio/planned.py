@@ -1,0 +1,82 @@
+"""What a plan says: jobs, how each scene stands and why, notes in words, cost. Values only.
+
+Does not know how any of it is decided.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.contract.jobs import Job
+from engine.contract.values import Identifier, Sha256, SizePx, Value
+from studio.cost import Cost
+
+State = Literal["fresh", "stale", "missing", "unplannable"]
+Level = Literal["info", "warn", "error"]
+
+
+class Note(Value):
+    """What was rounded, or what the model cannot do. ``scene_id`` None: about the whole storyboard."""
+
+    scene_id: Identifier | None
+    level: Level
+    text: str
+
+
+class ScenePlan(Value):
+    """How one scene stands. ``number`` counts from 1. ``reason`` says in words why; "" where it is fresh."""
+
+    scene_id: Identifier
+    number: int
+    state: State
+    reason: str
+    recipe: Sha256 | None
+    """Of the take that would be rendered now; None: unplannable."""
+    take_id: Identifier | None
+    """What the film shows: the take that is what is written now, else the chosen one, else the newest, else none."""
+    num_frames: int
+    seconds: float
+    """As rounded to whole frames."""
+    chunk_starts_s: tuple[float, ...]
+    """Where in the scene each chunk (of a jointly denoised model: segment) begins; none: unplannable."""
+    seed: int
+    continues: Identifier | None
+    """The scene whose last frames it goes on from."""
+    makes_first_frame: bool
+    """Whether a picture model makes its first frame."""
+
+    @property
+    def num_chunks(self) -> int:
+        return len(self.chunk_starts_s)
+
+
+class Plan(Value):
+    """Jobs in the order of the story: one that continues another comes after it."""
+
+    project_id: Identifier
+    jobs: tuple[Job, ...]
+    scenes: tuple[ScenePlan, ...]
+    notes: tuple[Note, ...]
+    cost: Cost
+    size_px: SizePx | None
+    """Of all takes; None: the model cannot make the size that was asked for."""
+    fps: int
+
+    def scene(self, scene_id: str) -> ScenePlan:
+        return next(scene for scene in self.scenes if scene.scene_id == scene_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One scene's part of a plan while it is made. ``job`` None: unplannable; several scenes may share one."""
+
+    plan: ScenePlan
+    job: Job | None
+    notes: tuple[Note, ...]
+
+
+def about_scene(scene_id: str, level: Level, text: str) -> Note:
+    return Note(scene_id=scene_id, level=level, text=text)
+
+
+def about_all(level: Level, text: str) -> Note:
+    return Note(scene_id=None, level=level, text=text)
