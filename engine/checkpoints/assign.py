@@ -14,7 +14,7 @@ from engine.checkpoints.files import Weights
 from engine.contract.errors import Rejected
 
 MAPPED_SHARE = 0.05
-"""Of the file: how much may be mapped beside what was already cast."""
+"""Of the file: how much may be mapped beside the copies that were made of it."""
 
 Change = Callable[[str, Tensor], Tensor]
 
@@ -40,7 +40,7 @@ def assign_strictly(
         tensor = state[name]
         target = dtype if tensor.is_floating_point() else tensor.dtype
         cast[name] = change(name, tensor).to(target)
-        since_let_go += tensor.nbytes
+        since_let_go += tensor.nbytes if cast[name] is not tensor else 0
         if isinstance(state, Weights) and since_let_go > MAPPED_SHARE * state.num_bytes:
             del tensor
             state.let_go()

@@ -13,7 +13,7 @@ KNOWN: tuple[tuple[str, str], ...] = (
     (r"(^|\.)lora_(A|B|down|up)\b|\.lora_magnitude_vector", "a LoRA, which is laid over a network, not read as one"),
     (r"\.ssm\.ttt\.", "a TTT-Video network"),
     (r"^(\d+\.)?(module\.)*decoder\.layers\.(\d+\.)?full_self_attention\.", "a DFM (Megatron) video network"),
-    (r"(^|\.)decoder\.layers\.(\d+\.)?self_attention\.linear_qkv|^language_model\.", "a Megatron language model"),
+    (r"(^|\.)decoder\.layers\.(\d+\.)?self_attention\.linear_qkv|(^|\.)language_model\.", "a Megatron language model"),
     (r"(^|\.)decoder\.block\.\d+\.layer\.\d+\.(EncDec|Self)Attention\.", "a whole T5 (encoder and decoder)"),
     (r"(^|\.)encoder\.block\.\d+\.layer\.0\.SelfAttention\.", "a T5 text encoder"),
     (r"^crossattn_proj\.|\.crossattn_proj\.", "a Cosmos-Predict2.5 network, which reads another text encoder"),
