@@ -31,6 +31,9 @@ def attend_plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class TokenLayout(Protocol):
     """How the tokens of each frame are spread over ranks, and how attention sees all of them."""
 
+    attend: Attend
+    """How one rank's heads attend."""
+
     def scatter(self, tokens: Tensor) -> Tensor:
         """(B, T, S, D) of all tokens -> (B, T, S_local, D), this rank's tokens of every frame."""
         ...

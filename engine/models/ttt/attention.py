@@ -12,7 +12,7 @@ A heads, d head width.
 import torch
 from torch import Tensor, nn
 
-from engine.layers.attention import TokenLayout, attend
+from engine.layers.attention import Attend, TokenLayout
 from engine.models.ttt.config import NORM_EPS
 from engine.models.ttt.order import Extent
 from engine.models.ttt.rotary import turn
@@ -34,7 +34,7 @@ class LocalAttention(nn.Module):
         """text (B, n, L_local, D), video (B, T, S_local, D), turns (T, S, d/2) -> the same shapes."""
         texts = self._to_heads(text, extent.text_tokens, layout)
         videos = self._to_heads(video, extent.tokens_per_frame, layout)
-        text, video = attend_segments(texts, videos, turns, extent.segment_latent_frames)
+        text, video = attend_segments(layout.attend, texts, videos, turns, extent.segment_latent_frames)
         # The mean over a shared frame's two segments is taken before the projection, which is linear.
         return self.o(layout.to_tokens(text).flatten(-2)), self.o(layout.to_tokens(video).flatten(-2))
 
@@ -48,7 +48,7 @@ class LocalAttention(nn.Module):
 
 
 def attend_segments(
-    text: tuple[Tensor, ...], video: tuple[Tensor, ...], turns: Tensor, segment_latent_frames: int
+    attend: Attend, text: tuple[Tensor, ...], video: tuple[Tensor, ...], turns: Tensor, segment_latent_frames: int
 ) -> tuple[Tensor, Tensor]:
     """q, k, v of the text, each (B, n, L, A, d), and of the video, each (B, T, S, A, d) -> both attended.
 

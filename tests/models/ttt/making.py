@@ -31,6 +31,19 @@ TINY = TttConfig(
     base_lr=1.0,
     segment_latent_frames=3,
 )
+FULL = replace(
+    TINY,
+    width=3072,
+    num_layers=42,
+    num_heads=48,
+    text_width=4096,
+    time_width=512,
+    mlp_width=12288,
+    mini_batch_size=64,
+    base_lr=0.1,
+    segment_latent_frames=12,
+)
+"""The published network's sizes."""
 GRID = (2, 3)
 TEXT_TOKENS = 5
 

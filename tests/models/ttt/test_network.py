@@ -14,18 +14,7 @@ from engine.models.ttt.config import TttConfig, config_from
 from engine.models.ttt.keys import our_key, our_key_of_diffusers
 from engine.models.ttt.network import TttVideo
 from engine.models.ttt.rotary import turns
-from tests.models.ttt.making import GRID, TINY, make_film, make_network, settings
-
-FULL = replace(
-    TINY,
-    width=3072,
-    num_layers=42,
-    num_heads=48,
-    text_width=4096,
-    time_width=512,
-    mlp_width=12288,
-    segment_latent_frames=12,
-)
+from tests.models.ttt.making import FULL, GRID, TINY, make_film, make_network, settings
 
 
 def shapes_of(network: TttVideo) -> dict[str, tuple[int, ...]]:

@@ -1,10 +1,16 @@
 """Peak memory of one evaluation against the length of the film."""
 
-import torch
+from dataclasses import replace
 
-from engine.models.ttt.order import Extent
-from engine.models.ttt.scan import GROUP_TOKENS, scan
-from tests.models.ttt.making import TINY, make_film, make_network, make_scan
+import torch
+from torch import Tensor
+
+from engine.layers.attention import Whole
+from engine.models.ttt.layer import TttLayer
+from engine.models.ttt.network import TttVideo
+from engine.models.ttt.order import Extent, Walk
+from engine.models.ttt.scan import GROUP_TOKENS, InnerNorm, Streams, Weights, scan, walked
+from tests.models.ttt.making import FULL, TINY, make_film, make_network, make_scan
 from tests.models.ttt.memory import PeakMemory
 
 GRID = (10, 10)
@@ -22,10 +28,29 @@ def test_memory_grows_no_faster_than_the_film() -> None:
         sequence = tokens * TINY.width * 4
         peaks[num_segments] = memory.peak_bytes
         print(f"{num_segments} segments: peak {memory.peak_bytes / 1e6:.2f} MB, sequence {sequence / 1e6:.2f} MB")
-        assert memory.peak_bytes - 12 * sequence < 4e6, (
-            "at most twelve copies of the sequence beside what is fixed"
-        )
+        assert memory.peak_bytes - 10 * sequence < 4e6, "at most ten copies of the sequence beside what is fixed"
     assert peaks[21] - peaks[9] <= 1.05 * (21 - 9) / (9 - 3) * (peaks[9] - peaks[3])
+
+
+def test_memory_of_the_published_network() -> None:
+    """One layer at full size in bfloat16, on the meta device: 9 s, and what stays as small for 63 s."""
+    with torch.device("meta"):
+        network = TttVideo(replace(FULL, num_layers=1)).bfloat16()
+        x = torch.empty(1, 16, 37, 60, 90, dtype=torch.bfloat16)
+        text, timesteps = torch.empty(1, 3, 502, 4096, dtype=torch.bfloat16), torch.empty(1, 37)
+    for module in network.modules():
+        if isinstance(module, TttLayer):
+            module.scan = without_steps
+    with torch.no_grad(), torch.device("meta"), PeakMemory() as memory:
+        network(x, timesteps, text, layout=Whole(lambda q, k, v: torch.empty_like(q)))
+    sequence = (37 * 1350 + 3 * 502) * 3072 * 2
+    print(f"peak {memory.peak_bytes / 1e9:.2f} GB: {memory.peak_bytes / sequence:.1f} copies of the sequence")
+    assert memory.peak_bytes < 11 * sequence
+
+
+def without_steps(weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int) -> tuple[Tensor, Weights]:
+    """The walk with all that it keeps, but nothing computed for a mini-batch."""
+    return walked(lambda state, gamma, q, k, pull, steps: torch.empty_like(q), weights, norm, streams, walk, size)
 
 
 def test_the_walk_keeps_nothing_per_token() -> None:
