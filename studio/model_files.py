@@ -179,4 +179,4 @@ def gigabytes(num_bytes: int) -> str:
     if num_bytes < 10**9:
         return f"{max(1, round(num_bytes / 10**6))} MB"
     value = num_bytes / 10**9
-    return f"{value:.1f} GB" if value < 10 else f"{value:.0f} GB"
+    return f"{value:.1f} GB" if value < 9.95 else f"{value:.0f} GB"

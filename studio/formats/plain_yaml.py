@@ -55,6 +55,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag == "tag:yaml.org,2002:int":
+                key.tag = "tag:yaml.org,2002:str"  # as in JSON, where every key is text
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
                 raise YamlError(f"line {key.start_mark.line + 1}: a key must be a word (in quotes if need be)")
             if key.value in seen:

@@ -23,7 +23,7 @@ from studio.storyboard import MAX_SCENES, Scene, Storyboard, read_document
 Form = Literal["json", "jsonl"]
 FIELDS = ("text", "requires_scene_transition", "neg_text")
 SEGMENT_S = 3.0
-MODEL = "ttt-video-mlp"
+MODEL = "ttt-video-mlp-5b"
 MAX_VIDEOS = 200
 
 

@@ -76,6 +76,12 @@ def test_the_file_is_short_and_ordered() -> None:
     )
 
 
+def test_a_whole_number_may_be_a_key_and_is_text_as_in_json() -> None:
+    assert parse("{1: 2, 30: 4}") == {"1": 2, "30": 4} == parse('{"1": 2, "30": 4}')
+    with pytest.raises(YamlError, match="the key 1 is there twice"):
+        parse('1: a\n"1": b')
+
+
 def test_ratios_words_and_numbers_mean_what_they_look_like() -> None:
     board = from_text("aspect: 16:9\ntitle: No\nscenes: [{prompt: on, duration_s: 1e1}]")
     assert (board.aspect, board.title, board.scenes[0].prompt, board.scenes[0].duration_s) == ("16:9", "No", "on", 10)
