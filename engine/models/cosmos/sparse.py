@@ -1,0 +1,35 @@
+"""Which blocks of Cosmos-Predict2's sparse ("NATTEN") weights attend to which neighborhood. Data, and one rule.
+
+Comes in: whose pattern, and a grid. Goes out: the attention of every block. Does not know weights or ranks.
+
+Source: nvidia-cosmos/cosmos-predict2 ``configs/base/config_natten.py`` (the published ``*-natten.pt`` files alone were
+tuned for these; other weights attend to everything).
+
+Letters: T h w the grid of patches.
+"""
+
+from engine.layers.attention import Attend, attend
+from engine.layers.neighborhood import FULL, Neighborhood, Triple
+
+BASE: Triple = (FULL, 44, 80)
+"""The grid of 1280x704 pixels, for which the windows were chosen."""
+
+A = Neighborhood(window=(FULL, 4, 16), dilation=(1, 11, 5))
+B = Neighborhood(window=(FULL, 12, 16), stride=(1, 4, 1), dilation=(1, 1, 5))
+C = Neighborhood(window=(FULL, 12, 24), stride=(1, 4, 8))
+D = Neighborhood(window=(FULL, 20, 40), stride=(1, 4, 8))
+E = Neighborhood(window=(FULL, 28, 56), stride=(1, 4, 8))
+
+PATTERNS: dict[str, tuple[Neighborhood | None, ...]] = {
+    "2b": (A, A, B, C, C, B, C, C, C, C, B, *(D,) * 12, E, D, D, D, C),
+    "14b": (*(A,) * 11, B, B, *(C,) * 10, D, E, D, E, None, E, D, D, E, E, D, E, D),
+}
+"""By block; None attends to everything."""
+
+
+def attentions(name: str, num_blocks: int, grid: Triple) -> tuple[Attend, ...]:
+    """One for every block; ``name`` as the card's ``cosmos.neighborhood`` says ("": all of them dense)."""
+    patterns = PATTERNS[name] if name else (None,) * num_blocks
+    assert len(patterns) == num_blocks, f"{name}: patterns for {len(patterns)} blocks, not {num_blocks}"
+    fitted = {pattern: pattern.fitted(grid, BASE).attend_on(grid) for pattern in set(patterns) if pattern is not None}
+    return tuple(attend if pattern is None else fitted[pattern] for pattern in patterns)
