@@ -6,7 +6,7 @@ downloads or what the network computes.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -89,15 +89,15 @@ def _config(path: Path, ours: Weights, found: Recognised, settings: CosmosSettin
     if settings is None:
         told = "its RoPE ratios cannot be told from its weights; the model's card needs a group `cosmos`"
         raise Rejected("weights", f"{path}: {told}.")
-    return _with_card(config_of(ours, found, settings), settings)
+    return _with_card(config_of(ours.shapes, str(path), found, settings), settings)
 
 
-def config_of(ours: Weights, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
+def config_of(shapes: Shapes, source: str, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
     """Sizes from the shapes of the weights (under our names), the rest from the card."""
     try:
-        return _config_of(ours.shapes, found, settings)
+        return _config_of(shapes, found, settings)
     except KeyError as error:
-        raise Rejected("weights", f"{ours.source}: {found.what}, but {error.args[0]} is missing.") from error
+        raise Rejected("weights", f"{source}: {found.what}, but {error.args[0]} is missing.") from error
 
 
 def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
@@ -125,7 +125,8 @@ def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> C
 
 def _with_card(config: CosmosConfig, settings: CosmosSettings | None) -> CosmosConfig:
     """How the card wants the same weights computed."""
-    return config
+    exact = settings is None or settings.rope_precision == "float32"
+    return config if exact else replace(config, rope_reference_bf16=True)
 
 
 def read_config(path: Path) -> CosmosConfig:

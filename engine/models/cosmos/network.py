@@ -47,6 +47,8 @@ class CosmosConfig:
     rope_ratio_w: float = 3.0
     rope_base_fps: float | None = None
     """Set for Predict1, whose temporal positions follow real time."""
+    rope_reference_bf16: bool = False
+    """The angles as NVIDIA's scripts round them, for parity bit by bit."""
     extra_pos_embed: tuple[int, int, int] | None = None
     """Largest (T, h, w) patch grid of the learnable absolute position embedding added before every block (Predict1)."""
 
@@ -68,6 +70,7 @@ class CosmosConfig:
             ratio_h=self.rope_ratio_h,
             ratio_w=self.rope_ratio_w,
             base_fps=self.rope_base_fps,
+            reference_bf16=self.rope_reference_bf16,
         )
 
 

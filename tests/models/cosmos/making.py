@@ -10,7 +10,7 @@ import io
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 import yaml
@@ -300,11 +300,17 @@ def write_predict1(folder: Path, state: dict[str, Tensor], wrapping: Wrapping, k
     return "model.pt"
 
 
-def diffusers_twin(state: dict[str, Tensor], sizes: CosmosConfig) -> CosmosTransformer3DModel:
-    """diffusers' own network with the same weights and, unlike its default, the original's q/k norm epsilon."""
+def diffusers_twin(
+    state: dict[str, Tensor], sizes: CosmosConfig, masks_given: bool = False, eps: float = 1e-6
+) -> CosmosTransformer3DModel:
+    """diffusers' own network with the same weights.
+
+    masks_given: both masks come as channels of its input (to resize one itself it needs torchvision). eps: of its
+    q/k norms; 1e-5 by its default, 1e-6 in the original.
+    """
     t, h, w = sizes.extra_pos_embed or (128, 120, 120)
     theirs = CosmosTransformer3DModel(
-        in_channels=sizes.in_channels + int(sizes.condition_mask),
+        in_channels=sizes.in_channels + int(sizes.condition_mask) + int(masks_given),
         out_channels=sizes.out_channels,
         num_attention_heads=sizes.num_heads,
         attention_head_dim=sizes.head_dim,
@@ -315,13 +321,13 @@ def diffusers_twin(state: dict[str, Tensor], sizes: CosmosConfig) -> CosmosTrans
         max_size=(t, 2 * h, 2 * w),
         patch_size=(1, 2, 2),
         rope_scale=(sizes.rope_ratio_t, sizes.rope_ratio_h, sizes.rope_ratio_w),
-        concat_padding_mask=True,
+        concat_padding_mask=not masks_given,
         extra_pos_embed_type="learnable" if sizes.extra_pos_embed else None,
     ).eval()
     theirs.load_state_dict(named(state, DIFFUSERS_NAMES))
-    norms: list[Any] = [module for module in theirs.modules() if type(module).__name__ == "RMSNorm"]
-    for norm in norms:
-        norm.eps = 1e-6
+    for name, module in theirs.named_modules():
+        if name.endswith(("norm_q", "norm_k")):
+            cast(Any, module).eps = eps
     return theirs
 
 
