@@ -160,11 +160,6 @@ def step_of(name: str, noise: StepNoise) -> Step:
     return STOCHASTIC[name](noise) if name in STOCHASTIC else SAMPLERS[name]
 
 
-def num_evaluations(name: str, num_steps: int) -> int:
-    """Denoiser evaluations of a whole run, the clean one included."""
-    return num_steps * (2 if name == "heun" else 1) + 1
-
-
 def sample(
     step: Step,
     denoise: Denoise,
