@@ -25,7 +25,7 @@ from studio.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.plan import Plan
 from studio.problems import suggestion
 from studio.render_file import EngineUse, copy_whole, write_whole
-from studio.storyboard import Scene, Storyboard
+from studio.storyboard import Scene, Storyboard, read_document
 from studio.terminal import Display, display_for
 
 DONE, FAILED = 0, 1
@@ -73,14 +73,8 @@ class RunBatch:
     def run(self, batch: Batch, wishes: Wishes) -> int:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
-            self._use.learn(wishes.model or batch.model)
-            blank = Storyboard(
-                title=f"Batch {self._path.stem}"[:300],
-                model=wishes.model or batch.model,
-                preset=wishes.preset,
-                aspect=wishes.aspect,
-                seed=wishes.seed,
-            )
+            blank = self._blank(batch, wishes)
+            self._use.learn(blank.model)
             card = self._usable(blank)
             for bad in batch.bad:
                 self._refused(bad)
@@ -93,6 +87,17 @@ class RunBatch:
         return self._told()
 
     # ---- what can be made
+    def _blank(self, batch: Batch, wishes: Wishes) -> Storyboard:
+        """What all entries share, without a scene. Raises StoryboardError."""
+        document = {
+            "title": f"Batch {self._path.stem}"[:300],
+            "model": wishes.model or batch.model,
+            "preset": wishes.preset,
+            "aspect": wishes.aspect,
+            "seed": wishes.seed,
+        }
+        return read_document(document)
+
     def _usable(self, blank: Storyboard) -> ModelCard:
         """The model's card. Raises PlanError for what would be wrong with every entry."""
         statuses = self._desk.models()
