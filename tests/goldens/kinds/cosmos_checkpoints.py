@@ -82,7 +82,7 @@ def check_network(name: str, manifest: Mapping[str, Any], ours: Weights, found: 
     settings = CosmosSettings(
         generation=found.generation, rope_ratio_t=ratio_t, rope_ratio_h=ratio_h, rope_ratio_w=ratio_w
     )
-    config = config_of(ours, found, settings)
+    config = config_of(ours.shapes, name, found, settings)
     assert (config.num_heads, config.head_dim) == (manifest["num_heads"], manifest["head_dim"]), name
     with torch.device("meta"):
         network = CosmosDiT(config)
