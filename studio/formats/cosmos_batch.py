@@ -176,7 +176,7 @@ def storyboard_of(batch: Batch) -> Storyboard:
             problems += [Problem(f"entry {entry.number}", _own_words(problem)) for problem in error.problems]
     if problems:
         raise StoryboardError(problems)
-    what = "pictures" if batch.makes == "picture" else "clips"
+    what = ("picture" if batch.makes == "picture" else "clip") + "s" * (len(scenes) != 1)
     return Storyboard(title=f"Batch of {len(scenes)} {what}", aspect=ASPECT, model=batch.model, scenes=tuple(scenes))
 
 

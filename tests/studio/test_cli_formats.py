@@ -1,0 +1,91 @@
+"""``storyboard import`` and ``export``: files of other tools taken into the workspace, and written again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.contract.workspace import Workspace
+from studio.cli import main
+from studio.cli_flags import DONE, WRONG
+from studio.formats.reading import read_file
+from studio.library import Library
+from studio.tables import Database
+
+VIDEOS = [
+    [
+        {"text": "Tom sleeps.", "requires_scene_transition": False, "neg_text": "blurry"},
+        {"text": "Jerry runs.", "requires_scene_transition": True, "neg_text": None},
+    ],
+    [{"text": "One.", "requires_scene_transition": False, "neg_text": None}],
+]
+YAML = "schema: storyboard/1\ntitle: Two\nscenes:\n  - {id: a, prompt: a ball, duration_s: 6}\n  - {prompt: a boat}\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path / "workspace")
+
+
+def written(folder: Path, name: str, content: object) -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def titles(workspace: Workspace) -> list[str]:
+    database = Database.file(workspace.studio_database)
+    try:
+        return sorted(project.title for project in Library(database).projects())
+    finally:
+        database.close()
+
+
+def test_each_video_of_a_file_becomes_a_project_once(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "prompts.json", VIDEOS)
+    for _ in range(2):
+        assert main(["import", "--workspace", str(workspace.root), str(path)]) == DONE
+        assert "Video 1 of 2 (2 scenes)" in capsys.readouterr().out
+        assert titles(workspace) == ["Video 1 of 2", "Video 2 of 2"]
+
+
+def test_a_batch_file_and_a_storyboard_are_taken_in_too(workspace: Workspace, tmp_path: Path) -> None:
+    for path in (written(tmp_path, "batch.json", [{"prompt": "a"}]), written(tmp_path, "two.yaml", YAML)):
+        assert main(["import", "--workspace", str(workspace.root), str(path)]) == DONE
+    assert titles(workspace) == ["Batch of 1 clip", "Two"]
+
+
+def test_a_wrong_file_is_not_taken_in(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, "prompts.jsonl", '[{"text": "a"}]\n\n[{"text": "b"}]\n')
+    assert main(["import", "--workspace", str(workspace.root), str(path)]) == WRONG
+    assert "line 2: is blank" in capsys.readouterr().err
+    assert titles(workspace) == []
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.json", "json"), ("a.jsonl", "jsonl")])
+def test_prompt_files_come_out_as_they_went_in(name: str, form: str, tmp_path: Path) -> None:
+    text = json.dumps(VIDEOS) if form == "json" else "".join(json.dumps(video) + "\n" for video in VIDEOS)
+    out = tmp_path / "out" / name
+    out.parent.mkdir()
+    assert main(["export", str(written(tmp_path, name, text)), "--format", "ttt", "--out", str(out)]) == DONE
+    lines = out.read_text().splitlines()
+    assert (json.loads(out.read_text()) if form == "json" else [json.loads(line) for line in lines]) == VIDEOS
+
+
+def test_a_storyboard_is_written_as_prompts_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(written(tmp_path, "two.yaml", YAML)), "--format", "ttt"]) == DONE
+    path = written(tmp_path, "prompts.json", capsys.readouterr().out)
+    assert [scene.prompt for scene in read_file(path).scenes] == ["a ball", "a ball", "a boat"]
+    assert main(["export", str(path)]) == DONE
+    assert "schema: storyboard/1" in capsys.readouterr().out
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, "prompts.json", VIDEOS)
+    assert main(["export", str(path)]) == WRONG
+    assert "holds 2 storyboards" in capsys.readouterr().err
+    out = tmp_path / "nowhere" / "a.json"
+    assert main(["export", str(path), "--format", "ttt", "--out", str(out)]) == WRONG
+    assert "cannot be written" in capsys.readouterr().err
