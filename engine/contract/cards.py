@@ -265,6 +265,8 @@ def _files_at(places: list[Path]) -> list[Path]:
     files: list[Path] = []
     for place in places:
         inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
+        if not inside and not place.is_file():
+            raise Rejected("weights", f"{place}: no weights there. Put the files there, or choose another model.")
         files += inside if place.is_dir() else [place]
     return list(dict.fromkeys(files))
 

@@ -70,7 +70,7 @@ class Workspace:
 
     def take_folder(self, recipe: str) -> Path:
         """Of a finished take; not made here: it appears by renaming."""
-        return self.takes / recipe
+        return self.root / "takes" / recipe
 
     def token(self) -> str:
         """The bearer token of this workspace's engine, made once, kept in a file that only its owner may read."""

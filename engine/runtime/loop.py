@@ -17,7 +17,7 @@ from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, 
 from engine.contract.jobs import Job
 from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
 from engine.contract.workspace import Workspace
-from engine.models import MODELS, family
+from engine.models import family
 from engine.runtime.link import Leaving, Link, Wishes, connect_link, leave_hard
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
@@ -37,7 +37,7 @@ def work(num_threads: int) -> None:
     shelf = Shelf(ranks, *folders, workspace.file_hashes)
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
     if ranks.leads:
-        for name in MODELS:
+        for name in shelf.families():
             family(name).warm_up()  # seconds of imports, while the first job is on its way
     room = Room(ranks, shelf, workspace, link.send if link else drop, link.wishes if link else Wishes())
     while (job := next_job(ranks, link)) is not None:

@@ -3,6 +3,7 @@
 Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, or Rejected. Does not know sampling.
 """
 
+import contextlib
 import gc
 import json
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ class Shelf:
         self._model: Model | None = None
         self._texts: Texts | None = None
         self._hash_of = FileHashes(hashes)
+
+    def families(self) -> set[str]:
+        """Of the models whose weights are here."""
+        here: set[str] = set()
+        for card in read_cards(self.cards_folder).values():
+            with contextlib.suppress(Rejected):
+                card.parts.network.find(self.models_root)
+                here.add(card.family)
+        return here
 
     def holds(self, wanted: Wanted) -> bool:
         """Whether that model is loaded already."""

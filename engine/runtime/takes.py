@@ -106,7 +106,7 @@ class _TakeWriter:
     def __init__(self, workspace: Workspace, job: Job, span: Span, num_tail_frames: int) -> None:
         self.job, self.span, self.num_tail_frames = job, span, num_tail_frames
         self.final = workspace.take_folder(span.recipe)
-        self.draft = workspace.takes / f".{span.recipe}.tmp"
+        self.draft = self.final.with_name(f".{span.recipe}.tmp")
         width, height = job.size_px
         self.tail: Frames = np.zeros((0, height, width, 3), np.uint8)
         self.num_written = 0

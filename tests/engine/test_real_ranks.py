@@ -10,6 +10,7 @@ import pytest
 from engine.contract.cards import fingerprint
 from engine.contract.client import EngineClient
 from engine.contract.events import Event, Finished, Interrupted
+from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job
 from engine.contract.media import probe
 from engine.contract.workspace import Workspace
@@ -28,7 +29,7 @@ class House:
         self.root, self.num_ranks = root, num_ranks
         self.workspace = Workspace.at(root / "workspace")
         card = make_tiny_model(root / "models", root / "cards")
-        self.weights = fingerprint(root / "models" / card.folder)
+        self.weights = fingerprint(card, root / "models", FileHashes())
 
     def engine(self) -> EngineClient:
         folders = {"cards": self.root / "cards", "models_root": self.root / "models"}

@@ -17,6 +17,7 @@ from pathlib import Path
 from engine.contract import wire
 from engine.contract.cards import ModelCard, fingerprint
 from engine.contract.events import EVENT, TERMINAL, Event
+from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 from engine.contract.values import Value
 from tests.ranks.tiny import make_tiny_model
@@ -154,7 +155,7 @@ def tiny_job(
         "project_id": "project",
         "scene_ids": ("scene-1",),
         "model": "tiny",
-        "weights": fingerprint(root / "models" / "tiny"),
+        "weights": fingerprint(make_model_once(root), root / "models", FileHashes()),
         "segments": segments,
         "size_px": (48, 32),
         "fps": 8,

@@ -18,7 +18,7 @@ from engine.contract.media import Frames, MediaStore, read_frames
 from engine.contract.workspace import Workspace
 from engine.runtime.conditioning import conditioning_frames, fit, read_tail, write_tail
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
-from engine.runtime.takes import TakeWriter
+from engine.runtime.takes import TakesWriter
 from engine.runtime.video import VideoWriter
 from tests.ranks.group import REPOSITORY, tiny_job
 
@@ -74,11 +74,11 @@ def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> Non
         from engine.contract.errors import EngineError
         from engine.contract.jobs import Job
         from engine.contract.workspace import Workspace
-        from engine.runtime.takes import TakeWriter
+        from engine.runtime.takes import TakesWriter
 
         resource.setrlimit(resource.RLIMIT_FSIZE, ({room_bytes}, {room_bytes}))
         job = Job.model_validate_json(Path({str(tmp_path / "job.json")!r}).read_bytes())
-        writer = TakeWriter(Workspace.at(Path({str(tmp_path / "workspace")!r})), job, 5)
+        writer = TakesWriter(Workspace.at(Path({str(tmp_path / "workspace")!r})), job, 5)
         writer.start()
         try:
             for _ in range(9):
@@ -97,7 +97,7 @@ def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> Non
 
 
 def test_too_few_frames_are_no_take(root: Path, tmp_path: Path) -> None:
-    writer = TakeWriter(Workspace.at(tmp_path), tiny_job(root), 5)
+    writer = TakesWriter(Workspace.at(tmp_path), tiny_job(root), 5)
     writer.start()
     writer.write(np.zeros((4, 32, 48, 3), np.uint8))
     with pytest.raises(EngineError, match="4 frames"):

@@ -191,6 +191,7 @@ def test_refused_and_the_group_stays_up(group: Group, code: str) -> None:
 def test_a_take_that_cannot_be_written(group: Group) -> None:
     """The folder of takes is a file: every write fails. The job fails with words, the group lives."""
     takes = group.workspace / "takes"
+    takes.mkdir(exist_ok=True)
     aside = takes.rename(group.workspace / "aside")
     takes.touch()
     try:

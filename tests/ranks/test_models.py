@@ -11,16 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.contract.cards import fingerprint
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromTake, Job, SamplerSettings
 from engine.models import family
-from engine.models.cosmos.load import CosmosModel
+from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.decode import decode_into, undropped
 from engine.runtime.offload import resident
 from engine.runtime.ranks import Ranks
-from engine.runtime.shelf import Shelf
+from engine.runtime.shelf import Shelf, wanted_by
 from tests.ranks.group import make_model_once, tiny_job
 from tests.ranks.tiny import LATENT_CHANNELS, MAX_TOKENS
 
@@ -28,20 +27,21 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def model(root: Path) -> CosmosModel:
-    return family("cosmos").load_model(make_model_once(root), root / "models/tiny", "float32", with_ends=True)
+def model(root: Path) -> Model:
+    return family("cosmos").load_model(make_model_once(root), root / "models", "float32", with_ends=True)
 
 
-def test_text_is_padded_with_zeros(model: CosmosModel) -> None:
+def test_text_is_padded_with_zeros(model: Model) -> None:
     assert model.ends is not None
-    short, empty, long = model.ends.text_encoder(["a cat", "", "a red ball that is far too long for it"])
+    encoder = model.ends.load_text_encoder()
+    short, empty, long = encoder(["a cat", "", "a red ball that is far too long for it"], MAX_TOKENS)
     assert short.shape == (MAX_TOKENS, 16)
     lengths = [int((embedding.abs().sum(-1) > 0).sum()) for embedding in (short, empty, long)]
     assert lengths == [7, 1, MAX_TOKENS], "characters and the end; the end alone; cut"
 
 
 @pytest.mark.parametrize("num_latents", [1, 2, 5])
-def test_stream_equals_whole(model: CosmosModel, num_latents: int) -> None:
+def test_stream_equals_whole(model: Model, num_latents: int) -> None:
     assert model.ends is not None
     latents = torch.randn(1, LATENT_CHANNELS, num_latents, 4, 6, generator=torch.Generator().manual_seed(num_latents))
     stream = np.concatenate(list(model.ends.autoencoder.decode(latents)))
@@ -52,7 +52,7 @@ def test_stream_equals_whole(model: CosmosModel, num_latents: int) -> None:
     assert np.array_equal(stream, whole)
 
 
-def test_memory_does_not_grow_with_length(model: CosmosModel) -> None:
+def test_memory_does_not_grow_with_length(model: Model) -> None:
     """60 latent frames of 128 x 96 decoded whole are 35 MB of float32."""
     assert model.ends is not None
     latents = torch.randn(1, LATENT_CHANNELS, 60, 12, 16)
@@ -123,7 +123,8 @@ def test_damaged_or_foreign_weights(damage: Callable[[Path], None], root: Path, 
     shutil.copytree(root / "models/tiny", tmp_path / "tiny")
     damage(tmp_path / "tiny")
     with pytest.raises(Rejected) as refused:
-        family("cosmos").load_model(make_model_once(root), tmp_path / "tiny", "float32", with_ends=True)
+        loaded = family("cosmos").load_model(make_model_once(root), tmp_path, "float32", with_ends=True)
+        loaded.ends.load_text_encoder()
     print(refused.value)
     assert refused.value.code == "weights" and str(tmp_path) in str(refused.value)
 
@@ -132,14 +133,14 @@ def test_shelf_keeps_a_model_and_sees_a_changed_file(root: Path, tmp_path: Path)
     shutil.copytree(root / "models", tmp_path / "models")
     shelf = Shelf(ALONE, root / "cards", tmp_path / "models")
     job = tiny_job(root)
-    assert not shelf.holds(job)
-    first = shelf.model(job)
-    assert shelf.holds(job) and shelf.model(job) is first
+    wanted = wanted_by(job)
+    assert not shelf.holds(wanted)
+    first = shelf.model(wanted)
+    assert shelf.holds(wanted) and shelf.model(wanted) is first
     config = tmp_path / "models/tiny/transformer/config.json"
     config.write_text(config.read_text() + "\n")
-    assert fingerprint(tmp_path / "models/tiny") != job.weights
     with pytest.raises(Rejected, match="fingerprint"):
-        shelf.model(job)
+        shelf.model(wanted)
 
 
 def test_resident_comes_and_goes() -> None:

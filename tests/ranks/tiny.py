@@ -20,6 +20,8 @@ from engine.contract.cards import (
     LatentPreview,
     ModelCard,
     NetworkSizes,
+    Part,
+    Parts,
     SamplerDefaults,
     TextSizes,
 )
@@ -46,6 +48,12 @@ def make_tiny_model(folder: Path, cards_folder: Path, name: str = "tiny") -> Mod
     return card
 
 
+def own_parts(folder: str) -> Parts:
+    """The parts of a model in the layout that this project writes."""
+    names = ("network", "transformer"), ("autoencoder",) * 2, ("text_encoder",) * 2, ("tokenizer",) * 2
+    return Parts.model_validate({part: Part(folder=folder, paths=(path,)) for part, path in names})
+
+
 def tiny_config() -> CosmosConfig:
     return CosmosConfig(
         width=48,
@@ -69,7 +77,7 @@ def tiny_card(name: str, num_parameters: int) -> ModelCard:
         family="cosmos",
         licence="Apache-2.0",
         origin="made by the tests",
-        folder=name,
+        parts=own_parts(name),
         network=NetworkSizes(width=48, num_blocks=2, num_heads=4, patch_spatial=2, num_parameters=num_parameters),
         autoencoder=AutoencoderSizes(spatial_factor=8, temporal_factor=4, latent_channels=LATENT_CHANNELS),
         text=TextSizes(max_tokens=MAX_TOKENS),
@@ -83,7 +91,7 @@ def tiny_card(name: str, num_parameters: int) -> ModelCard:
         sampler=SamplerDefaults(name="res_2ab", sigma_max=80.0, sigma_min=0.002, rho=7.0),
         guidance_scale=3.0,
         precision="float32",
-        capabilities=("text", "image", "clip", "continue", "negative_prompt"),
+        capabilities=("text", "image", "clip", "continue", "negative_prompt", "sdedit"),
         preview=_preview(),
     )
 
