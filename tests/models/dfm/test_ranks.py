@@ -1,0 +1,122 @@
+"""DFM models through real ranks: every form of checkpoint, one and two ranks, negative prompts, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.events import Finished, JobRejected
+from engine.contract.hashes import FileHashes
+from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
+from engine.contract.media import Frames, probe
+from engine.models.dfm.consolidate import consolidate
+from tests.models.dfm.making import FORMS, make_dfm
+from tests.ranks.group import Group
+
+NUM_FRAMES = 9
+
+
+class House:
+    """A model in every form, and the ranks that render with them."""
+
+    def __init__(self, root: Path) -> None:
+        self.models, self.hashes = root / "models", FileHashes()
+        made = {form: make_dfm(self.models, form, f"tiny-{form.lower()}", root / "cards") for form in FORMS}
+        joined = self.models / "tiny-ranks" / "network"
+        consolidate([joined], joined / "model.safetensors")
+        self.cards: dict[str, ModelCard] = made
+        (root / "card.json").write_text(made["iteration"].model_dump_json())
+
+    def job(self, form: str = "iteration", negative: str = "", **changes: object) -> Job:
+        card = self.cards[form]
+        settings: dict[str, object] = {
+            "project_id": "project",
+            "scene_ids": ("scene-1",),
+            "model": card.name,
+            "weights": fingerprint(card, self.models, self.hashes),
+            "segments": (
+                Segment(
+                    scene_id="scene-1",
+                    prompt="a red ball",
+                    negative_prompt=negative,
+                    num_frames=int(str(changes.get("num_frames", NUM_FRAMES))),
+                    num_overlap_frames=0,
+                    starts_scene=True,
+                ),
+            ),
+            "size_px": (48, 32),
+            "fps": 8,
+            "num_frames": NUM_FRAMES,
+            "seed": 7,
+            "sampler": SamplerSettings(
+                name="euler", num_steps=3, schedule="karras_to_zero", sigma_max=80.0, sigma_min=0.002, rho=7.0
+            ),
+            "guidance_scale": card.guidance_scale,
+            "conditioning": None,
+            "speed": Speed(precision="float32"),
+        }
+        return make_job(**(settings | changes))
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Group]]:
+    root = tmp_path_factory.mktemp("dfm")
+    house = House(root)
+    with Group(root, request.param) as group:
+        yield house, group
+
+
+KNOWN: dict[str, Frames] = {}
+"""What the first rendering gave, to which every other number of ranks and form is compared."""
+
+
+def frames_of(group: Group, job: Job) -> Frames:
+    end = group.run(job)[-1]
+    assert isinstance(end, Finished), end
+    folder = group.workspace / "takes" / job.recipe
+    assert probe(folder / "take.mp4").num_frames == job.num_frames
+    return load_file(folder / "tail.safetensors")["frames"]
+
+
+def assert_same(ours: Frames, name: str) -> None:
+    known = KNOWN.setdefault(name, ours)
+    difference = np.abs(ours.astype(int) - known.astype(int))
+    print(f"{name}: max {difference.max()} of 255, mean {difference.mean():.4f}")
+    assert difference.max() <= 1, "ranks add up in another order, by a level at most"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_film(ranks: tuple[House, Group], form: str) -> None:
+    house, group = ranks
+    assert_same(frames_of(group, house.job(form)), "film")
+
+
+def test_a_negative_prompt_is_seen(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    without, with_one = (frames_of(group, house.job(negative=negative)) for negative in ("", "blurry"))
+    assert_same(with_one, "negative")
+    assert np.abs(without.astype(int) - with_one.astype(int)).max() > 8
+
+
+def test_fps_is_seen(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    assert not np.array_equal(frames_of(group, house.job()), frames_of(group, house.job(fps=30)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"size_px": (144, 32)}, "9 patches of width, at most 8"),
+        ({"num_frames": 25}, "7 latent frames, at most 6"),
+        ({"size_px": (40, 32)}, "multiple"),
+    ],
+)
+def test_sizes_beyond_the_model(ranks: tuple[House, Group], changes: dict[str, object], told: str) -> None:
+    """Such a job is never planned; where one comes all the same it is refused, and the ranks live on."""
+    house, group = ranks
+    end = group.run(house.job(**changes))[-1]
+    assert isinstance(end, JobRejected) and told in end.reason, end
+    frames_of(group, house.job(seed=99))
