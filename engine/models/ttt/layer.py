@@ -53,12 +53,15 @@ class TttLayer(nn.Module):
         self.learnable_ttt_lr_bias = nn.Parameter(torch.zeros(heads, 1))
         self.ttt_norm_weight = nn.Parameter(torch.ones(heads, head))
         self.ttt_norm_bias = nn.Parameter(torch.zeros(heads, head))
-        hidden = head * config.inner_width if config.ssm_layer == "ttt_mlp" else head
-        self.W1 = nn.Parameter(torch.randn(heads, head, hidden) * 0.02)
-        self.b1 = nn.Parameter(torch.zeros(heads, 1, hidden))
-        if config.ssm_layer == "ttt_mlp":
-            self.W2 = nn.Parameter(torch.randn(heads, hidden, head) * 0.02)
-            self.b2 = nn.Parameter(torch.zeros(heads, 1, head))
+        self.inner_names = self._make_inner(heads, head, head * config.inner_width, config.ssm_layer == "ttt_mlp")
+
+    def _make_inner(self, heads: int, head: int, hidden: int, is_mlp: bool) -> tuple[str, ...]:
+        """Parameters of the inner model before it has seen anything, W (A, in, out) and b (A, 1, out): their names."""
+        widths = [(head, hidden), (hidden, head)] if is_mlp else [(head, head)]
+        for number, (inner, outer) in enumerate(widths, start=1):
+            self.register_parameter(f"W{number}", nn.Parameter(torch.randn(heads, inner, outer) * 0.02))
+            self.register_parameter(f"b{number}", nn.Parameter(torch.zeros(heads, 1, outer)))
+        return tuple(f"{kind}{number}" for number in range(1, len(widths) + 1) for kind in "Wb")
 
     def forward(self, text: Tensor, video: Tensor, film: Film, walk: Walk) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one walk through all of them."""
@@ -72,7 +75,7 @@ class TttLayer(nn.Module):
 
     def inner(self, layout: TokenLayout) -> tuple[Weights, InnerNorm]:
         """The inner model of this rank's heads, before it has seen anything."""
-        weights = (self.W1, self.b1) + ((self.W2, self.b2) if hasattr(self, "W2") else ())
+        weights = (self.get_parameter(name) for name in self.inner_names)
         norm = InnerNorm(layout.heads(self.ttt_norm_weight), layout.heads(self.ttt_norm_bias))
         return tuple(layout.heads(weight) for weight in weights), norm
 

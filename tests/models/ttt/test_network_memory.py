@@ -19,7 +19,7 @@ GRID = (10, 10)
 def test_memory_grows_no_faster_than_the_film() -> None:
     """3, 9 and 21 segments. What stays the same for every film (one group of mini-batches, one segment's attention, one
     piece of the MLP) is why the growth is a little less than in proportion."""
-    network, peaks = make_network(), {}
+    network, peaks = make_network(mini_batch_size=32), {}
     for num_segments in (3, 9, 21):
         film = make_film(num_segments, grid=GRID)
         with torch.no_grad(), PeakMemory() as memory:
