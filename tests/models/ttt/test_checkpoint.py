@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import CogVideoXTransformer3DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from engine.checkpoints.assign import check_keys
 from engine.checkpoints.dcp import METADATA_NAME
 from engine.checkpoints.lora import read_lora
+from engine.contract.cards import read_card
 from engine.contract.errors import Rejected
 from engine.models.ttt.checkpoint import load_network, newest_step, read_ttt
+from engine.models.ttt.config import config_from
+from engine.models.ttt.keys import our_key_of_diffusers
 from engine.models.ttt.network import TttVideo
 from tests.models.ttt.making import make_film, settings
 from tests.models.ttt.making_models import CONFIG, base_transformer, save_dcp, tiny_state, training, write_network
@@ -199,3 +204,17 @@ def test_keys_that_are_kept_twice(tmp_path: Path) -> None:
     save_dcp(both, tmp_path)
     with pytest.raises(Rejected, match="both mean"):
         read_ttt(tmp_path)
+
+
+def test_cogvideox_5b_at_full_size() -> None:
+    """On the meta device: every name and shape of diffusers' own network finds its place, and none is left over."""
+    with torch.device("meta"):
+        theirs = CogVideoXTransformer3DModel(
+            num_attention_heads=48, num_layers=42, use_rotary_positional_embeddings=True
+        ).state_dict()
+        renamed = {our_key_of_diffusers(name): tensor for name, tensor in theirs.items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in renamed.items()}
+        network = TttVideo(config_from(shapes, SETTINGS, base=True))
+    check_keys(network, renamed, "CogVideoX-5B")
+    card = read_card(Path(__file__).parents[3] / "presets" / "models" / "cogvideox-5b-zero-gate.yaml")
+    assert sum(each.numel() for each in network.parameters()) == card.network.num_parameters == 5_570_283_072
