@@ -28,4 +28,16 @@ def render(desk: Desk) -> gr.HTML:
         jobs = desk.render_again(asked.project, asked.scene)
         return {"jobs": jobs, **shown(desk, asked.project)}
 
-    return panel("inspector", [editing(desk), render_scene, another_take])
+    @answered
+    def another_picture(wish: Wish) -> Answer:
+        asked = OfScene.model_validate(wish)
+        jobs = desk.reroll_first_frame(asked.project, asked.scene)
+        return {"jobs": jobs, **shown(desk, asked.project)}
+
+    @answered
+    def keep_picture(wish: Wish) -> Answer:
+        asked = OfScene.model_validate(wish)
+        desk.use_first_frame(asked.project, asked.scene)
+        return shown(desk, asked.project)
+
+    return panel("inspector", [editing(desk), render_scene, another_take, another_picture, keep_picture])

@@ -18,7 +18,7 @@ from studio.ui.routes import MAX_UPLOAD_BYTES, Scripts, routes
 from studio.ui.theme import theme
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("tokens", "shell", "bar", "board", "inspector", "player")
+STYLES = ("tokens", "shell", "bar", "board", "inspector", "ways", "player")
 _HEAD = "\n".join(
     [
         '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">',

@@ -103,14 +103,14 @@ def _add_uploads(router: APIRouter, desk: Desk) -> None:
 
     @router.post("/projects/import")
     async def import_file(file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """A storyboard file as a new project."""
+        """The storyboards of a file as new projects, one each."""
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
             try:
-                project = await to_thread.run_sync(desk.import_file, path)
+                made = await to_thread.run_sync(desk.import_files, path)
             except (StudioError, EngineError) as error:
                 return _refused(422, str(error))
-        return JSONResponse({"ok": True, "project": project.id})
+        return JSONResponse({"ok": True, "projects": [project.id for project in made]})
 
 
 async def _received(file: UploadFile, folder: Path) -> Path:

@@ -69,7 +69,7 @@ def test_a_storyboard_goes_out_and_comes_in(studio: Studio, web: httpx.Client) -
     text = web.get(f"/storyboard/{project}")
     assert text.headers["content-disposition"].startswith("attachment")
     answer = web.post("/projects/import", files={"file": ("mine.yaml", text.content)}).json()
-    assert answer["ok"] and studio.prompts(answer["project"]) == ["a ball: red\n- and 'blue'"]
+    assert answer["ok"] and studio.prompts(answer["projects"][0]) == ["a ball: red\n- and 'blue'"]
     wrong = web.post("/projects/import", files={"file": ("mine.yaml", b"schema: storyboard/1\nscenes: [{promt: x}]")})
     assert wrong.status_code == 422
     assert "did you mean prompt" in wrong.json()["problem"]

@@ -6,7 +6,7 @@ import { decide, draftOf, typed } from './saving.js';
 
 /**
  * A bound field. `settings`: id, label, path (of the edit), read(view) -> value, and for choices options(view).
- * `kind`: text, line, number or choice. The node has `show(view, sceneId)`.
+ * `kind`: text, line, number, slider or choice (`numeric`: of numbers). The node has `show(view, sceneId)`.
  */
 export function field(settings) {
   const control = controls[settings.kind](settings);
@@ -14,7 +14,7 @@ export function field(settings) {
   const label = h('label', { for: control.id }, settings.label);
   const hint = h('span.hint', { id: `${control.id}-hint` });
   const problem = h('p.problem', { role: 'alert', id: `${control.id}-problem`, hidden: true });
-  const conflict = h('div.conflict', { role: 'group', 'aria-label': 'Two versions', hidden: true });
+  const conflict = conflictBox();
   setAttributes(control, { 'aria-describedby': `${hint.id} ${problem.id}` });
   const node = h(`div.field.${settings.kind}`, {}, h('div.label', {}, label, hint), control, problem, conflict);
   const parts = { node, control, hint, problem, conflict };
@@ -30,6 +30,7 @@ const controls = {
   line: ({ placeholder = '' }) => h('input', { type: 'text', placeholder, maxlength: 300 }),
   number: ({ min, max, step = 'any', placeholder = '' }) =>
     h('input', { type: 'number', inputmode: 'decimal', min, max, step, placeholder }),
+  slider: ({ min, max, step }) => h('input', { type: 'range', min, max, step }),
   choice: () => h('select'),
 };
 
@@ -46,6 +47,7 @@ function entered(settings, parts) {
 }
 
 function parsed(settings, control) {
+  if (settings.kind === 'slider' || settings.numeric) return Number(control.value);
   if (settings.kind !== 'number') return control.value;
   if (control.value === '' && settings.optional) return null;
   const number = Number(control.value);
@@ -65,7 +67,7 @@ function show(settings, parts, view, sceneId) {
   const busy = document.activeElement === control && !another && (draft || parts.wrong);
   if (!busy && differs(settings, control, value)) control.value = value ?? '';
   if (settings.kind === 'text') grow(control);
-  setText(hint, settings.hint?.(view) ?? '');
+  setText(hint, settings.hint?.(view, value) ?? '');
   if (settings.placeholderOf) setAttributes(control, { placeholder: settings.placeholderOf(view) });
   setAttributes(control, { disabled: settings.disabled?.(view) ?? false });
   node.hidden = settings.hidden?.(view) ?? false;
@@ -74,7 +76,7 @@ function show(settings, parts, view, sceneId) {
 }
 
 function differs(settings, control, value) {
-  if (settings.kind !== 'number') return control.value !== (value ?? '');
+  if (settings.kind !== 'number') return control.value !== String(value ?? '');
   if (value === null || value === undefined) return control.value !== '';
   return control.value === '' || Number(control.value) !== value;
 }
@@ -94,8 +96,13 @@ function showProblem(node, control, text) {
   setAttributes(control, { 'aria-invalid': text ? 'true' : null });
 }
 
-function showConflict(node, settings, sceneId, draft) {
-  const told = draft?.conflict ? `${draft.conflict.theirs} ${draft.value}` : '';
+/** Where a field that was changed elsewhere meanwhile shows both versions; `showConflict` fills it. */
+export const conflictBox = () => h('div.conflict', { role: 'group', 'aria-label': 'Two versions', hidden: true });
+
+/** `settings`: path, and `said(value)` in words where the value is not text. */
+export function showConflict(node, settings, sceneId, draft) {
+  const said = (value) => settings.said?.(value) ?? String(value ?? '(nothing)');
+  const told = draft?.conflict ? `${said(draft.conflict.theirs)} ${said(draft.value)}` : '';
   node.hidden = !told;
   if (node.dataset.told === told) return;
   node.dataset.told = told;
@@ -104,13 +111,13 @@ function showConflict(node, settings, sceneId, draft) {
   const take = h('button.button', { type: 'button', onclick: () => decide(sceneId, settings.path, false) }, 'Take theirs');
   node.replaceChildren(
     h('p', {}, 'Changed elsewhere while you typed. Yours stays in the field; theirs is:'),
-    h('blockquote', {}, String(draft.conflict.theirs ?? '(nothing)')),
+    h('blockquote', {}, said(draft.conflict.theirs)),
     h('div.row', {}, keep, take),
   );
 }
 
-// As tall as its text, within what the style allows.
-function grow(area) {
+/** As tall as its text, within what the style allows. */
+export function grow(area) {
   area.style.height = 'auto';
   if (area.scrollHeight) area.style.height = `${area.scrollHeight + 2}px`;
 }

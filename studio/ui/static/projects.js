@@ -3,9 +3,11 @@
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
 import { confirmed, say } from './notices.js';
 import { afterSaving, flush } from './saving.js';
+import { dropping } from './startframes.js';
 import { ask, open, start, state, subscribe } from './store.js';
 
 const FOLDED = 'storyboard projects folded';
+const IMPORT = 'Open storyboards: our own, batch files of Cosmos, prompts of TTT-Video';
 let server = null;
 let known = [];
 
@@ -14,6 +16,7 @@ export function mount(element, given) {
   const list = h('ul.project-list');
   const node = h('nav.projects', { 'aria-label': 'Projects' }, heading(), list);
   element.replaceChildren(node);
+  dropping(node, bring);
   fold(narrow.matches || localStorage.getItem(FOLDED) === 'yes');
   subscribe(() => show(list));
   refresh().then(() => start(known));
@@ -49,9 +52,9 @@ export function toggleProjects() {
 }
 
 function heading() {
-  const input = h('input.sr-only', { type: 'file', accept: '.yaml,.yml,.json', id: 'import-file', 'aria-label': 'Open a storyboard file', tabindex: -1 });
-  input.addEventListener('change', () => input.files[0] && bring(input.files[0]).then(() => (input.value = '')));
-  const upload = iconButton('upload', 'Open a storyboard file', () => input.click());
+  const input = h('input.sr-only', { type: 'file', accept: '.yaml,.yml,.json,.jsonl', multiple: true, id: 'import-file', 'aria-label': IMPORT, tabindex: -1 });
+  input.addEventListener('change', () => bring([...input.files]).then(() => (input.value = '')));
+  const upload = iconButton('upload', IMPORT, () => input.click());
   const close = iconButton('close', 'Close', () => fold(true), '.drawer-close');
   const add = iconButton('plus', 'New project', newProject, '.new-project');
   return h('header', {}, h('h2', {}, 'Projects'), upload, add, close, input);
@@ -124,12 +127,29 @@ async function remove(id) {
   say('Project deleted.', '', { label: 'Bring back', act: () => go('restore', { project: id }) });
 }
 
-async function bring(file) {
+// A file may hold several storyboards: each becomes a project, and the first one is opened.
+async function bring(files) {
+  const made = [];
+  for (const file of files) made.push(...(await brought(file)));
+  if (!made.length) return;
+  await flush();
+  await call('projects', {});
+  open(made[0]);
+  if (made.length > 1) say(`${made.length} projects made; this is the first.`);
+}
+
+async function brought(file) {
   const form = new FormData();
   form.append('file', file);
-  const response = await fetch(new URL('projects/import', document.baseURI), { method: 'POST', body: form });
-  const answer = await response.json().catch(() => ({ ok: false, problem: `${file.name} could not be opened.` }));
-  if (!answer.ok) return say(answer.problem, 'bad');
-  await call('projects', {});
-  open(answer.project);
+  try {
+    const response = await fetch(new URL('projects/import', document.baseURI), { method: 'POST', body: form });
+    const json = response.headers.get('content-type')?.includes('json');
+    const answer = json ? await response.json() : { ok: false, problem: await response.text() };
+    if (!answer.ok) say(`${file.name}: ${answer.problem}`, 'bad');
+    for (const note of answer.notes ?? []) say(`${file.name}: ${note}`);
+    return answer.projects ?? [];
+  } catch (error) {
+    say(`${file.name} could not be opened: ${error.message}`, 'bad');
+    return [];
+  }
 }

@@ -1,13 +1,17 @@
 // What a scene starts from: a picture or clip of the author's, or the frames of the scene before.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { can, model } from './abilities.js';
+import { conflictBox, showConflict } from './fields.js';
+import { firstFramePanel, isMade } from './firstframe.js';
 import { say } from './notices.js';
-import { typed } from './saving.js';
+import { draftOf, typed } from './saving.js';
 import { still } from './picture.js';
 import { mediaAddress, state } from './store.js';
 
 export const ACCEPTED = 'image/*,video/*';
 const CLIP_FRAMES = 5;
+const PATH = 'conditioning';
 
 /** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
 export async function uploaded(file) {
@@ -26,23 +30,24 @@ export async function uploaded(file) {
   return null;
 }
 
-/** The conditioning that a stored picture or clip makes. */
+/** The conditioning that a stored picture or clip makes: of a clip as many frames as the model takes. */
 export function conditioningOf(media) {
-  const frames = media.kind === 'clip' ? Math.min(CLIP_FRAMES, media.num_frames ?? CLIP_FRAMES) : 1;
-  return { media: media.sha256, num_frames: frames };
+  const most = Math.min(CLIP_FRAMES, media.num_frames ?? CLIP_FRAMES);
+  const fitting = (model()?.conditioning_num_frames ?? []).filter((count) => count <= most);
+  return { media: media.sha256, num_frames: media.kind === 'clip' ? Math.max(1, ...fitting) : 1 };
 }
 
 /** A node with `show(card, cardBefore)`. */
-export function startPanel() {
+export function startPanel(server) {
   const input = h('input.sr-only', { type: 'file', accept: ACCEPTED, id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
-  const parts = { thumb: h('span.thumb'), words: h('span.words'), input };
+  const parts = { thumb: h('span.thumb'), words: h('span.words'), input, made: firstFramePanel(server), conflict: conflictBox() };
   const pick = h('label.pick', { for: 'field-conditioning' }, icon('upload'), h('span', {}, 'Choose or drop a picture or clip'));
-  const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, 'conditioning', null, 0));
+  const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, PATH, null, 0));
   Object.assign(parts, { pick, remove, zone: h('div.drop-zone', {}, parts.thumb, parts.words, input, pick, remove) });
   input.addEventListener('change', () => input.files[0] && use(parts, input.files[0]).then(() => (input.value = '')));
-  dropping(parts.zone, (files) => use(parts, files[0]));
-  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Starts from')), parts.zone);
-  node.show = (card, before) => show(parts, card, before);
+  const node = h('div.field.start', {}, h('div.label', {}, h('span.name', {}, 'Starts from'), h('span.hint')), parts.made, parts.zone, parts.conflict);
+  dropping(node, (files) => use(parts, files[0]));
+  node.show = (card, before) => show(node, parts, card, before);
   return node;
 }
 
@@ -51,18 +56,31 @@ async function use(parts, file) {
   parts.zone.classList.add('busy');
   const media = await uploaded(file);
   parts.zone.classList.remove('busy');
-  if (media) typed(id, 'conditioning', conditioningOf(media), 0);
+  if (media) typed(id, PATH, conditioningOf(media), 0);
 }
 
-function show(parts, card, before) {
+function show(node, parts, card, before) {
   parts.card = card;
   const own = card.conditioning;
   const carried = !own && card.transition === 'continue' && before;
-  setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried) });
+  node.hidden = !own && !carried && !can('image') && !can('clip') && !isMade(card);
+  parts.made.show(card);
+  setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried), 'data-instead': isMade(card) });
   parts.remove.hidden = !own;
-  parts.pick.lastChild.textContent = own ? 'Replace' : carried ? 'Use a picture' : 'Choose or drop a picture or clip';
+  parts.pick.hidden = !can('image') && !can('clip');
+  setText(parts.pick.lastChild, pickWords(card, own, carried));
   setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
+  setText(node.querySelector('.hint'), isMade(card) ? 'a first frame that is made' : '');
   showThumb(parts.thumb, own, carried ? before.take : null);
+  const said = (value) => (value ? `${value.strength == null ? 'starts from' : 're-imagines'} ${value.media}` : 'nothing');
+  showConflict(parts.conflict, { path: PATH, said }, card.id, draftOf(card.id, PATH));
+}
+
+function pickWords(card, own, carried) {
+  if (own) return 'Replace';
+  if (carried) return 'Use a picture';
+  const kinds = can('clip') ? 'a picture or clip' : 'a picture';
+  return isMade(card) ? `Or choose or drop ${kinds}` : `Choose or drop ${kinds}`;
 }
 
 function showThumb(thumb, own, take) {

@@ -43,6 +43,36 @@ export function joinWords(card) {
   return 'cut';
 }
 
+/** What the number of seconds becomes: whole segments of a model that renders in those, else frames on its grid. */
+export function lengthWords(card, joint = null) {
+  if (joint && card.num_chunks) return `${card.num_chunks} × ${joint.segment_s} s`;
+  const shown = Number.parseFloat(card.duration_text);
+  const exact = Number.isFinite(shown) && !card.duration_text.includes('min') && Math.abs(shown - card.duration_s) < 0.05;
+  return exact ? '' : card.duration_text;
+}
+
+/** What the plan says of the whole film: why nothing can be rendered, a size off the trained ones, segments together. */
+export function filmNotes(board) {
+  const { joint, render } = board;
+  return [render.problem, sizeNote(board), ...(joint ? jointNotes(joint) : [])].filter(Boolean);
+}
+
+const sizeWords = ([width, height]) => `${width} × ${height}`;
+
+function sizeNote({ models, model, aspect, size_px: own, rendered_size_px: size }) {
+  const entry = models.find(({ name }) => name === model);
+  const table = Object.values(entry?.sizes_px ?? {}).map(sizeWords);
+  if (!size || !table.length) return '';
+  if (own) return table.includes(sizeWords(size)) ? '' : `${sizeWords(size)} is off the sizes that ${entry.title} was trained at (${table.join(', ')}): it may look worse.`;
+  return entry.sizes_px[aspect] ? '' : `${entry.title} makes no ${aspect}: ${sizeWords(size)} is rendered.`;
+}
+
+function jointNotes({ segment_s: seconds, num_segments: num, trained_num_segments: trained, text }) {
+  const lengths = trained.map((count) => count * seconds).join(', ');
+  const off = num && !trained.includes(num) ? ` No weights were trained for ${num * seconds} s, but for ${lengths} s.` : '';
+  return [`All scenes are rendered together, in segments of ${seconds} s: a change anywhere renders all anew.${off}`, text];
+}
+
 export const seedWords = (seed) => (seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f'));
 
 /** What stands in the lower right of a card: what it goes on from, else its seed. */

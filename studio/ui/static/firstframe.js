@@ -1,0 +1,53 @@
+// The first frame that a picture model makes for a scene that is given none: seen, made anew, kept, or told in other words.
+
+import { h, icon, setAttributes, setChildren, setText } from './dom.js';
+import { model } from './abilities.js';
+import { field } from './fields.js';
+import { say } from './notices.js';
+import { afterSaving } from './saving.js';
+import { ask, mediaAddress } from './store.js';
+
+/** A node with `show(card)`; nothing is shown where no picture model makes the scene's first frame. */
+export function firstFramePanel(server) {
+  let card = null;
+  const act = (name, said) => () => work(server(), name, card, said);
+  const picture = h('div.made-picture');
+  const again = h('button.button', { type: 'button', id: 'another-picture', onclick: act('another_picture', '') }, icon('dice'), 'Make another');
+  const keep = h('button.button', { type: 'button', id: 'keep-picture', onclick: act('keep_picture', 'It is your picture now: it stays when words or model change.') }, icon('check'), 'Use as my picture');
+  const words = field({ id: 'first-prompt', kind: 'text', rows: 2, label: 'What it shows', path: 'first_frame.prompt', read: (scene) => scene.first_frame.prompt, placeholder: 'As the prompt', hint: () => 'else the prompt' });
+  const node = h('div.first-frame', {}, picture, h('div.row', {}, again, keep), h('details.own-words', {}, h('summary', {}, 'Other words for the first frame'), words));
+  node.show = (scene) => {
+    card = scene;
+    node.hidden = !isMade(scene);
+    if (node.hidden) return;
+    words.show(scene, scene.id);
+    const own = node.querySelector('.own-words');
+    if (scene.first_frame.prompt && own.dataset.of !== scene.id) own.open = true;
+    own.dataset.of = scene.id;
+    showPicture(picture, scene);
+    setAttributes(again, { disabled: !scene.first_frame.can_make, title: scene.first_frame.can_make ? 'With another seed' : scene.first_frame.text });
+    again.parentNode.hidden = !scene.first_frame.media;
+  };
+  return node;
+}
+
+/** Whether the scene begins with a frame that a picture model makes for it, or would if it could. */
+export const isMade = (card) => Boolean(model()?.first_frame && !card.conditioning && !continued(card));
+const continued = (card) => card.number > 1 && card.transition === 'continue';
+
+function showPicture(node, { first_frame: { media, text, can_make: can } }) {
+  const words = media ? '' : can ? `Comes with the scene, ${text}.` : `No first frame yet: ${text}.`;
+  setAttributes(node, { 'data-none': !media });
+  if (node.dataset.of === `${media}${words}`) return;
+  node.dataset.of = `${media}${words}`;
+  if (media) setChildren(node, [h('img', { src: mediaAddress(media), alt: 'The first frame that was made' })]);
+  else setChildren(node, [h('p.quiet', {}, words)]);
+}
+
+function work(server, name, card, said) {
+  return afterSaving(async () => {
+    const answer = await ask(server, name, { scene: card.id });
+    if (!answer.ok) say(answer.problem, 'bad');
+    else if (said) say(said);
+  });
+}

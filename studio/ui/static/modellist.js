@@ -1,0 +1,90 @@
+// The list to choose a model from: found by words, by family, those that are here first.
+
+import { h, setAttributes } from './dom.js';
+import { abilitiesOf } from './abilities.js';
+import { showLack } from './lack.js';
+import { typed } from './saving.js';
+import { state } from './store.js';
+
+// A title begins with the family's name: `Cosmos-Predict2 2B Video2World`.
+const familyOf = (entry) => entry.title.split(' ')[0];
+
+/** Families in the order of the board, those with a model that is here first; in each the same. */
+export function families(models) {
+  const groups = new Map();
+  for (const entry of models) groups.set(familyOf(entry), [...(groups.get(familyOf(entry)) ?? []), entry]);
+  const here = (entry) => (entry.available ? 0 : 1);
+  const sorted = [...groups].map(([family, members]) => [family, members.sort((a, b) => here(a) - here(b))]);
+  return sorted.sort(([, a], [, b]) => here(a[0]) - here(b[0]));
+}
+
+/** Asks which model; what is chosen is an edit of the film. `opener` gets the focus back. */
+export function choose(opener) {
+  const dialog = h('dialog.question.models', { 'aria-label': 'Choose a model' });
+  const close = () => (dialog.close(), dialog.remove(), opener.focus());
+  const options = families(state.board.models).map(([family, members]) => groupOf(family, members, (entry) => (close(), use(entry))));
+  const rows = options.flatMap((group) => [...group.querySelectorAll('[role=option]')]);
+  const list = h('div.model-list', { role: 'listbox', 'aria-label': 'Models', id: 'model-list' }, ...options);
+  const none = h('p.quiet', { hidden: true }, 'No model is called so.');
+  const find = h('input', { type: 'text', id: 'model-find', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'model-list', 'aria-label': 'Find a model', placeholder: `Find among ${rows.length}`, autocomplete: 'off', spellcheck: false });
+  const lack = h('div.lack', { 'aria-live': 'polite' });
+  const marked = (row) => (mark(find, rows, row), showLack(lack, state.board.models.find((entry) => `model-${entry.name}` === row?.id)));
+  const no = h('button.button', { type: 'button', onclick: close }, 'Close');
+  find.addEventListener('input', () => sift(find, options, rows, none, marked));
+  find.addEventListener('keydown', (event) => walk(event, rows, marked));
+  dialog.append(h('header', {}, h('h2', {}, 'Choose a model'), find, no), list, none, lack);
+  list.addEventListener('mousemove', (event) => marked(event.target.closest('[role=option]') ?? rows.find((row) => row.classList.contains('marked'))));
+  dialog.addEventListener('cancel', (event) => (event.preventDefault(), close()));
+  dialog.addEventListener('click', (event) => event.target === dialog && close());
+  document.body.append(dialog);
+  dialog.showModal();
+  find.focus();
+  const chosen = rows.find((row) => row.getAttribute('aria-selected') === 'true') ?? rows[0];
+  marked(chosen);
+  chosen?.scrollIntoView({ block: 'center' });
+}
+
+function groupOf(family, members, take) {
+  const id = `models-${family.replace(/\W+/g, '-')}`;
+  return h('div', { role: 'group', 'aria-labelledby': id }, h('h3', { id }, family), ...members.map((entry) => rowOf(entry, take)));
+}
+
+function rowOf(entry, take) {
+  const here = entry.available ? 'here' : 'not here';
+  const words = h('div', {}, h('p.name', {}, entry.title), h('p.quiet', { title: entry.summary }, entry.summary), h('p.quiet', {}, abilitiesOf(entry).join(' · ')));
+  const chosen = entry.name === state.board.model;
+  const said = h('span.here', { 'data-here': entry.available, title: entry.reason || null }, h('i.dot'), here);
+  const row = h('div.model-row', { role: 'option', id: `model-${entry.name}`, 'aria-selected': String(chosen) }, words, said);
+  row.dataset.words = `${entry.title} ${entry.name} ${entry.summary} ${familyOf(entry)} ${here}`.toLowerCase();
+  row.addEventListener('click', () => take(entry));
+  return row;
+}
+
+function sift(find, groups, rows, none, marked) {
+  const wanted = find.value.toLowerCase().split(/\s+/);
+  for (const row of rows) row.hidden = !wanted.every((word) => row.dataset.words.includes(word));
+  for (const group of groups) group.hidden = !group.querySelector('[role=option]:not([hidden])');
+  none.hidden = rows.some((row) => !row.hidden);
+  marked(rows.find((row) => !row.hidden));
+}
+
+function mark(find, rows, row) {
+  for (const other of rows) other.classList.toggle('marked', other === row);
+  setAttributes(find, { 'aria-activedescendant': row?.id ?? null });
+}
+
+function walk(event, rows, marked) {
+  const seen = rows.filter((row) => !row.hidden);
+  const place = seen.findIndex((row) => row.classList.contains('marked'));
+  const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5 }[event.key];
+  if (event.key === 'Enter') return seen[place]?.click();
+  if (!step) return;
+  event.preventDefault();
+  const next = seen[Math.max(0, Math.min(place + step, seen.length - 1))];
+  marked(next);
+  next?.scrollIntoView({ block: 'nearest' });
+}
+
+function use(entry) {
+  if (entry.name !== state.board.model) typed(null, 'model', entry.name, 0);
+}

@@ -1,0 +1,39 @@
+// The choice of a model: a button that tells which one it is, what it can do and what it lacks. A model that is not here
+// may be chosen all the same; the bar says then why nothing can be rendered.
+
+import { h, icon, setAttributes, setChildren, setText } from './dom.js';
+import { abilitiesOf } from './abilities.js';
+import { conflictBox, showConflict } from './fields.js';
+import { showLack } from './lack.js';
+import { choose } from './modellist.js';
+import { draftOf } from './saving.js';
+
+/** A field with `show(board)`: the chosen model, what it can do, and what it lacks. */
+export function modelField() {
+  const name = h('span.name');
+  const open = h('button.model-choice', { type: 'button', id: 'field-model', 'aria-haspopup': 'dialog', onclick: () => choose(open) }, h('i.dot'), name, icon('menu'));
+  const about = h('p.aside', { id: 'model-about' });
+  const can = h('ul.chips', { 'aria-label': 'What this model can do' });
+  const lack = h('div.lack', { id: 'model-lack' });
+  const conflict = conflictBox();
+  const node = h('div.field.model', {}, h('div.label', {}, h('label', { for: 'field-model' }, 'Model')), open, conflict, lack, about, can);
+  node.show = (board) => show({ open, name, about, can, lack, conflict }, board);
+  return node;
+}
+
+function show({ open, name, about, can, lack, conflict }, board) {
+  const draft = draftOf(null, 'model');
+  const chosen = board.models.find((entry) => entry.name === (draft?.value ?? board.model)) ?? null;
+  setText(name, chosen?.title ?? board.model);
+  setAttributes(open, { 'data-here': Boolean(chosen?.available), title: chosen?.available ? 'Its files are here' : 'Its files are not here' });
+  setText(about, chosen?.summary ?? 'There is no such model here.');
+  showChips(can, chosen ? abilitiesOf(chosen) : []);
+  showLack(lack, chosen);
+  showConflict(conflict, { path: 'model' }, null, draft);
+}
+
+function showChips(list, words) {
+  if (list.dataset.told === words.join('\n')) return;
+  list.dataset.told = words.join('\n');
+  setChildren(list, words.map((word) => h('li', {}, word)));
+}

@@ -1,0 +1,73 @@
+// A long scene is denoised in parts: one prompt for all of them, or further ones for the parts after the first, each
+// with the seconds that it is for. A part without words goes on with the words before it.
+
+import { h, setAttributes, setChildren, setText } from './dom.js';
+import { either } from './either.js';
+import { conflictBox, grow, showConflict } from './fields.js';
+import { draftOf, typed } from './saving.js';
+
+const PATH = 'chunk_prompts';
+const WAYS = { one: 'One prompt for all', each: 'One for each part' };
+
+/** A node with `show(card)`; nothing is shown for a scene of one part. */
+export function partsPanel() {
+  let card = null;
+  const way = either('parts-way', 'Prompts of the parts of this scene', WAYS, (value) => typed(card.id, PATH, value === 'each' ? filled(card) : [], 0));
+  const [list, hint, conflict] = [h('div.parts'), h('p.aside'), conflictBox()];
+  const node = h('div.parts-field', {}, way, hint, list, conflict);
+  node.show = (scene) => {
+    card = scene;
+    const [prompts, starts] = [promptsOf(scene), scene.chunk_starts_s];
+    node.hidden = starts.length < 2 && !prompts.length;
+    if (node.hidden) return;
+    way.show(prompts.length ? 'each' : 'one');
+    setText(hint, hintOf(scene, prompts));
+    const count = prompts.length ? Math.max(starts.length - 1, prompts.length) : 0;
+    setChildren(list, Array.from({ length: count }, (_, place) => list.children[place] ?? partOf(place, () => card)));
+    [...list.children].forEach((part, place) => showPart(part, place, prompts[place] ?? '', scene));
+    showConflict(conflict, { path: PATH, said: (value) => (value ?? []).join('\n') || '(one prompt)' }, scene.id, draftOf(scene.id, PATH));
+  };
+  return node;
+}
+
+const promptsOf = (card) => draftOf(card.id, PATH)?.value ?? card.chunk_prompts;
+const filled = (card) => Array.from({ length: Math.max(1, card.chunk_starts_s.length - 1) }, () => '');
+
+function hintOf(card, prompts) {
+  if (prompts.length) return `The prompt above is for ${spanOf(card, 0)}.`;
+  return `It is made in ${card.chunk_starts_s.length} parts that go on from each other.`;
+}
+
+/** `5.8 to 11.2 s`; of a part after the last one there is nothing. */
+function spanOf({ chunk_starts_s: starts, duration_s: seconds }, place) {
+  if (place >= starts.length) return '';
+  const end = starts[place + 1] ?? seconds;
+  return `${short(starts[place])} to ${short(end)} s`;
+}
+
+const short = (value) => String(Math.round(value * 10) / 10);
+
+function partOf(place, card) {
+  const id = `field-part-${place + 2}`;
+  const area = h('textarea', { id, rows: 2, maxlength: 8000, spellcheck: true, placeholder: 'As before' });
+  area.addEventListener('input', () => {
+    grow(area);
+    const prompts = [...promptsOf(card())];
+    while (prompts.length <= place) prompts.push('');
+    prompts[place] = area.value;
+    typed(card().id, PATH, prompts);
+  });
+  return h('div.field.text', {}, h('div.label', {}, h('label', { for: id }), h('span.hint')), area);
+}
+
+function showPart(part, place, prompt, card) {
+  const [label, area] = [part.firstChild, part.lastChild];
+  setText(label.firstChild, `Part ${place + 2}`);
+  const span = spanOf(card, place + 1);
+  setText(label.lastChild, span || 'the scene ends before it');
+  setAttributes(part, { 'data-beyond': !span });
+  const typing = document.activeElement === area && area.dataset.of === card.id && draftOf(card.id, PATH);
+  if (!typing && area.value !== prompt) area.value = prompt;
+  area.dataset.of = card.id;
+  grow(area);
+}

@@ -1,0 +1,96 @@
+// The form of one scene. What the chosen model cannot do is not shown, unless the scene already says it.
+
+import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { can, model } from './abilities.js';
+import { field } from './fields.js';
+import { partsPanel } from './parts.js';
+import { notesList } from './plannotes.js';
+import { clipPanel } from './reimagine.js';
+import { flush, typed } from './saving.js';
+import { startPanel } from './startframes.js';
+import { selectedScene, state } from './store.js';
+import { takesPanel } from './takes.js';
+import { isBlank, lengthWords, stateWords } from './words.js';
+
+const JOINS = [
+  { value: 'cut', label: 'Cut' },
+  { value: 'continue', label: 'Continue from it' },
+  { value: 'crossfade', label: 'Crossfade' },
+];
+const FIRST = JOINS.map((join) => ({ ...join, label: 'Opens the film' }));
+const first = (card) => card.number === 1;
+const joint = () => state.board.joint;
+const still = () => model()?.makes === 'picture';
+
+function sceneFields() {
+  return {
+    prompt: field({ id: 'prompt', kind: 'text', rows: 3, label: 'Prompt', path: 'prompt', read: (card) => card.prompt, placeholder: 'Say what is seen here' }),
+    negative: field({ id: 'negative', kind: 'text', rows: 1, label: 'Negative prompt', path: 'negative_prompt', read: (card) => card.negative_prompt, placeholder: 'What should not be seen', hidden: () => !can('negative_prompt') }),
+    duration: field({ id: 'duration', kind: 'number', min: 0.1, step: 'any', label: 'Seconds', path: 'duration_s', read: (card) => card.duration_s, hint: (card) => lengthWords(card, joint()), hidden: still }),
+    transition: field({ id: 'transition', kind: 'choice', label: 'Joins the one before', path: 'transition', read: (card) => card.transition, options: (card) => (first(card) ? FIRST : JOINS), disabled: first }),
+    crossfade: field({ id: 'crossfade', kind: 'number', min: 0.1, step: 0.1, label: 'Crossfade seconds', path: 'crossfade_s', read: (card) => card.crossfade_s, hidden: (card) => first(card) || card.transition !== 'crossfade' }),
+    seed: field({ id: 'seed', kind: 'number', min: 0, step: 1, whole: true, optional: true, label: 'Seed', path: 'seed', read: (card) => card.seed, placeholderOf: (card) => card.effective_seed ?? '', hint: (card) => (card.seed === null ? 'from the film' : 'its own') }),
+    steps: field({ id: 'steps', kind: 'number', min: 1, step: 1, whole: true, optional: true, label: 'Steps', path: 'overrides.num_steps', read: (card) => card.overrides.num_steps ?? null, placeholder: 'as preset' }),
+    guidance: field({ id: 'guidance', kind: 'number', min: 0, step: 0.5, optional: true, label: 'Guidance', path: 'overrides.guidance_scale', read: (card) => card.overrides.guidance_scale ?? null, placeholder: 'as preset' }),
+    notes: field({ id: 'notes', kind: 'text', rows: 1, label: 'Your notes', path: 'notes', read: (card) => card.notes, placeholder: 'For yourself; never rendered' }),
+  };
+}
+
+/** A form with `show(card)`. `server()`: the panel's functions; `work(name, card)`: renders. */
+export function sceneForm(server, work) {
+  const fields = sceneFields();
+  const parts = { parts: partsPanel(), start: startPanel(server), clip: clipPanel(), takes: takesPanel((card) => work('another_take', card)), notes: notesList() };
+  const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
+  const condition = h('p.condition', {}, h('i.dot'), h('span'));
+  const go = h('button.button.wide', { type: 'button', id: 'render-scene', onclick: () => renderThis(selectedScene(), work) }, 'Render this scene');
+  const finer = h('details.finer', {}, h('summary', {}, 'Finer settings'), h('div.pair', {}, fields.steps, fields.guidance), fields.notes);
+  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' },
+    condition, fields.prompt, vocabulary, parts.parts, parts.notes, fields.negative, parts.start, parts.clip,
+    h('div.pair', {}, fields.duration, fields.transition), fields.crossfade, seedRow(fields.seed), parts.takes, go, finer);
+  let shown = null;
+  form.show = (card) => {
+    if (shown !== null && shown !== card.id) flush();
+    shown = card.id;
+    for (const node of Object.values(fields)) node.show(card, card.id);
+    showParts(parts, card);
+    fields.seed.row.show(card);
+    setText(vocabulary, card.prompt ? '' : (model()?.vocabulary_hint ?? ''));
+    setAttributes(condition, { 'data-state': isBlank(card) ? 'blank' : card.state });
+    setText(condition.lastChild, stateWords(card));
+    showGo(go, card);
+  };
+  return form;
+}
+
+function showParts({ parts, start, clip, takes, notes }, card) {
+  parts.show(card);
+  start.show(card, state.board.scenes[card.number - 2] ?? null);
+  clip.show(card);
+  takes.show(card);
+  notes.show(card.plan_notes);
+}
+
+function showGo(go, card) {
+  const words = { failed: 'Try again', fresh: 'Render another take' };
+  setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
+  setText(go, words[card.state] ?? (joint() ? 'Render the film with this scene' : 'Render this scene'));
+}
+
+function seedRow(node) {
+  const lock = iconButton('lock', 'Keep this seed', () => toggle(selectedScene()), '.lock');
+  const roll = iconButton('dice', 'Roll another seed', () => typed(state.selected, 'seed', randomSeed(), 0));
+  const row = h('div.seed-row', {}, node, h('div.seed-tools', {}, lock, roll));
+  row.show = (card) => {
+    const own = card.seed !== null;
+    setAttributes(lock, { 'aria-pressed': String(own), title: own ? 'Let the film decide the seed again' : 'Keep this seed, whatever the film does' });
+    if (lock.dataset.own !== String(own)) setChildren(lock, [icon(own ? 'lock' : 'unlock')]);
+    lock.dataset.own = String(own);
+  };
+  node.row = row;
+  return row;
+}
+
+const toggle = (card) => typed(card.id, 'seed', card.seed === null ? card.effective_seed : null, 0);
+const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+const renderThis = (card, work) => work(card.state === 'fresh' ? 'another_take' : 'render_scene', card);
