@@ -7,40 +7,38 @@ may be called from any thread. Does not know gradio, torch, HTTP or terminals. E
 
 import contextlib
 import secrets
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import EngineError, Rejected
-from engine.contract.media import MediaInfo, MediaStore
+from engine.contract.media import MediaInfo, MediaStore, probe
 from engine.contract.workspace import Workspace
 from studio.assembly import Assembly
 from studio.bell import Bell
 from studio.board import Board
+from studio.boards_book import BoardsBook
 from studio.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
 from studio.engines import Engine as Engine
-from studio.errors import ProjectMissing
+from studio.errors import PlanError, ProjectMissing
 from studio.facts import FactsBook
 from studio.film import make_film, scaled
-from studio.formats.yaml_file import read_file, to_text
-from studio.importing import Importer, stored_upload
+from studio.formats.yaml_file import to_text
+from studio.importing import stored_upload
 from studio.known_models import KnownModels
 from studio.library import Library, Project, ProjectSummary
 from studio.live import Uses, makes
 from studio.plan import Plan
 from studio.presets import Preset, load_cards, load_presets
+from studio.project_files import ProjectFiles
 from studio.rendering import Rendering
 from studio.shelf import LIVE, KnownJob, Shelf
-from studio.shown import Moment
 from studio.storyboard import Scene, Storyboard
 from studio.tables import Database
-from studio.view import board_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
-BOARDS_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,10 @@ class Desk:
         self._models = KnownModels(load_cards(), models_root, workspace.file_hashes)
         self._bell = Bell()
         self._book = FactsBook(self._library, self._shelf, self._store, self._models, self.presets)
+        self._files = ProjectFiles(self._library, self._shelf, self._store, self._book)
         self._rendering = Rendering(workspace, self._shelf, self._bell, self)
         self._assembly = Assembly(workspace, self._shelf, self._book.reel_of, self._refresh)
-        self._keeping = threading.Lock()
-        self._boards: dict[str, Board] = {}
+        self._painted = BoardsBook(self._book, self._rendering, self._assembly, self._bell, self.presets, self._models)
         self._rendered: set[str] = set()
         """Projects for which takes arrived since their last film."""
         self._rendering.find_takes()
@@ -155,31 +153,26 @@ class Desk:
         self._refresh(project_id)
         return self.open(project_id)
 
+    def import_files(self, path: Path) -> list[Project]:
+        """A project for each storyboard of a file that somebody sent, with what it names beside itself as media."""
+        projects = self._files.imported(path)
+        for project in projects:
+            self._refresh(project.id)
+        return projects
+
     def import_file(self, path: Path) -> Project:
-        """From a storyboard file that somebody sent; what it names beside itself becomes the project's media."""
-        words, stored = Importer(path.parent, self._store, sent=True).brought(read_file(path))
-        project = self.create(words)
-        for info, name in stored:
-            self._shelf.add_media(project.id, info, name)
-        self._refresh(project.id)
-        return project
+        return self.import_files(path)[0]
 
     def open_file(self, path: Path, words: Storyboard) -> Project:
         """The project that belongs to a storyboard file: made once, then brought up to what the file says, as an edit.
 
         ``words``: what was read from the file, perhaps with another preset. Raises StoryboardError.
         """
-        words, stored = Importer(path.parent, self._store).brought(words)
-        project = self._library.project_of_file(str(path.resolve()), words)
-        for info, name in stored:
-            self._shelf.add_media(project.id, info, name)
-        return self._saved(self._library.edit(project.id, project.revision, lambda _: words))
+        return self._saved(self._files.opened(path, words))
 
     def plan_file(self, path: Path, words: Storyboard) -> Plan:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
-        words, stored = Importer(path.parent, self._store, keep=False).brought(words)
-        media = {info.sha256: info for info, _ in stored}
-        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), words, media)
+        return self._files.plan(path, words)
 
     def export(self, project_id: str) -> str:
         """The storyboard as YAML text."""
@@ -253,11 +246,38 @@ class Desk:
         return ids
 
     def render_again(self, project_id: str, scene_id: str) -> list[str]:
-        """Another take of one scene: gives it a new seed of its own (an edit) and renders it."""
+        """Another take of one scene: gives it a new seed of its own (an edit) and renders it.
+
+        With a model that denoises all scenes together the storyboard gets the seed, and every scene another take.
+        """
         project = self.open(project_id)
-        seed = ChangeScene(scene_id=scene_id, field="seed", value=secrets.randbelow(2**32))
+        status = self._models.all().get(project.storyboard.model)
+        seed = secrets.randbelow(2**32)
+        if status is not None and status.card.joint is not None:
+            self.edit(project_id, project.revision, ChangeStoryboard(field="seed", value=seed))
+        else:
+            self.edit(project_id, project.revision, ChangeScene(scene_id=scene_id, field="seed", value=seed))
+        return self.render(project_id, [scene_id])
+
+    def reroll_first_frame(self, project_id: str, scene_id: str) -> list[str]:
+        """Another first frame by the picture model (a new seed for it, as an edit), and a take that begins with it."""
+        project = self.open(project_id)
+        seed = ChangeScene(scene_id=scene_id, field="first_frame.seed", value=secrets.randbelow(2**32))
         self.edit(project_id, project.revision, seed)
         return self.render(project_id, [scene_id])
+
+    def use_first_frame(self, project_id: str, scene_id: str) -> Project:
+        """Keeps the first frame of the take that is shown: it becomes the scene's own picture (an edit).
+
+        Raises PlanError where no picture model made one.
+        """
+        card = next((card for card in self.board(project_id).scenes if card.id == scene_id), None)
+        sha256 = card.first_frame.media if card else None
+        if card is None or sha256 is None or not self._store.has(sha256):
+            raise PlanError(scene_id, "this scene shows no first frame that a picture model made. Render it first.")
+        self._shelf.add_media(project_id, probe(self._store.path(sha256)), f"first frame of scene {card.number}.png")
+        kept = ChangeScene(scene_id=scene_id, field="conditioning", value={"media": sha256})
+        return self.edit(project_id, self.open(project_id).revision, kept)
 
     def stop(self, project_id: str) -> list[str]:
         """Cancels all waiting and running jobs of this project; their ids."""
@@ -298,17 +318,7 @@ class Desk:
     # ---- what is shown
     def board(self, project_id: str) -> Board:
         """Everything the page shows of one project. Cheap: an unchanged board is not computed again."""
-        version = self._bell.version(project_id)
-        known = self._boards.get(project_id)
-        moment = self._moment(project_id, version)  # before the facts, so that no end of a job falls between them
-        facts = self._book.facts(project_id)
-        if known is None or known.version != version or known.revision != facts.project.revision:
-            known = board_of(facts, moment, self.presets, self._models.all())
-            with self._keeping:
-                while len(self._boards) >= BOARDS_KEPT:
-                    self._boards.pop(next(iter(self._boards)))
-                self._boards[project_id] = known
-        return known
+        return self._painted.board(project_id)
 
     def wait_for_change(self, project_id: str, version: int, timeout_s: float) -> int:
         """Blocks until the board's version is not ``version`` or the time is over; the version then."""
@@ -355,20 +365,6 @@ class Desk:
     def _refresh(self, project_id: str) -> None:
         self._book.forget(project_id)
         self._bell.ring(project_id)
-
-    def _moment(self, project_id: str, version: int) -> Moment:
-        assembling, film_error = self._assembly.state(project_id)
-        rendering = self._rendering
-        return Moment(
-            version=version,
-            live=rendering.live.by_scene(project_id),
-            engine=rendering.status,
-            engine_known=rendering.attached,
-            absence=rendering.absence,
-            trouble=rendering.trouble,
-            assembling=assembling,
-            film_error=film_error,
-        )
 
     def _waiting(self, project_id: str) -> list[KnownJob]:
         return [known for known in self._shelf.jobs_of_project(project_id) if known.state in LIVE]

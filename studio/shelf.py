@@ -111,13 +111,14 @@ class Shelf:
             uses: list[tuple[str, str]] = []
             for take, poster in takes:
                 _keep(session, take, poster)
-                for project_id, scene_id in _waiting(session, job_id, take):
+                for project_id, scene_id in _waiting(session, take):
                     _use_take(session, project_id, scene_id, take.id)
                     uses.append((project_id, scene_id))
             if job_id is not None:
+                uses += _uses_of(session, job_id)
                 _set_state(session, job_id, "finished", "")
             _move_cursor(session, cursor)
-            return uses
+            return list(dict.fromkeys(uses))
 
     # ---- jobs
     def expect(self, job: Job, uses: Iterable[tuple[str, str]]) -> None:
@@ -252,7 +253,12 @@ def _keep(session: Session, take: Take, poster: str | None) -> None:
         session.flush()
 
 
-def _waiting(session: Session, job_id: str | None, take: Take) -> list[tuple[str, str]]:
+def _uses_of(session: Session, job_id: str) -> list[tuple[str, str]]:
+    uses = session.scalars(select(JobUseRow).where(JobUseRow.job_id == job_id))
+    return [(use.project_id, use.scene_id) for use in uses]
+
+
+def _waiting(session: Session, take: Take) -> list[tuple[str, str]]:
     """Who gets a take: all scenes that wait for its recipe, and the one it was made for, if that project is here.
 
     Of a job with several scenes each has its own; a scene that waits for it under another name finds its take by the
@@ -286,8 +292,7 @@ def _move_cursor(session: Session, cursor: tuple[str, int] | None) -> None:
 
 
 def _known(session: Session, row: JobRow) -> KnownJob:
-    uses = session.scalars(select(JobUseRow).where(JobUseRow.job_id == row.id))
-    pairs = tuple((use.project_id, use.scene_id) for use in uses)
+    pairs = tuple(_uses_of(session, row.id))
     state: JobState = row.state  # pyright: ignore[reportAssignmentType]
     return KnownJob(Job.model_validate_json(row.job), state, row.reason, pairs)
 

@@ -37,7 +37,7 @@ from engine.contract.events import (
     Started,
     Step,
 )
-from engine.contract.jobs import FromMedia, FromTake, Job, Take
+from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Span, Take
 from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.workspace import Workspace
@@ -259,23 +259,28 @@ class FakeEngine:
             self._tell(EngineUp, num_ranks=1, device="fake")
             return False
         self._tell(Stage, job_id=job.id, stage="write", segment=0, num_segments=len(job.segments))
-        take = write_take(self.workspace, job, time.monotonic() - begun)
-        self.media.put_file(self.workspace.take_folder(job.recipe) / "take.mp4")
-        self._end(Finished, job.id, "finished", takes=(take,))
+        takes = write_takes(self.workspace, job, time.monotonic() - begun)
+        for take in takes:
+            self.media.put_file(self.workspace.take_folder(take.recipe) / "take.mp4")
+        if isinstance(job.conditioning, FromModel):
+            self.media.put_file(self.workspace.picture(job.conditioning.recipe))
+        self._end(Finished, job.id, "finished", takes=takes)
         return True
 
     def _missing_conditioning(self, job: Job) -> str:
         match job.conditioning:
             case FromTake(recipe=recipe) if not self.workspace.take_folder(recipe).exists():
                 return "the take that this scene continues is not there. Render that scene first."
-            case FromMedia(media=sha256) if not self.media.has(sha256):
+            case FromMedia(media=sha256) | FromModel(source=str(sha256)) if not self.media.has(sha256):
                 return "the picture or clip is not stored here. Send it first."
             case _:
                 return ""
 
     def _steps(self, job: Job) -> bool:
         """Whether all steps were done."""
-        num_steps = job.sampler.num_steps * len(job.segments)
+        num_steps = _num_steps(job)
+        if isinstance(job.conditioning, FromModel):
+            self._tell(Stage, job_id=job.id, phase="first_frame", stage="denoise", segment=0, num_segments=1)
         self._tell(Stage, job_id=job.id, stage="denoise", segment=0, num_segments=len(job.segments))
         for step in range(1, num_steps + 1):
             with self._changed:
@@ -292,7 +297,7 @@ class FakeEngine:
         return True
 
     def _show_preview(self, job: Job, step: int) -> None:
-        shade = 255 * step // (job.sampler.num_steps * len(job.segments))
+        shade = 255 * step // _num_steps(job)
         data = io.BytesIO()
         Image.new("RGB", (48, 32), (shade, shade, 255 - shade)).save(data, "WEBP")
         path = self.workspace.job_folder(job.id) / "preview.webp"
@@ -330,30 +335,48 @@ class FakeStream(Iterator[Event]):
             self._engine._changed.notify_all()
 
 
-def write_take(workspace: Workspace, job: Job, render_s: float) -> Take:
-    """A real clip of the job's size and length with its ``take.json``, written as the ranks do: whole or not at all."""
-    folder = workspace.take_folder(job.recipe)
+def _num_steps(job: Job) -> int:
+    return job.sampler.num_steps * (1 if job.joint else len(job.segments))
+
+
+def write_takes(workspace: Workspace, job: Job, render_s: float) -> tuple[Take, ...]:
+    """A real clip for each of the job's scenes with its ``take.json``, written as the ranks do: whole or not at all."""
+    picture = write_picture(workspace, job.conditioning) if isinstance(job.conditioning, FromModel) else None
+    return tuple(_write_take(workspace, job, span, render_s, picture) for span in job.spans)
+
+
+def write_picture(workspace: Workspace, wish: FromModel) -> str:
+    """A first frame of one colour. -> its SHA-256."""
+    path = workspace.picture(wish.recipe)
+    Image.new("RGB", wish.size_px, hue_of(wish.recipe)).save(path, "PNG")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_take(workspace: Workspace, job: Job, span: Span, render_s: float, picture: str | None) -> Take:
+    folder = workspace.take_folder(span.recipe)
     if (folder / "take.json").exists():
         return Take.model_validate_json((folder / "take.json").read_bytes())
-    draft = folder.with_name(f"{job.recipe}.tmp")
-    draft.mkdir()
-    write_clip(draft / "take.mp4", job.num_frames, job.size_px, job.fps, hue_of(job.recipe))
+    draft = folder.with_name(f"{span.recipe}.tmp")
+    draft.mkdir(parents=True)
+    write_clip(draft / "take.mp4", span.end - span.start, job.size_px, job.fps, hue_of(span.recipe))
     with (draft / "take.mp4").open("rb") as file:
         media = hashlib.file_digest(file, "sha256").hexdigest()
+    share_s = render_s * (span.end - span.start) / job.num_frames
     take = Take(
-        id=job.recipe,
-        recipe=job.recipe,
-        scene_id=job.scene_ids[0],
+        id=span.recipe,
+        recipe=span.recipe,
+        scene_id=span.scene_id,
         job=job,
         media=media,
-        first_frame=0,
-        num_frames=job.num_frames,
+        picture=picture,
+        first_frame=span.start,
+        num_frames=span.end - span.start,
         fps=job.fps,
         size_px=job.size_px,
         seed=job.seed,
-        render_s=render_s,
+        render_s=share_s,
         versions={"engine": "fake"},
-        timings_s={"encode": 0.0, "denoise": render_s, "decode": 0.0, "write": 0.0},
+        timings_s={"encode": 0.0, "denoise": share_s, "decode": 0.0, "write": 0.0},
     )
     (draft / "take.json").write_text(take.model_dump_json())
     os.replace(draft, folder)

@@ -35,7 +35,7 @@ from PIL import Image
 from engine.contract import wire
 from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
 from engine.contract.frames import num_latent_frames
-from engine.contract.jobs import Job, Take
+from engine.contract.jobs import FromModel, Job, Span, Take
 from engine.contract.media import Frames, file_sha256
 from engine.contract.workspace import Workspace
 
@@ -137,17 +137,28 @@ class Rank:
         draft.replace(draft.with_name("preview.webp"))
 
     def _takes(self, job: Job, lying: bool) -> tuple[Take, ...]:
-        folder = self._workspace.take_folder(job.recipe)
-        draft = folder.with_name(f"{job.recipe}.{secrets.token_hex(4)}.tmp")
-        draft.mkdir()
+        picture = self._picture(job.conditioning) if isinstance(job.conditioning, FromModel) else None
+        frames = draw_frames(job, job.num_frames)
+        return tuple(self._write(job, span, frames[span.start : span.end], picture, lying) for span in job.spans)
+
+    def _picture(self, wish: FromModel) -> str:
+        """A first frame of one colour. -> its SHA-256."""
+        path = self._workspace.picture(wish.recipe)
+        Image.new("RGB", wish.size_px, tuple(bytes.fromhex(wish.recipe[:6]))).save(path, format="PNG")
+        return file_sha256(path)
+
+    def _write(self, job: Job, span: Span, frames: Frames, picture: str | None, lying: bool) -> Take:
+        folder = self._workspace.take_folder(span.recipe)
+        draft = folder.with_name(f"{span.recipe}.{secrets.token_hex(4)}.tmp")
+        draft.mkdir(parents=True)
         started_s = time.monotonic()
-        write_clip(draft / "take.mp4", draw_frames(job, job.num_frames), job.fps)
-        take = _take(job, draft / "take.mp4", time.monotonic() - started_s)
+        write_clip(draft / "take.mp4", frames, job.fps)
+        take = _take(job, span, draft / "take.mp4", time.monotonic() - started_s, picture)
         (draft / "take.json").write_text(take.model_dump_json(indent=2))
         (draft / "tail.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
         if not lying and not folder.exists():
             draft.rename(folder)
-        return (take,)
+        return take
 
 
 def _number(pattern: str, text: str, default: float) -> float:
@@ -157,7 +168,7 @@ def _number(pattern: str, text: str, default: float) -> float:
 
 def _stages(job: Job) -> Iterator[tuple[StageName, int]]:
     yield "encode", 1
-    yield "denoise", job.sampler.num_steps * len(job.segments)
+    yield "denoise", job.sampler.num_steps * (1 if job.joint else len(job.segments))
     yield "decode", num_latent_frames(job.num_frames, 4)
     yield "write", 1
 
@@ -205,15 +216,16 @@ def write_clip(path: Path, frames: Frames, fps: int) -> None:
     writer.close()
 
 
-def _take(job: Job, path: Path, write_s: float) -> Take:
+def _take(job: Job, span: Span, path: Path, write_s: float, picture: str | None) -> Take:
     return Take(
-        id=job.recipe,
-        recipe=job.recipe,
-        scene_id=job.scene_ids[0],
+        id=span.recipe,
+        recipe=span.recipe,
+        scene_id=span.scene_id,
         job=job,
         media=file_sha256(path),
-        first_frame=0,
-        num_frames=job.num_frames,
+        picture=picture,
+        first_frame=span.start,
+        num_frames=span.end - span.start,
         fps=job.fps,
         size_px=job.size_px,
         seed=job.seed,

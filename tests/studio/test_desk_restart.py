@@ -11,7 +11,7 @@ from engine.contract.workspace import Workspace
 from studio.desk import Desk
 from studio.edits import ChangeStoryboard
 from studio.storyboard import Scene, Storyboard
-from tests.fakes import write_take
+from tests.fakes import write_takes
 from tests.studio.desks import benched, states
 
 ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
@@ -50,7 +50,7 @@ def test_a_crash_between_the_takes_file_and_the_database(tmp_path: Path) -> None
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         job = bench.desk.plan(project.id).jobs[0]
-        write_take(bench.workspace, job, 1.0)
+        write_takes(bench.workspace, job, 1.0)
         (bench.workspace.takes / f"{'e' * 64}.1a2b.tmp").mkdir()
         assert states(bench.desk.board(project.id)) == ["missing"]
         bench.restart_desk()
@@ -63,7 +63,7 @@ def test_a_crash_between_the_takes_file_and_the_database(tmp_path: Path) -> None
 def test_a_damaged_take_file_is_passed_over(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
-        write_take(bench.workspace, bench.desk.plan(project.id).jobs[0], 1.0)
+        write_takes(bench.workspace, bench.desk.plan(project.id).jobs[0], 1.0)
         next(bench.workspace.takes.glob("*/take.json")).write_text('{"id": ')
         bench.restart_desk()
         assert states(bench.desk.board(project.id)) == ["missing"]
