@@ -141,7 +141,7 @@ class RunBatch:
         return scenes
 
     def _scene(self, entry: Entry, card: ModelCard, wishes: Wishes) -> Scene:
-        scene = scene_of(entry, card.chunk_num_frames / card.fps, wishes.num_input_frames)
+        scene = scene_of(entry, min(card.chunk_num_frames / card.fps, card.max_duration_s), wishes.num_input_frames)
         overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
         changes: dict[str, object] = {"seed": wishes.seed, "overrides": overrides}
         changes["negative_prompt"] = wishes.negative_prompt

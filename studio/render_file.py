@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.contract.client import EngineClient
-from engine.service.launch import ensure_engine
+from engine.service.launch import attach, ensure_engine
 from studio.board import Board
 from studio.desk import Desk
 from studio.errors import FilmError, PlanError
@@ -42,10 +42,14 @@ class EngineUse:
         self._client: EngineClient | None = None
 
     def learn(self, model: str) -> None:
-        """Asks the engine for a model's weights where they are not known here."""
+        """Asks the engine for weights that are not known here; for a card that is not, only one that runs already."""
         status = self._desk.models().get(model)
-        if status is not None and not status.available:
-            self._engine()
+        if status is None and not self._engine_url:
+            self._client = attach(self._desk.workspace)
+            if self._client is None:
+                return
+        if status is None or not status.available:
+            self._desk.models_heard(self._engine().models())
 
     def render(self, project_id: str, shown: Callable[[Board], None]) -> Board:
         """Renders what is not; -> the board when no job of the project waits or runs any more.

@@ -16,9 +16,9 @@ from typing import Any, Literal, cast
 
 from studio.errors import Problem, StoryboardError
 from studio.formats.plain_yaml import YamlError, parse_json
-from studio.plan import joined
 from studio.problems import show, suggestion
 from studio.storyboard import MAX_SCENES, Scene, Storyboard, read_document
+from studio.wording import joined
 
 Form = Literal["json", "jsonl"]
 FIELDS = ("text", "requires_scene_transition", "neg_text")
@@ -172,7 +172,7 @@ def _texts(scene: Scene) -> list[str]:
     num_segments = max(1, math.ceil(round(scene.duration_s / SEGMENT_S, 6)))
     texts = [scene.prompt]
     for own in (*scene.chunk_prompts, *("",) * num_segments)[: num_segments - 1]:
-        texts.append(own or texts[-1])
+        texts.append(own if own.strip() else texts[-1])
     return texts
 
 
