@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import Attend, attend
+from engine.layers.attention import Attend, TokenLayout, attend, attend_frames
 
 Triple = tuple[int, int, int]
 FULL = -1
@@ -129,6 +129,20 @@ def neighborhood_attend(q: Tensor, k: Tensor, v: Tensor, grid: Triple, pattern: 
 def part(x: Tensor, where: tuple[slice, ...]) -> Tensor:
     """(B, A, T, h, w, d) -> (B, A, n, d), the tokens at ``where``."""
     return x[(slice(None), slice(None), *where)].flatten(2, 4)
+
+
+class Attending:
+    """A layout that spreads tokens as another one does, and attends in its own way: all tokens, this rank's heads."""
+
+    def __init__(self, layout: TokenLayout, attend: Attend) -> None:
+        self.layout, self.attend = layout, attend
+        self.scatter, self.gather, self.heads = layout.scatter, layout.gather, layout.heads
+        self.to_heads, self.to_tokens = layout.to_heads, layout.to_tokens
+
+    def self_attend(self, q: Tensor, k: Tensor, v: Tensor, tokens_per_frame: int) -> Tensor:
+        """Each (B, T, S_local, A, d) -> the same shape; q, k and v travel between ranks together."""
+        q, k, v = self.to_heads(torch.cat([q, k, v]), tokens_per_frame).chunk(3)
+        return self.to_tokens(attend_frames(self.attend, q, k, v))
 
 
 def neighborhood_attend_plain(q: Tensor, k: Tensor, v: Tensor, grid: Triple, pattern: Neighborhood) -> Tensor:

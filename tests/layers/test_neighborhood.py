@@ -8,6 +8,7 @@ from engine.contract.errors import Rejected
 from engine.layers.attention import Whole, attend
 from engine.layers.neighborhood import (
     FULL,
+    Attending,
     Neighborhood,
     Triple,
     axis_cells,
@@ -16,7 +17,7 @@ from engine.layers.neighborhood import (
     neighborhood_mask,
     window_start,
 )
-from engine.models.cosmos.sparse import BASE, PATTERNS, A, B, C, D, E, attentions
+from engine.models.cosmos.sparse import BASE, PATTERNS, A, B, C, D, E, layouts_for, patterns_of
 from tests.goldens.runner import assert_close
 
 GRID_720P = (24, 44, 80)
@@ -188,12 +189,44 @@ def test_blocks_of_the_published_weights() -> None:
 
 
 @pytest.mark.parametrize(("name", "num_blocks"), [("2b", 28), ("14b", 36), ("", 5)])
-def test_attention_of_every_block(name: str, num_blocks: int) -> None:
-    grid = (2, 8, 12)
-    q, k, v = drawn(grid, heads=1, batch=1)
-    made = attentions(name, num_blocks, grid)
-    assert len(made) == num_blocks
-    for attention, pattern in zip(made, PATTERNS[name] if name else (None,) * num_blocks, strict=True):
-        dense = attend(q, k, v)
-        same = torch.allclose(attention(q, k, v), dense, atol=1e-6)
+def test_layout_of_every_block(name: str, num_blocks: int) -> None:
+    grid, whole = (2, 8, 12), Whole()
+    q, k, v = (x.transpose(1, 2).unflatten(1, (2, 96)) for x in drawn(grid, heads=1, batch=1))
+    dense = whole.self_attend(q, k, v, 96)
+    patterns = patterns_of(name, num_blocks)
+    layouts = layouts_for(patterns, grid, whole)
+    assert len(layouts) == num_blocks
+    for layout, pattern in zip(layouts, patterns, strict=True):
+        same = torch.allclose(layout.self_attend(q, k, v, 96), dense, atol=1e-6)
         assert same == (pattern is None), f"{pattern}"
+
+
+def test_a_pattern_for_another_network() -> None:
+    with pytest.raises(Rejected, match="for 28 blocks, the network has 36"):
+        patterns_of("2b", 36)
+
+
+def test_a_picture_is_attended_whole() -> None:
+    q, k, v = drawn((1, 4, 6))
+    layouts = layouts_for(PATTERNS["2b"], (1, 4, 6), Whole())
+    tokens = [x.transpose(1, 2).unflatten(1, (1, 24)) for x in (q, k, v)]
+    assert_close(layouts[0].self_attend(*tokens, 24), Whole().self_attend(*tokens, 24), 2e-6)
+
+
+class Backwards(Whole):
+    """One rank that keeps the tokens of each frame, and the heads, in the opposite order."""
+
+    def to_heads(self, x: Tensor, tokens_per_frame: int) -> Tensor:
+        return x.flip(2, 3)
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        return x.flip(2, 3)
+
+
+def test_in_a_layout_that_spreads_tokens() -> None:
+    """Windows are laid on the grid, not on the order in which a rank keeps its tokens."""
+    grid, pattern = (2, 4, 6), Neighborhood((FULL, 3, 2))
+    tokens = [x.transpose(1, 2).unflatten(1, (2, 24)) for x in drawn(grid)]
+    expected = Attending(Whole(), pattern.attend_on(grid)).self_attend(*tokens, 24)
+    kept = Attending(Backwards(), pattern.attend_on(grid)).self_attend(*(x.flip(2, 3) for x in tokens), 24)
+    assert_close(kept.flip(2, 3), expected, 1e-6)

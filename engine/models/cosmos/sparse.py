@@ -1,6 +1,6 @@
 """Which blocks of Cosmos-Predict2's sparse ("NATTEN") weights attend to which neighborhood. Data, and one rule.
 
-Comes in: whose pattern, and a grid. Goes out: the attention of every block. Does not know weights or ranks.
+Comes in: whose pattern, a grid, a layout. Goes out: the layout that every block attends with. Does not know weights.
 
 Source: nvidia-cosmos/cosmos-predict2 ``configs/base/config_natten.py`` (the published ``*-natten.pt`` files alone were
 tuned for these; other weights attend to everything).
@@ -8,8 +8,9 @@ tuned for these; other weights attend to everything).
 Letters: T h w the grid of patches.
 """
 
-from engine.layers.attention import Attend, attend
-from engine.layers.neighborhood import FULL, Neighborhood, Triple
+from engine.contract.errors import Rejected
+from engine.layers.attention import TokenLayout
+from engine.layers.neighborhood import FULL, Attending, Neighborhood, Triple
 
 BASE: Triple = (FULL, 44, 80)
 """The grid of 1280x704 pixels, for which the windows were chosen."""
@@ -27,9 +28,16 @@ PATTERNS: dict[str, tuple[Neighborhood | None, ...]] = {
 """By block; None attends to everything."""
 
 
-def attentions(name: str, num_blocks: int, grid: Triple) -> tuple[Attend, ...]:
-    """One for every block; ``name`` as the card's ``cosmos.neighborhood`` says ("": all of them dense)."""
+def patterns_of(name: str, num_blocks: int) -> tuple[Neighborhood | None, ...]:
+    """By block; ``name`` as the card's ``cosmos.neighborhood`` says ("": all dense). Raises Rejected("weights")."""
     patterns = PATTERNS[name] if name else (None,) * num_blocks
-    assert len(patterns) == num_blocks, f"{name}: patterns for {len(patterns)} blocks, not {num_blocks}"
+    if len(patterns) != num_blocks:
+        told = f"the patterns of neighborhood {name!r} are for {len(patterns)} blocks, the network has {num_blocks}"
+        raise Rejected("weights", f"{told}. Correct the model's card.")
+    return patterns
+
+
+def layouts_for(patterns: tuple[Neighborhood | None, ...], grid: Triple, layout: TokenLayout) -> list[TokenLayout]:
+    """One for every block: ``layout`` itself where it is dense. Raises Rejected("size") for too small a grid."""
     fitted = {pattern: pattern.fitted(grid, BASE).attend_on(grid) for pattern in set(patterns) if pattern is not None}
-    return tuple(attend if pattern is None else fitted[pattern] for pattern in patterns)
+    return [layout if pattern is None else Attending(layout, fitted[pattern]) for pattern in patterns]
