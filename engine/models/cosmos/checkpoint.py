@@ -125,8 +125,10 @@ def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> C
 
 def _with_card(config: CosmosConfig, settings: CosmosSettings | None) -> CosmosConfig:
     """How the card wants the same weights computed."""
-    exact = settings is None or settings.rope_precision == "float32"
-    return config if exact else replace(config, rope_reference_bf16=True)
+    if settings is None:
+        return config
+    rounded = settings.rope_precision == "reference_bf16"
+    return replace(config, rope_reference_bf16=rounded, neighborhood=settings.neighborhood)
 
 
 def read_config(path: Path) -> CosmosConfig:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from engine.layers.attention import TokenLayout, Whole, attend
 from engine.layers.rotary import RotaryConfig, rope_angles, rotate
+from engine.models.cosmos.sparse import layouts_for, patterns_of
 
 NORM_EPS = 1e-6
 
@@ -49,6 +50,8 @@ class CosmosConfig:
     """Set for Predict1, whose temporal positions follow real time."""
     rope_reference_bf16: bool = False
     """The angles as NVIDIA's scripts round them, for parity bit by bit."""
+    neighborhood: str = ""
+    """Whose pattern of sparse self-attention the weights were tuned for (``sparse.PATTERNS``); "": dense."""
     extra_pos_embed: tuple[int, int, int] | None = None
     """Largest (T, h, w) patch grid of the learnable absolute position embedding added before every block (Predict1)."""
 
@@ -234,6 +237,7 @@ class CosmosDiT(nn.Module):
         self.patch_embed = linear(config.patch_channels * patch_volume, config.width)
         self.time_embed = TimeEmbedding(config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        self.patterns = patterns_of(config.neighborhood, config.num_blocks)
         self.final = FinalLayer(config)
         self.extra_pos_embed = (
             ExtraPosEmbed(config.width, config.extra_pos_embed) if config.extra_pos_embed is not None else None
@@ -271,10 +275,10 @@ class CosmosDiT(nn.Module):
         time = F.silu(embedding), shared
         position = layout.scatter(self.extra_pos_embed(grid)) if self.extra_pos_embed is not None else None
 
-        for block in self.blocks:
+        for block, attending in zip(self.blocks, layouts_for(self.patterns, grid, layout), strict=True):
             if position is not None:
                 tokens = tokens + position
-            tokens = block(tokens, time, text, rope, layout, tokens_per_frame)
+            tokens = block(tokens, time, text, rope, attending, tokens_per_frame)
         patches = layout.gather(self.final(tokens, time), tokens_per_frame)
         return rearrange(patches, "B T (h w) (ph pw pt C) -> B C (T pt) (h ph) (w pw)", h=grid[1], ph=p, pw=p, pt=pt)
 

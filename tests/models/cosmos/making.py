@@ -46,6 +46,7 @@ Kind = Literal["text2image", "text2world", "video2world"]
 FORMS, WRAPPINGS = get_args(Form), get_args(Wrapping)
 
 WIDTH, NUM_BLOCKS, NUM_HEADS, ADALN_DIM = 48, 2, 4, 8
+BLOCKS_OF = {"": NUM_BLOCKS, "2b": 28, "14b": 36}
 EXTRA_GRID = (8, 6, 6)
 """Largest (T, h, w) of Predict1's learnt position tables."""
 SIZES_PX = {"3:2": (48, 32), "1:1": (32, 32), "16:9": (64, 32)}
@@ -58,11 +59,15 @@ def make_predict2(
     name: str = "tiny-predict2",
     first_frame: str | None = None,
     fast_tokenizer: bool = False,
+    neighborhood: Literal["", "2b", "14b"] = "",
 ) -> ModelCard:
-    """A Predict2 network in one of its forms, a Wan ``tokenizer.pth``, a T5 folder as the hub's."""
-    folder = models_root / name
-    state = random_state(config("predict2", kind))
-    path = write_predict2(folder, state, form, kind)
+    """A Predict2 network in one of its forms, a Wan ``tokenizer.pth``, a T5 folder as the hub's.
+
+    neighborhood: as the sparse variants, with as many blocks as their pattern has.
+    """
+    folder, sizes = models_root / name, config("predict2", kind, BLOCKS_OF[neighborhood])
+    state = random_state(sizes)
+    path = write_predict2(folder, state, form, sizes)
     if fast_tokenizer:
         write_fast_tokenizer(folder / "tokenizer_fast/tokenizer.pth")
     else:
@@ -71,12 +76,12 @@ def make_predict2(
     autoencoder = "tokenizer_fast/tokenizer.pth" if fast_tokenizer else "tokenizer/tokenizer.pth"
     kind_of = "image_jit" if fast_tokenizer else "wan"
     return ModelCard(
-        **shared(name, path, autoencoder, state),
+        **shared(name, path, autoencoder, state, sizes.num_blocks),
         makes="picture" if kind == "text2image" else "video",
         autoencoder=AutoencoderSizes(
             kind=kind_of, spatial_factor=8, temporal_factor=4, latent_channels=LATENT_CHANNELS
         ),
-        cosmos=CosmosSettings(generation="predict2", rope_ratio_h=4.0, rope_ratio_w=4.0),
+        cosmos=CosmosSettings(generation="predict2", rope_ratio_h=4.0, rope_ratio_w=4.0, neighborhood=neighborhood),
         chunk_num_frames=1 if kind == "text2image" else 9,
         conditioning_num_frames=() if kind == "text2image" else (1, 5),
         continue_num_frames=1 if kind == "text2image" else 5,
@@ -96,9 +101,9 @@ def make_predict1(
     autoencoder: Literal["jit", "diffusers"] = "jit",
 ) -> ModelCard:
     """A Predict1 ``model.pt`` in one of its wrappings, CV8x8x8 as TorchScript or in diffusers' layout, a T5 folder."""
-    folder = models_root / name
-    state = random_state(config("predict1", kind))
-    path = write_predict1(folder, state, wrapping, kind)
+    folder, sizes = models_root / name, config("predict1", kind)
+    state = random_state(sizes)
+    path = write_predict1(folder, state, wrapping, sizes)
     (write_cv8x8x8_jit if autoencoder == "jit" else write_cv8x8x8_diffusers)(folder / "CV8x8x8-720p")
     write_t5(models_root / "t5-11b")
     return ModelCard(
@@ -119,7 +124,9 @@ def make_predict1(
     )
 
 
-def shared(name: str, network: str, autoencoder: str, state: dict[str, Tensor]) -> dict[str, Any]:
+def shared(
+    name: str, network: str, autoencoder: str, state: dict[str, Tensor], num_blocks: int = NUM_BLOCKS
+) -> dict[str, Any]:
     """What every tiny card says."""
     return {
         "name": name,
@@ -135,7 +142,7 @@ def shared(name: str, network: str, autoencoder: str, state: dict[str, Tensor]) 
         ),
         "network": NetworkSizes(
             width=WIDTH,
-            num_blocks=NUM_BLOCKS,
+            num_blocks=num_blocks,
             num_heads=NUM_HEADS,
             patch_spatial=2,
             num_parameters=sum(tensor.numel() for tensor in state.values()),
@@ -162,11 +169,11 @@ def write_card(card: ModelCard, cards_folder: Path) -> Path:
 # The network, under our names: what every form is written from.
 
 
-def config(generation: Literal["predict1", "predict2"], kind: Kind) -> CosmosConfig:
+def config(generation: Literal["predict1", "predict2"], kind: Kind, num_blocks: int = NUM_BLOCKS) -> CosmosConfig:
     predict1 = generation == "predict1"
     return CosmosConfig(
         width=WIDTH,
-        num_blocks=NUM_BLOCKS,
+        num_blocks=num_blocks,
         num_heads=NUM_HEADS,
         text_width=TEXT_WIDTH,
         adaln_lora_dim=ADALN_DIM,
@@ -255,7 +262,7 @@ def as_predict1(state: dict[str, Tensor], prefix: str = "net.") -> dict[str, Ten
     return named(numbered, PREDICT1_NAMES, prefix) | {f"{prefix}pos_embedder.seq": torch.zeros(8)} | heads
 
 
-def write_predict2(folder: Path, state: dict[str, Tensor], form: Form, kind: Kind) -> str:
+def write_predict2(folder: Path, state: dict[str, Tensor], form: Form, sizes: CosmosConfig) -> str:
     """-> the path below ``folder``. ``both_ema``: the averaged copy is the real one, the plain one is zeros."""
     folder.mkdir(parents=True, exist_ok=True)
     match form:
@@ -271,21 +278,21 @@ def write_predict2(folder: Path, state: dict[str, Tensor], form: Form, kind: Kin
             save_file(as_predict2(state), folder / "model.safetensors")
             return "model.safetensors"
         case "diffusers":
-            write_diffusers(folder / "transformer", state, config("predict2", kind))
+            write_diffusers(folder / "transformer", state, sizes)
             return "transformer"
         case "own":
             (folder / "transformer").mkdir()
             save_file(state, folder / "transformer/model.safetensors")
-            (folder / "transformer/config.json").write_text(json.dumps(asdict(config("predict2", kind))))
+            (folder / "transformer/config.json").write_text(json.dumps(asdict(sizes)))
             return "transformer"
     return "model.pt"
 
 
-def write_predict1(folder: Path, state: dict[str, Tensor], wrapping: Wrapping, kind: Kind) -> str:
+def write_predict1(folder: Path, state: dict[str, Tensor], wrapping: Wrapping, sizes: CosmosConfig) -> str:
     """-> the path below ``folder``. ``ema``: both copies, in which the plain one is the real one."""
     folder.mkdir(parents=True, exist_ok=True)
     if wrapping == "diffusers":
-        write_diffusers(folder / "transformer", state, config("predict1", kind))
+        write_diffusers(folder / "transformer", state, sizes)
         return "transformer"
     plain = as_predict1(state)
     averaged = {name.replace(".", "-"): tensor + 1 for name, tensor in plain.items()}

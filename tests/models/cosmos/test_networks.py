@@ -163,6 +163,26 @@ def test_reference_rounding_of_rope_by_the_card(tmp_path: Path) -> None:
     assert 0 < difference(exact, rounded, "angles in bfloat16") < 1.0
 
 
+@pytest.mark.parametrize("neighborhood", ["2b", "14b"])
+def test_sparse_attention_by_the_card(neighborhood: Any, tmp_path: Path) -> None:
+    """The same file, dense by another card: it is the card that says which pattern the weights were tuned for."""
+    card = make_predict2(tmp_path, neighborhood=neighborhood)
+    assert card.cosmos is not None
+    sparse = load(card, tmp_path)
+    assert sparse.config.neighborhood == neighborhood
+    settings = card.cosmos.model_copy(update={"neighborhood": ""})
+    dense = load(card.model_copy(update={"cosmos": settings}), tmp_path)
+    assert 1e-3 < difference(output(sparse, "video2world"), output(dense, "video2world"), "sparse against dense")
+
+
+def test_a_pattern_for_another_number_of_blocks(tmp_path: Path) -> None:
+    card = make_predict2(tmp_path)
+    assert card.cosmos is not None
+    settings = card.cosmos.model_copy(update={"neighborhood": "2b"})
+    with pytest.raises(Rejected, match="for 28 blocks, the network has 2"):
+        load(card.model_copy(update={"cosmos": settings}), tmp_path)
+
+
 # LoRA
 
 
