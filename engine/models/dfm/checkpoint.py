@@ -75,6 +75,8 @@ def config_of(state: Mapping[str, Tensor], told: RunConfig, source: str) -> DfmC
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     width, features = _shape(shapes, "patch_embed.weight", source)
     [head_dim] = _shape(shapes, "blocks.0.self_attn.q_norm.weight", source)
+    if width % head_dim or (TABLE not in state and width % 16):
+        raise Rejected("weights", f"{source}: width {width} and heads of {head_dim} are of no DFM DiT.")
     volume = told.patch_spatial**2 * told.patch_temporal
     config = DfmConfig(
         width=width,

@@ -4,6 +4,7 @@ Comes in: a path. Goes out: ``RunConfig``, the facts that weights alone cannot t
 file's ``_target_`` entries and Python tags are words to us: nothing in it is looked up or run. Does not know tensors.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,8 @@ def _number(value: Any, key: str, path: Path) -> float:
     wants_float = key in ("norm_eps", "sigma_data")
     try:
         number = float(value) if wants_float else int(value)
-        if number <= 0 or (not wants_float and number != float(value)):
+        if not 0 < number < math.inf or (not wants_float and number != float(value)):
             raise ValueError("not a positive number")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Rejected("weights", f"{path}: {key} is {value!r}, expected a positive number.") from error
     return number

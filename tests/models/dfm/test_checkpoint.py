@@ -26,6 +26,7 @@ from tests.models.dfm.making import (
 )
 
 CARD = RunConfig(max_frames=MAX_FRAMES, max_img_h=MAX_IMG, max_img_w=MAX_IMG)
+ATTENTION = "decoder.layers.0.full_self_attention"
 TABLE = "pos_embedder.pos_embedding.weight"
 
 
@@ -95,6 +96,8 @@ def test_what_is_no_weight(key: str) -> None:
             r"final\.bias is \(63,\), expected \(64,\)",
         ),
         (lambda state: state | {TABLE: torch.zeros(5, WIDTH)}, r"positions\.table is \(5, 64\), expected \(384, 64\)"),
+        (lambda state: state | {f"{ATTENTION}.q_layernorm.weight": torch.zeros(128)}, "width 64 and heads of 128"),
+        (lambda state: state | {f"{ATTENTION}.q_layernorm.weight": torch.zeros(4, 4)}, "expected 1 sizes"),
         (lambda state: {"optimizer.step": torch.zeros(1)}, "no weights"),
     ],
 )
@@ -154,6 +157,10 @@ def test_the_run_config_wins_over_the_card(tmp_path: Path) -> None:
         ({"activation_func": {"_target_": "torch.nn.functional.silu"}}, "activation_func is silu; .* has gelu"),
         ({"hidden_size": "wide"}, "width is 'wide', expected a positive number"),
         ({"hidden_size": -1}, "width is -1"),
+        ({"hidden_size": 63.5}, "width is 63.5"),
+        ({"max_frames": float("inf")}, "max_frames is inf"),
+        ({"layernorm_epsilon": float("nan")}, "norm_eps is nan"),
+        ({"patch_spatial": 4}, "the position table has 4 patches of height, and 8 on the card"),
     ],
 )
 def test_run_configs_that_do_not_fit(tmp_path: Path, changes: dict[str, object], told: str) -> None:
