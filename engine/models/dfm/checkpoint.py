@@ -54,7 +54,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
         raise Rejected(
             "weights",
             f"{path}: holds one part per rank (mp_rank_*). Join them first: "
-            f"storyboard models consolidate {path} --to FILE.safetensors",
+            f"storyboard models consolidate {path} --out FILE.safetensors",
         )
     return read_dcp(path, lambda key: key if bare_key(key) else None) if is_dcp(path) else read_weights(path)
 

@@ -1,4 +1,4 @@
-"""One safetensors file from a checkpoint in parts: ``python -m engine.models.dfm.consolidate SOURCE... --to FILE``.
+"""One safetensors file from a checkpoint in parts: ``python -m engine.models.dfm.consolidate SOURCE... --out FILE``.
 
 Comes in: folders with ``mp_rank_*`` parts, single parts, Megatron folders or files. Goes out: one file under the
 original's keys, checked to be a whole network, with ``run_config.yaml`` beside it where the source had one. Does not
@@ -128,10 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "sources", nargs="+", type=Path, metavar="SOURCE", help="folder with mp_rank_* parts, or a part"
     )
-    parser.add_argument("--to", required=True, type=Path, metavar="FILE", help="the safetensors file to write")
+    parser.add_argument("--out", "--to", required=True, type=Path, metavar="FILE", help="the safetensors file to write")
     asked = parser.parse_args(arguments)
     try:
-        made = consolidate(asked.sources, asked.to)
+        made = consolidate(asked.sources, asked.out)
     except (EngineError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

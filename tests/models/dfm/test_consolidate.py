@@ -179,10 +179,10 @@ def test_what_lies_there_is_not_overwritten(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_ranks(tmp_path / "ranks", tiny_state(), 2, 1)
     out = tmp_path / "model.safetensors"
-    assert main([str(tmp_path / "ranks"), "--to", str(out)]) == 0
+    assert main([str(tmp_path / "ranks"), "--out", str(out)]) == 0
     assert "joined from 2 parts" in capsys.readouterr().out
     assert_whole(out)
-    assert main([str(tmp_path / "absent"), "--to", str(tmp_path / "b.safetensors")]) == 1
+    assert main([str(tmp_path / "absent"), "--out", str(tmp_path / "b.safetensors")]) == 1
     assert "absent: not there" in capsys.readouterr().err
 
 
