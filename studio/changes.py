@@ -28,7 +28,10 @@ class Names:
 
 def reasons(old: Job, new: Job, names: Names) -> tuple[str, ...]:
     """What changed from the take's job to the one that would be rendered now; never empty where recipes differ."""
-    found = [*model_reasons(old, new), *_words(old, new, names), *frame_reasons(old, new), *_start(old, new, names)]
+    found = [*model_reasons(old, new), *_words(old, new, names)]
+    if old.num_frames != new.num_frames:
+        found.append(f"duration changed ({old.num_frames / old.fps:g} s -> {new.num_frames / new.fps:g} s)")
+    found += [*frame_reasons(old, new), *_start(old, new, names)]
     found += setting_reasons(old, new, names.presets, names.card)
     return tuple(found) or ("its settings changed",)
 
@@ -72,8 +75,6 @@ def which(before: str, own: str, look: str, prompt_word: str, look_word: str) ->
 
 
 def frame_reasons(old: Job, new: Job) -> Iterator[str]:
-    if old.num_frames != new.num_frames:
-        yield f"duration changed ({old.num_frames / old.fps:g} s -> {new.num_frames / new.fps:g} s)"
     if old.size_px != new.size_px:
         yield f"size changed ({_size(old)} -> {_size(new)})"
     if old.fps != new.fps:

@@ -158,6 +158,7 @@ def _answers(parts: Sequence[_Part], job: Job, setting: Setting) -> list[Answer]
     names = JointNames(setting.board, setting.presets, setting.card)
     answers: list[Answer] = []
     alike = _agree(parts)
+    max_tokens = setting.card.text.by_num_segments.get(len(job.segments), setting.card.text.max_tokens)
 
     def why(old: Job) -> tuple[str, ...]:
         return joint_reasons(old, job, names)
@@ -167,7 +168,8 @@ def _answers(parts: Sequence[_Part], job: Job, setting: Setting) -> list[Answer]
         found = judged(part.blank, part.scene, job, span.recipe, own, why, setting)
         before = answers[-1].plan if answers else None
         texts = [*_rounding(part, setting), *_unused(part, alike, setting)]
-        notes = [note for note in scene_notes(part.scene, found, before, own, setting) if note.level != "info"]
+        said = scene_notes(part.scene, found, before, own, max_tokens, setting)
+        notes = [note for note in said if note.level != "info"]
         notes += [about_scene(part.scene.id, "info", text) for text in texts]
         answers.append(Answer(found, job, tuple(notes)))
     return answers

@@ -41,8 +41,9 @@ def plan_scene(scene: Scene, number: int, before: ScenePlan | None, setting: Set
     job = _job(scene, blank, start, setting)
     names = _names(scene, blank, before, setting)
     found = judged(blank, scene, job, job.recipe, job.segments, lambda old: reasons(old, job, names), setting)
-    notes = [*scene_notes(scene, found, before, job.segments, setting), *(_warn(scene, text) for text in start.notes)]
-    return Answer(found, job, tuple([*notes, *_sampler_notes(scene, setting)]))
+    notes = scene_notes(scene, found, before, job.segments, setting.card.text.max_tokens, setting)
+    notes += [*(_warn(scene, text) for text in start.notes), *_sampler_notes(scene, setting)]
+    return Answer(found, job, tuple(notes))
 
 
 def check_possible(scene: Scene, setting: Setting) -> None:
@@ -122,16 +123,21 @@ def _warn(scene: Scene, text: str) -> Note:
 
 
 def scene_notes(
-    scene: Scene, found: ScenePlan, before: ScenePlan | None, segments: tuple[Segment, ...], setting: Setting
+    scene: Scene,
+    found: ScenePlan,
+    before: ScenePlan | None,
+    segments: tuple[Segment, ...],
+    max_tokens: int,
+    setting: Setting,
 ) -> list[Note]:
-    """What was rounded, what the model was never shown or reads no further than."""
+    """What was rounded, what the model was never shown or reads no further than (``max_tokens``)."""
     card, notes = setting.card, [*_rounding_notes(scene, found, setting)]
     if unknown := unknown_words(" ".join((scene.prompt, *scene.chunk_prompts)), card):
         notes.append(_warn(scene, never_shown(unknown, card)))
     longest = max(estimated_tokens(segment.prompt) for segment in segments)
-    most = card.text.by_num_segments.get(len(segments), card.text.max_tokens)
-    if longest > most:
-        notes.append(_warn(scene, f"the prompt is about {longest} tokens long; {card.title} reads the first {most}"))
+    if longest > max_tokens:
+        text = f"the prompt is about {longest} tokens long; {card.title} reads the first {max_tokens}"
+        notes.append(_warn(scene, text))
     if scene.negative_prompt and "negative_prompt" not in card.capabilities:
         notes.append(_warn(scene, f"{card.title} reads no negative prompt; it is left out"))
     if len(scene.chunk_prompts) >= found.num_chunks:

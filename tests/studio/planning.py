@@ -3,12 +3,14 @@
 Comes in: numbers. Goes out: values of the studio and the contract. Does not know the bundled model or real presets.
 """
 
+import hashlib
 from typing import Any
 
 from hypothesis import strategies as st
 
 from engine.contract.cards import (
     AutoencoderSizes,
+    Joint,
     LatentPreview,
     ModelCard,
     ModelStatus,
@@ -17,12 +19,13 @@ from engine.contract.cards import (
     Parts,
     SamplerDefaults,
     TextSizes,
+    TttSettings,
 )
-from engine.contract.jobs import Job, Take
+from engine.contract.jobs import Job, Span, Take
 from engine.contract.media import MediaInfo
 from studio.plan import Plan, plan
 from studio.presets import Preset
-from studio.storyboard import Conditioning, Overrides, Scene, Storyboard
+from studio.storyboard import Conditioning, FirstFrame, Overrides, Scene, Storyboard
 
 CARD = ModelCard(
     name="tiny",
@@ -72,6 +75,55 @@ STATUS = ModelStatus(card=CARD, fingerprint="f" * 64, available=True)
 MODELS = {"tiny": STATUS}
 
 
+def card(name: str, base: ModelCard = CARD, **differs: Any) -> ModelCard:
+    """Another model than ``base``; it knows all words."""
+    return base.model_copy(update={"name": name, "title": name.title(), "vocabulary": (), **differs})
+
+
+def known(*cards: ModelCard, missing: tuple[str, ...] = ()) -> dict[str, ModelStatus]:
+    """These models and the tiny one; the weights of those in ``missing`` are not here."""
+    return MODELS | {
+        each.name: ModelStatus(card=each, fingerprint="", available=False, reason=f"{each.name}/: no weights.")
+        if each.name in missing
+        else ModelStatus(card=each, fingerprint=hashlib.sha256(each.name.encode()).hexdigest(), available=True)
+        for each in cards
+    }
+
+
+PAINTER = card(
+    "painter",
+    makes="picture",
+    sizes_px={"1:1": (64, 64), "16:9": (128, 72)},
+    chunk_num_frames=1,
+    conditioning_num_frames=(),
+    max_duration_s=1,
+    num_steps=12,
+    guidance_scale=5,
+    negative_prompt="ugly",
+    capabilities=("text", "negative_prompt"),
+)
+"""Makes first frames, as Cosmos-Predict2's Text2Image does."""
+ANIMATOR = card("animator", first_frame="painter", negative_prompt="blurred", capabilities=(*CARD.capabilities[1:],))
+"""Animates first frames, as Cosmos-Predict2's Video2World does."""
+WRITER = card("writer", conditioning_num_frames=(), capabilities=("text", "negative_prompt"))
+"""From text alone, as Cosmos-Predict1's Text2World does."""
+TOGETHER = card(
+    "together",
+    base=WRITER,
+    family="ttt",
+    sizes_px={"3:2": (96, 64)},
+    fps=16,
+    chunk_num_frames=49,
+    max_duration_s=63,
+    text=TextSizes(max_tokens=24, by_num_segments={3: 12}),
+    ttt=TttSettings(ssm_layer="ttt_mlp", mini_batch_size=4, base_lr=0.1),
+    joint=Joint(segment_num_frames=48, trained_num_segments=(1, 3), max_num_segments=5),
+    sampler=SamplerDefaults(name="dpmpp_2m_sde", allowed=("dpmpp_2m_sde", "ddim"), schedule="zero_snr"),
+    guidance_schedule="ramp",
+)
+"""Denoises all scenes together, as TTT-Video does."""
+
+
 def preset(name: str, order: int, num_steps: int) -> Preset:
     return Preset(
         name=name,
@@ -109,27 +161,37 @@ def planned(storyboard: Storyboard, **settings: Any) -> Plan:
 
 
 def take_of(job: Job, name: str = "") -> Take:
-    """The take that a job would give, without a file; 1 s an evaluation-rich clip, 2 of 3 seconds denoising."""
+    """The take that a job of one scene would give, without a file; 2 of 3 seconds for each segment denoising."""
+    return takes_of(job, name)[0]
+
+
+def takes_of(job: Job, name: str = "") -> list[Take]:
+    """A take for each of a job's scenes."""
+    return [_take(job, span, name or f"take-{span.recipe[:12]}") for span in job.spans]
+
+
+def _take(job: Job, span: Span, name: str) -> Take:
+    num_segments = len(job.segments) * (span.end - span.start) / job.num_frames
     return Take(
-        id=name or f"take-{job.recipe[:12]}",
-        recipe=job.recipe,
-        scene_id=job.scene_ids[0],
+        id=name,
+        recipe=span.recipe,
+        scene_id=span.scene_id,
         job=job,
         media="b" * 64,
-        first_frame=0,
-        num_frames=job.num_frames,
+        first_frame=span.start,
+        num_frames=span.end - span.start,
         fps=job.fps,
         size_px=job.size_px,
         seed=job.seed,
-        render_s=3.0 * len(job.segments),
+        render_s=3.0 * num_segments,
         versions={},
-        timings_s={"denoise": 2.0 * len(job.segments)},
+        timings_s={"denoise": 2.0 * num_segments},
     )
 
 
 def rendered(storyboard: Storyboard, **settings: Any) -> list[Take]:
     """A take of every scene as it stands."""
-    return [take_of(job) for job in planned(storyboard, **settings).jobs]
+    return [take for job in planned(storyboard, **settings).jobs for take in takes_of(job)]
 
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -140,17 +202,20 @@ conditionings = st.builds(
     Conditioning,
     media=words.filter(bool),
     num_frames=st.integers(1, 100),
-    strength=st.none() | st.floats(0.01, 1),
+    strength=st.none() | st.floats(0, 1),
+    first_frame_strength=st.none() | st.floats(0, 1),
 )
 scenes = st.builds(
     Scene,
     id=ids,
     prompt=words,
+    chunk_prompts=st.lists(words, max_size=3).map(tuple),
     negative_prompt=words,
     duration_s=seconds,
     transition=st.sampled_from(["cut", "continue", "crossfade"]),
     crossfade_s=st.floats(0.01, 10),
     conditioning=st.none() | conditionings,
+    first_frame=st.builds(FirstFrame, prompt=words, seed=st.none() | seeds),
     seed=st.none() | seeds,
     overrides=st.builds(Overrides, num_steps=st.none() | st.integers(1, 1000)),
     notes=words,
@@ -160,6 +225,8 @@ storyboards = st.builds(
     Storyboard,
     title=words,
     aspect=st.sampled_from(["3:2", "16:9", "1:1"]),
+    size_px=st.none()
+    | st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda size: (size[0] * 16, size[1] * 16)),
     fps=st.none() | st.integers(1, 120),
     look=words,
     negative_look=words,
