@@ -149,6 +149,8 @@ class CosmosSettings(Value):
     """reference_bf16: the angles as NVIDIA's script rounds them, for bit parity."""
     neighborhood: Literal["", "2b", "14b"] = ""
     """Whose pattern of sparse self-attention the weights were tuned for; "": dense."""
+    ema: bool = False
+    """The averaged copy of the weights (``net_ema.``, ``{"ema": ...}``) instead of the last one, where both are there."""
 
 
 class TttSettings(Value):

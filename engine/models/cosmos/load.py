@@ -28,7 +28,8 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_en
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
     path, dtype = card.parts.network.find(models_root), DTYPES[precision]
-    network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras)
+    ema = card.cosmos is not None and card.cosmos.ema
+    network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras, ema)
     return Model(card, network, dtype, _load_ends(card, models_root) if with_ends else None)
 
 

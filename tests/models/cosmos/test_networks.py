@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.contract.cards import CosmosSettings, LoraUse, ModelCard
 from engine.contract.errors import Rejected
-from engine.models.cosmos.checkpoint import config_of, load_network
+from engine.models.cosmos.checkpoint import config_of
 from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.load import load_model
 from engine.models.cosmos.network import CosmosDiT
@@ -135,15 +135,29 @@ def test_frames_per_second_are_the_other_difference() -> None:
     assert difference(plain, expected, "diffusers at 24 frames per second") < MOST
 
 
-def test_the_averaged_copy(tmp_path: Path) -> None:
+def averaged(card: ModelCard) -> ModelCard:
+    assert card.cosmos is not None
+    return card.model_copy(update={"cosmos": card.cosmos.model_copy(update={"ema": True})})
+
+
+def test_the_averaged_copy_by_the_card(tmp_path: Path) -> None:
     """The plain copy of this file is all zeros; each is read when it is asked for."""
     card = make_predict2(tmp_path, "both_ema")
-    path = card.parts.network.find(tmp_path)
-    plain = load_network(path, torch.float32, card.cosmos, card.network)
-    averaged = load_network(path, torch.float32, card.cosmos, card.network, ema=True)
-    assert not any(parameter.any() for parameter in plain.parameters())
+    assert not any(parameter.any() for parameter in load(card, tmp_path).parameters())
     expected = output(built(config("predict2", "video2world")), "video2world")
-    assert torch.equal(output(averaged, "video2world"), expected)
+    assert torch.equal(output(load(averaged(card), tmp_path), "video2world"), expected)
+
+
+def test_the_averaged_copy_of_predict1(tmp_path: Path) -> None:
+    """Its names have "-" for "."; this file's is the plain one plus 1."""
+    card = make_predict1(tmp_path, "ema")
+    plain, mean = load(card, tmp_path), load(averaged(card), tmp_path)
+    assert all(torch.equal(a + 1, b) for a, b in zip(plain.parameters(), mean.parameters(), strict=True))
+
+
+def test_no_averaged_copy(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="no averaged .EMA. copy"):
+        load(averaged(make_predict2(tmp_path)), tmp_path)
 
 
 def test_cast_while_loading(tmp_path: Path) -> None:
