@@ -38,7 +38,8 @@ TAIL_FILE = "tail.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """For every entry. ``guidance_scale`` in the usual convention, None: the preset's. ``model`` "": the file's."""
+    """For every entry. ``guidance_scale`` in the usual convention, None: the preset's. ``model``, ``aspect`` "": the
+    file's."""
 
     out: Path
     model: str = ""
@@ -46,7 +47,7 @@ class Wishes:
     guidance_scale: float | None = None
     seed: int = 0
     num_input_frames: int = 1
-    aspect: str = ASPECT
+    aspect: str = ""
     negative_prompt: str = ""
 
 
@@ -93,7 +94,7 @@ class RunBatch:
             "title": f"Batch {self._path.stem}"[:300],
             "model": wishes.model or batch.model,
             "preset": wishes.preset,
-            "aspect": wishes.aspect,
+            "aspect": wishes.aspect or ASPECT,
             "seed": wishes.seed,
         }
         return read_document(document)

@@ -7,6 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from studio.batch import RunBatch, Wishes
+from studio.batch_videos import RunVideos, place_of
 from studio.cli_flags import (
     DONE,
     Commands,
@@ -19,15 +21,20 @@ from studio.cli_flags import (
 from studio.errors import LibraryError, StoryboardError
 from studio.formats import ttt_prompts, yaml_file
 from studio.formats.cosmos_batch import ASPECT
-from studio.formats.reading import read_batch, read_storyboards
+from studio.formats.reading import holds_videos, read_batch, read_storyboards
+from studio.render_file import EngineUse
 from studio.storyboard import MAX_SEED, Storyboard
 
 MAX_GUIDANCE = 100.0
 
 
 def add_commands(commands: Commands) -> None:
-    batch = commands.add("batch", _batch, "Run a batch file of Cosmos' as it is: a clip or picture for each entry.")
-    batch.add_argument("file", type=Path, metavar="FILE", help="Predict2's JSON list or Predict1's JSON lines")
+    text = (
+        "Run a batch file as it is: a clip or picture for each entry of Cosmos', a film for each video of TTT-Video's."
+    )
+    batch = commands.add("batch", _batch, text)
+    text = "Predict2's JSON list, Predict1's JSON lines, or TTT-Video's prompts (.json, .jsonl)"
+    batch.add_argument("file", type=Path, metavar="FILE", help=text)
     plan_arguments(batch)
     batch.add_argument("--out", type=Path, default=Path(), help="folder of the clips (default: this one)")
     text = "guidance in the usual convention, 1 is none (default: the model's)"
@@ -35,7 +42,7 @@ def add_commands(commands: Commands) -> None:
     batch.add_argument("--nvidia-guidance", action="store_true", help="G is NVIDIA's, where 0 is none: 1 is added")
     batch.add_argument("--seed", type=int, default=0, help="of every entry (default: 0)")
     batch.add_argument("--num-input-frames", type=int, default=1, metavar="N", help="of a clip: 1, 5 or 9 (default: 1)")
-    batch.add_argument("--aspect", default=ASPECT, help=f"1:1, 4:3, 3:4, 16:9 or 9:16 (default: {ASPECT})")
+    batch.add_argument("--aspect", default="", help=f"such as 9:16 (default: {ASPECT}; of videos 3:2)")
     batch.add_argument("--negative-prompt", default="", help="of every entry (default: the model's)")
     engine_arguments(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
@@ -48,10 +55,21 @@ def add_commands(commands: Commands) -> None:
 
 
 def _batch(flags: argparse.Namespace) -> int:
-    from studio.batch import RunBatch, Wishes
-    from studio.render_file import EngineUse
+    videos = read_storyboards(flags.file) if holds_videos(flags.file) else ()
+    batch = None if videos else read_batch(flags.file)
+    wishes = _wishes(flags)
+    with signals_as_ctrl_c():
+        desk = desk_of(flags)
+        try:
+            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
+            if batch is None:
+                return RunVideos(desk, flags.file, flags.json, use).run(videos, wishes)
+            return RunBatch(desk, flags.file, flags.json, use).run(batch, wishes)
+        finally:
+            desk.close()
 
-    batch = read_batch(flags.file)
+
+def _wishes(flags: argparse.Namespace) -> Wishes:
     wishes = Wishes(
         out=flags.out,
         model=flags.model or "",
@@ -65,13 +83,7 @@ def _batch(flags: argparse.Namespace) -> int:
     if flags.nvidia_guidance and wishes.guidance_scale is not None:
         said = f"NVIDIA's guidance {flags.guidance:g} is {wishes.guidance_scale:g} in the usual convention."
         print(said, file=sys.stderr)
-    with signals_as_ctrl_c():
-        desk = desk_of(flags)
-        try:
-            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
-            return RunBatch(desk, flags.file, flags.json, use).run(batch, wishes)
-        finally:
-            desk.close()
+    return wishes
 
 
 def guidance_of(given: float | None, nvidias: bool) -> float | None:
@@ -95,9 +107,7 @@ def _import(flags: argparse.Namespace) -> int:
     desk = desk_of(flags)
     try:
         for number, words in enumerate(boards, start=1):
-            # A file of its own for each: taken in again, it is the same project, brought up to what it says now.
-            place = flags.file if len(boards) == 1 else Path(f"{flags.file}#{number}")
-            project = desk.open_file(place, words)
+            project = desk.open_file(flags.file if len(boards) == 1 else place_of(flags.file, number), words)
             print(f"{project.id}: {words.title} ({len(words.scenes)} scenes)")
     finally:
         desk.close()

@@ -86,6 +86,8 @@ def lines(files: ModelFiles, machine: Machine) -> list[str]:
         amount = gigabytes(files.download_bytes) if files.download_bytes else ""
         known = amount if files.size_known else f"at least {amount}" if amount else "of a size that is not known"
         said.append(f"  to bring: {known} (storyboard models get {card.name})")
+    if card.first_frame:
+        said.append(f"  its first frames are made by {card.first_frame}")
     return [*said, f"  {fit(card, machine)}"]
 
 

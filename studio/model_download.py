@@ -6,6 +6,7 @@ who agreed to a licence. Errors: ``Rejected("download")`` in words. A token is s
 """
 
 import contextlib
+import fcntl
 import fnmatch
 import hashlib
 import logging
@@ -15,6 +16,7 @@ import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub import get_hf_file_metadata as file_metadata  # pyright: ignore[reportUnknownVariableType]
@@ -162,6 +164,7 @@ class Hub:
         if about.size is not None and draft.is_file() and draft.stat().st_size > about.size:
             draft.unlink()
         with draft.open("ab") as growing:
+            _lock(growing, draft)
             http_get(
                 url,
                 growing,
@@ -223,6 +226,14 @@ def _matches(name: str, pattern: str) -> bool:
     return len(wanted) <= len(names) and all(
         fnmatch.fnmatchcase(part, like) for part, like in zip(names, wanted, strict=False)
     )
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Until the file is closed nobody else writes it. Raises Rejected."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Rejected("download", f"{path}: another process is bringing it. Wait for that one.") from error
 
 
 def _check_content(draft: Path, etag: str, part: Part) -> None:

@@ -27,7 +27,7 @@ CANCEL_TIMEOUT_S = 20.0
 
 
 class EngineUse:
-    """The engine of a desk, for as long as a command needs one: started, or attached to, at the first need.
+    """The engine of a desk, for as long as a command needs one: started, or attached to, at each first need.
 
     ``ranks``, ``models_root``: of an engine that is started. ``engine_url``: of one elsewhere instead.
     """
@@ -68,6 +68,7 @@ class EngineUse:
         if self._client is not None:
             self._desk.detach()
             self._client.close()
+            self._client = None
 
     def _engine(self) -> EngineClient:
         if self._client is None:

@@ -34,9 +34,14 @@ def read_file(path: Path) -> Storyboard:
     """The one storyboard of a file. Raises StoryboardError that names the file."""
     boards = read_storyboards(path)
     if len(boards) != 1:
-        message = f"holds {len(boards)} videos; take them apart with `storyboard export`, or import the file"
+        message = f"holds {len(boards)} videos, and a film is made of one; run `storyboard batch` or import the file"
         raise StoryboardError((Problem("", message),), str(path))
     return boards[0]
+
+
+def holds_videos(path: Path) -> bool:
+    """Whether a file is one of TTT-Video's. Raises StoryboardError where it cannot be read."""
+    return format_of(_text(path), path.name) == "ttt"
 
 
 def read_batch(path: Path) -> Batch:

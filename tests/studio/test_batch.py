@@ -20,6 +20,7 @@ from studio.cli_batch import guidance_of
 from studio.cli_flags import DONE, FAILED, WRONG
 from studio.errors import FilmError, StoryboardError
 from studio.formats.cosmos_batch import MODELS
+from studio.formats.ttt_prompts import MODEL
 from studio.presets import load_cards
 from tests.fakes import write_clip
 
@@ -138,7 +139,7 @@ def test_a_clip_with_too_few_frames_is_told(
         ("[]", "holds no entries"),
         ('[{"prompt": "a"}', "line 1, column 17: not JSON"),
         ("scenes: []", "is no batch file"),
-        ('[[{"text": "a"}]]', "is no batch file"),
+        ('[[{"text": "a"}], []]', "video 2: has no segments"),
     ],
 )
 def test_a_file_that_is_no_batch_is_said(
@@ -178,8 +179,35 @@ def test_entries_that_are_all_bad_need_no_engine(
     assert not workspace.engine_address.exists()
 
 
-def test_the_models_of_nvidias_scripts_have_cards() -> None:
-    assert set(MODELS.values()) <= set(load_cards())
+def test_a_film_for_each_video_of_a_prompt_file(
+    engine: EngineClient, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = [
+        [{"text": "a red ball", "neg_text": "snow"}, {"text": "a blue ball", "requires_scene_transition": True}],
+        [{"text": "fail"}],
+        [{"text": "a boat"}],
+    ]
+    path = written(tmp_path, "".join(json.dumps(video) + "\n" for video in videos), "prompts.jsonl")
+    assert run(workspace, path, "--out", tmp_path / "out", "--guidance", 2) == FAILED
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["prompt-0.mp4", "prompt-2.mp4"]
+    assert probe(tmp_path / "out" / "prompt-0.mp4").num_frames == 2 * 3 * CARD.fps
+    assert "asked for a failure" in capsys.readouterr().out
+    assert {status.job.guidance_scale for status in engine.jobs()} == {2.0}
+    negatives = {segment.negative_prompt for status in engine.jobs() for segment in status.job.segments}
+    assert negatives == {"snow", ""}
+
+
+def test_a_video_that_cannot_be_made_leaves_the_others(
+    engine: EngineClient, workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, [[{"text": " "}], [{"text": "a boat"}]], "prompts.json")
+    assert run(workspace, path, "--out", tmp_path / "out", "--seed", 3) == FAILED
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["prompt-1.mp4"]
+    assert "video 1: scene 1 (scene-1): has no prompt" in capsys.readouterr().err
+
+
+def test_the_models_of_these_formats_have_cards() -> None:
+    assert {*MODELS.values(), MODEL} <= set(load_cards())
 
 
 @pytest.mark.parametrize(

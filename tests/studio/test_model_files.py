@@ -1,5 +1,6 @@
 """Models on disk: what is here, whether it fits, and bringing it from a hub that is gated, cut off, or not there."""
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -167,6 +168,17 @@ def test_a_file_longer_than_it_should_be_is_begun_anew(hub: FakeHub, root: Path,
     half.write_bytes(FILES["model.pt"] * 2)
     client(hub, root, workspace).fetch("network", part("model.pt"))
     assert (root / "maker/model/model.pt").read_bytes() == FILES["model.pt"]
+
+
+def test_two_at_once_do_not_write_one_file(hub: FakeHub, root: Path, workspace: Workspace) -> None:
+    etag = hashlib.sha256(FILES["model.pt"]).hexdigest()
+    half = root / INCOMING / "maker/model" / f"network-{COMMIT[:12]}" / f"model.pt.{etag[:16]}.incomplete"
+    half.parent.mkdir(parents=True)
+    with half.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(Rejected, match="another process is bringing it"):
+            client(hub, root, workspace).fetch("network", part("model.pt"))
+    client(hub, root, workspace).fetch("network", part("model.pt"))
 
 
 def test_a_gated_repository_without_a_token(hub: FakeHub, root: Path, workspace: Workspace) -> None:
