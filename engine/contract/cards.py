@@ -150,7 +150,7 @@ class CosmosSettings(Value):
     neighborhood: Literal["", "2b", "14b"] = ""
     """Whose pattern of sparse self-attention the weights were tuned for; "": dense."""
     ema: bool = False
-    """The averaged copy of the weights (``net_ema.``, ``{"ema": ...}``) instead of the last one, where both are there."""
+    """The averaged copy of the weights (``net_ema.``, ``{"ema": ...}``), not the last one."""
 
 
 class TttSettings(Value):
