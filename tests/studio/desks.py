@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.contract.cards import ModelCard
 from engine.contract.media import MediaStore
 from engine.contract.workspace import Workspace
 from studio.board import Board
@@ -23,13 +24,15 @@ PATIENCE_S = 60.0
 
 
 class Bench:
-    """``apart``: the engine has a workspace and media of its own, as on another machine."""
+    """``apart``: the engine has a workspace and media of its own, as on another machine. ``cards``: its models."""
 
-    def __init__(self, root: Path, step_s: float = 0.0, apart: bool = False) -> None:
+    def __init__(
+        self, root: Path, step_s: float = 0.0, apart: bool = False, cards: dict[str, ModelCard] | None = None
+    ) -> None:
         self.root = root
         self.workspace = Workspace.at(root / "workspace")
         self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
-        self.engine = FakeEngine(self.engine_workspace, step_s, media=MediaStore(self.engine_workspace.media))
+        self.engine = FakeEngine(self.engine_workspace, step_s, cards, MediaStore(self.engine_workspace.media))
         self.desk = Desk(self.workspace, self.engine, examples=False)
         self.heard()
 
