@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.contract.cards import ModelCard, Precision, SamplerName, with_base
+from engine.contract.cards import ModelCard, Precision, SamplerName, card_paths, own_cards, with_base
 from engine.contract.errors import Rejected
 from engine.contract.jobs import SamplerSettings, Speed
 from engine.contract.values import Identifier, Value
@@ -33,7 +33,7 @@ class Preset(Value):
     summary: Annotated[str, Field(strict=True, min_length=1)]
     order: int
     """Where it stands in a list, the quickest first."""
-    sampler: SamplerName
+    sampler: SamplerName | Literal["model"]
     num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | Literal["model"]
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | Literal["model"]
     precision: Precision | Literal["model"]
@@ -45,7 +45,8 @@ class Preset(Value):
         self, card: ModelCard, name: SamplerName | None = None, num_steps: int | None = None
     ) -> SamplerSettings:
         """``name``, ``num_steps``: instead of the preset's. A sampler that the model does not allow becomes its own."""
-        wished, own = name or self.sampler, card.sampler
+        own = card.sampler
+        wished = name or (own.name if self.sampler == "model" else self.sampler)
         return SamplerSettings(
             name=wished if wished in own.allowed else own.name,
             num_steps=num_steps or (card.num_steps if self.num_steps == "model" else self.num_steps),
@@ -73,9 +74,11 @@ def load_presets(folder: Path = QUALITY_FOLDER) -> dict[str, Preset]:
     return {preset.name: preset for preset in sorted(presets, key=lambda preset: (preset.order, preset.name))}
 
 
-def load_cards(folder: Path = MODELS_FOLDER) -> dict[str, ModelCard]:
-    """All model cards by name. Raises PresetError for the first file that is wrong."""
-    cards = {path: _read(path, ModelCard, based=True) for path in _files(folder)}
+def load_cards(folder: Path = MODELS_FOLDER, models_root: Path | None = None) -> dict[str, ModelCard]:
+    """All model cards by name, with the owner's under ``models_root``. Raises PresetError for the first wrong file."""
+    _files(folder)
+    folders = (folder, own_cards(models_root)) if models_root else (folder,)
+    cards = {path: _read(path, ModelCard, folders) for path in card_paths(*folders).values()}
     for path, card in cards.items():
         _check_card(path, card)
     return {card.name: card for card in cards.values()}
@@ -88,8 +91,8 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path, model: type[T], based: bool = False) -> T:
-    """``based``: the file may name another of its folder as ``base`` and say only what differs."""
+def _read(path: Path, model: type[T], folders: tuple[Path, ...] = ()) -> T:
+    """``folders``: where another file is looked for that this one may name as ``base``, to say only what differs."""
     try:
         document = parse(path.read_bytes())
     except YamlError as error:
@@ -100,7 +103,7 @@ def _read(path: Path, model: type[T], based: bool = False) -> T:
     if "name" in values and values["name"] != path.stem:
         raise PresetError(str(path), "name", f"must be the file's name, {path.stem}; leave it out")
     try:
-        values = with_base(path, values) if based else values
+        values = with_base(path, values, folders) if folders else values
         return model.model_validate({**values, "name": path.stem})
     except Rejected as error:
         raise PresetError(str(path), "base", str(error)) from error

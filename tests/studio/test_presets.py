@@ -43,8 +43,8 @@ def test_a_sampler_that_a_model_does_not_allow_is_answered_with_its_own() -> Non
 
 WRONG = [
     (QUALITY + "sampelr: heun\n", "sampelr", "unknown key, did you mean sampler?"),
-    (QUALITY.replace("sampler: res_2ab\n", ""), "sampler", "is missing"),
-    (QUALITY.replace("res_2ab", "nosuch"), "sampler", "'euler', 'heun', 'res_2ab'"),
+    (QUALITY.replace("sampler: model\n", ""), "sampler", "is missing"),
+    (QUALITY.replace("sampler: model", "sampler: nosuch"), "sampler", "'euler', 'heun', 'res_2ab'"),
     (QUALITY.replace("num_steps: 20", "num_steps: 0"), "num_steps", "1 or more"),
     (QUALITY.replace("num_steps: 20", "num_steps: many"), "num_steps", "whole number"),
     (QUALITY.replace("guidance_scale: model", "guidance_scale: modle"), "guidance_scale", "number"),
