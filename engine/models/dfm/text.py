@@ -9,20 +9,16 @@ a negative prompt that says something is encoded like any other.
 Letters: B batch, L text length, D text width.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, T5Config, T5EncoderModel
+from transformers import AutoTokenizer, T5EncoderModel
+from transformers.utils import logging
 
-from engine.checkpoints.assign import assign_strictly
-from engine.checkpoints.files import read_weights
+from engine.checkpoints.assign import grouped
 from engine.contract.errors import Rejected
-
-SHARED, EMBEDDING = "shared.weight", "encoder.embed_tokens.weight"
-"""One tensor under two names: files hold either or both."""
 
 
 class TextEncoder(nn.Module):
@@ -45,25 +41,21 @@ class TextEncoder(nn.Module):
 
 
 def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> TextEncoder:
-    """From a T5 in transformers' layout (``config.json``, weights as safetensors or ``.bin``), on the CPU.
+    """From a T5 in transformers' layout (the hub's t5-11b: encoder and decoder in one file), on the CPU.
 
-    Raises Rejected("weights") for what is missing, damaged or no T5 encoder. Nothing is looked up elsewhere.
+    Safetensors before ``pytorch_model.bin``, of which the weights alone are read. Nothing is looked up elsewhere.
+    Raises Rejected("weights") for what is missing, damaged or no T5 encoder.
     """
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what does not fit is told below, as an error
+    options = {"weights_only": True, "local_files_only": True, "output_loading_info": True}
+    safe, loader = any(folder.glob("*.safetensors")), cast(Any, T5EncoderModel)  # the pair is not in its annotations
     try:
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-        config = T5Config.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
-            encoder = T5EncoderModel(config)
+        encoder, told = loader.from_pretrained(folder, dtype=dtype, use_safetensors=safe, **options)
     except Exception as error:  # every library below has its own kinds of errors for a damaged folder
         raise Rejected("weights", f"{folder}: the text encoder cannot be read ({error}). Restore it.") from error
-    assign_strictly(encoder, encoder_state(read_weights(folder)), str(folder), dtype)
-    encoder.encoder.embed_tokens.weight = encoder.shared.weight
-    return TextEncoder(tokenizer, encoder.eval()).requires_grad_(False)
-
-
-def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's tensors of a whole T5; the token embedding under both of its names."""
-    kept = {name: state[name] for name in state if name == SHARED or name.startswith("encoder.")}
-    if found := [kept[name] for name in (SHARED, EMBEDDING) if name in kept]:
-        kept |= {SHARED: found[0], EMBEDDING: found[0]}
-    return kept
+    if absent := [*told["missing_keys"], *(str(key[0]) for key in told["mismatched_keys"])]:
+        listed = "; ".join(grouped(absent))
+        raise Rejected("weights", f"{folder}: not the weights of this T5 encoder; missing or misshapen: {listed}")
+    return TextEncoder(tokenizer, encoder).eval().requires_grad_(False)

@@ -64,15 +64,15 @@ def test_longer_prompts_are_cut(encoder: TextEncoder) -> None:
     assert encoder(["a" * 100], MAX_TOKENS).shape == (1, MAX_TOKENS, TEXT_WIDTH)
 
 
-def test_a_whole_t5_as_bin(t5: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before torch 1.6"])
+def test_a_whole_t5_as_bin(t5: Path, encoder: TextEncoder, tmp_path: Path, old: bool) -> None:
     """The published file: encoder and decoder in one, pickled, the embedding under one name."""
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((t5 / name).read_bytes())
     state = load_file(t5 / "model.safetensors")
     state = {name: tensor for name, tensor in state.items() if name != "encoder.embed_tokens.weight"}
-    torch.save(
-        state | {"decoder.block.0.layer.0.SelfAttention.q.weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin"
-    )
+    state["decoder.block.0.layer.0.SelfAttention.q.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=not old)
     again = load_text_encoder(tmp_path, tmp_path, torch.float32)
     assert torch.equal(again(["a boat"], MAX_TOKENS), encoder(["a boat"], MAX_TOKENS))
 
