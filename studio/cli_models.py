@@ -62,7 +62,8 @@ def _models(flags: argparse.Namespace) -> int:
 
 
 def _list(flags: argparse.Namespace) -> int:
-    cards, root, machine = load_cards(), models_root_of(flags), this_machine()
+    root, machine = models_root_of(flags), this_machine()
+    cards = load_cards(models_root=root)
     named = [_card(name, cards) for name in flags.names] or list(cards.values())
     for card in named:
         files = files_of(card, root)
@@ -127,7 +128,8 @@ def facts(files: ModelFiles, machine: Machine) -> dict[str, object]:
 def _get(flags: argparse.Namespace) -> int:
     from studio.model_download import Hub  # here: the hub's library takes a moment to import
 
-    card, root = _card(flags.name, load_cards()), models_root_of(flags)
+    root = models_root_of(flags)
+    card = _card(flags.name, load_cards(models_root=root))
     missing = _wanted(card, root, flags.part)
     if not missing:
         print(f"{card.name}: everything is here.")

@@ -69,7 +69,7 @@ class Desk:
         self._library = Library(self._database)
         self._shelf = Shelf(self._database)
         self._store = MediaStore(workspace.media)
-        self._models = KnownModels(load_cards(), models_root, workspace.file_hashes)
+        self._models = KnownModels(load_cards(models_root=models_root), models_root, workspace.file_hashes)
         self._bell = Bell()
         self._book = FactsBook(self._library, self._shelf, self._store, self._models, self.presets)
         self._files = ProjectFiles(self._library, self._shelf, self._store, self._book)

@@ -28,6 +28,9 @@ WEIGHT_SUFFIXES = (
     ".yaml",
 )
 
+BUNDLED_ROOT = Path(__file__).resolve().parents[2]
+"""Of the project itself: the bundled model is found there whatever the models' root."""
+
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
 """sdedit: a clip can be re-imagined. negative_prompt: what is not to be seen is read too."""
 Precision = Literal["float32", "bfloat16"]
@@ -60,7 +63,7 @@ class Part(Value):
     def find(self, models_root: Path) -> Path:
         """Raises Rejected("weights") that names all that was looked for."""
         places = [models_root / self.folder / path for path in self.paths]
-        for place in places:
+        for place in [*places, *(BUNDLED_ROOT / self.folder / path for path in self.paths)]:
             if place.exists():
                 return place
         wanted = " or ".join(str(place) for place in places)
@@ -277,14 +280,29 @@ def _decides(path: Path) -> bool:
     return path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"
 
 
-def read_cards(folder: Path) -> dict[str, ModelCard]:
-    """All ``*.yaml`` of a folder, by name. Raises Rejected("model") for the first that is wrong."""
-    return {path.stem: read_card(path) for path in sorted(folder.glob("*.yaml"))}
+def read_cards(*folders: Path) -> dict[str, ModelCard]:
+    """All ``*.yaml`` of folders, by name; of one name the last folder's counts.
+
+    Raises Rejected("model") for the first that is wrong.
+    """
+    return {name: read_card(path, folders) for name, path in card_paths(*folders).items()}
 
 
-def read_card(path: Path) -> ModelCard:
-    """One card; its name is the file's. Raises Rejected("model") naming file and key."""
-    document = card_document(path)
+def card_paths(*folders: Path) -> dict[str, Path]:
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def own_cards(models_root: Path) -> Path:
+    """Where the owner of a machine puts cards beside those of the project: other weights, a LoRA, another size."""
+    return models_root / "cards"
+
+
+def read_card(path: Path, folders: tuple[Path, ...] = ()) -> ModelCard:
+    """One card; its name is the file's. ``folders``: where its base is looked for, besides its own.
+
+    Raises Rejected("model") naming file and key.
+    """
+    document = with_base(path, _document(path), folders)
     try:
         return ModelCard.model_validate_json(json.dumps({**document, "name": path.stem}))
     except ValidationError as error:
@@ -292,19 +310,17 @@ def read_card(path: Path) -> ModelCard:
         raise Rejected("model", f"{path}: {problems}") from error
 
 
-def card_document(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a card's file says, laid over the card that it names as ``base``. Raises Rejected("model")."""
-    return with_base(path, _document(path), seen)
-
-
-def with_base(path: Path, own: dict[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a card at ``path`` says, laid over the card beside it that it names as ``base``."""
+def with_base(
+    path: Path, own: dict[str, Any], folders: tuple[Path, ...] = (), seen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What a card at ``path`` says, laid over the card that it names as ``base``. Raises Rejected("model")."""
     if "base" not in own:
         return own
     base, rest = str(own["base"]), {key: value for key, value in own.items() if key != "base"}
     if base in (path.stem, *seen):
         raise Rejected("model", f"{path}: base: {base} is a card that is based on this one.")
-    return _laid_over(card_document(path.with_name(f"{base}.yaml"), (*seen, path.stem)), rest)
+    found = card_paths(*folders, path.parent).get(base, path.with_name(f"{base}.yaml"))
+    return _laid_over(with_base(found, _document(found), folders, (*seen, path.stem)), rest)
 
 
 def _document(path: Path) -> dict[str, Any]:

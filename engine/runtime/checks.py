@@ -71,7 +71,7 @@ def _check_conditioning(job: Job, card: ModelCard) -> None:
     if overlaps[0] not in (0, given):
         raise Rejected("conditioning", f"the first segment repeats {overlaps[0]} frames, {given} are given.")
     for index, count in enumerate([given, *overlaps[1:]]):
-        if count == 0 and index == 0:
+        if count == 0 and (index == 0 or job.joint):
             continue
         if count not in card.conditioning_num_frames:
             known = ", ".join(str(n) for n in card.conditioning_num_frames) or "none"

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, Precision, fingerprint, read_cards
+from engine.contract.cards import ModelCard, Precision, fingerprint, own_cards, read_cards
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job
@@ -47,7 +47,7 @@ class Shelf:
     def families(self) -> set[str]:
         """Of the models whose weights are here."""
         here: set[str] = set()
-        for card in read_cards(self.cards_folder).values():
+        for card in self._cards().values():
             with contextlib.suppress(Rejected):
                 card.parts.network.find(self.models_root)
                 here.add(card.family)
@@ -99,8 +99,11 @@ class Shelf:
         self.ranks.lead(lambda: found.append(self._read_card(name).model_dump_json()))
         return ModelCard.model_validate_json(self.ranks.share_text("".join(found)))
 
+    def _cards(self) -> dict[str, ModelCard]:
+        return read_cards(self.cards_folder, own_cards(self.models_root))
+
     def _read_card(self, name: str) -> ModelCard:
-        cards = read_cards(self.cards_folder)
+        cards = self._cards()
         if name not in cards:
             known = ", ".join(cards) or "none"
             raise Rejected("model", f"{name}: no such model card in {self.cards_folder} (there: {known}).")

@@ -7,7 +7,7 @@ mean or who renders with them.
 import threading
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, fingerprint, read_cards
+from engine.contract.cards import ModelCard, ModelStatus, fingerprint, own_cards, read_cards
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 
@@ -24,7 +24,7 @@ class Models:
     def all(self) -> list[ModelStatus]:
         """Every card with what stands here; the first call hashes the weights. Raises EngineError on a bad card."""
         with self._looking:
-            return [self._look(card) for card in read_cards(self._cards).values()]
+            return [self._look(card) for card in read_cards(self._cards, own_cards(self._root)).values()]
 
     def _look(self, card: ModelCard) -> ModelStatus:
         try:
