@@ -83,6 +83,28 @@ def test_merging_joins_words_and_adds_durations() -> None:
     assert (merged.id, merged.prompt, merged.duration_s) == ("scene-1", "a b", 6.0)
 
 
+@pytest.mark.parametrize(
+    "first, second, both",
+    [(("x",), ("y",), ("x", "y")), (("x",), (), ("x",)), ((), ("y",), ("y",)), (("x",), ("x",), ("x",))],
+)
+def test_merging_loses_no_words_of_chunks(first: Any, second: Any, both: Any) -> None:
+    start = edits.change_scene(three(), "scene-1", "chunk_prompts", first)
+    start = edits.change_scene(start, "scene-2", "chunk_prompts", second)
+    assert edits.merge_scenes(start, "scene-1").scenes[0].chunk_prompts == both
+
+
+def test_a_split_scene_s_rest_has_no_first_frame_of_its_own() -> None:
+    start = edits.change_scene(three(), "scene-1", "first_frame", {"prompt": "x", "seed": 3})
+    first, second = edits.split_scene(start, "scene-1", 1.25).scenes[:2]
+    assert (first.first_frame.seed, second.first_frame.seed, second.first_frame.prompt) == (3, None, "")
+
+
+def test_a_size_of_one_s_own_is_set_and_taken_away() -> None:
+    sized = edits.change_storyboard(three(), "size_px", [1280, 704])
+    assert sized.size_px == (1280, 704)
+    assert edits.change_storyboard(sized, "size_px", None) == three()
+
+
 def test_the_last_scene_has_nothing_to_merge_with() -> None:
     with pytest.raises(StoryboardError, match="last scene"):
         edits.merge_scenes(three(), "scene-3")
@@ -102,6 +124,9 @@ CHANGES: list[tuple[str, object, Callable[[Scene], Any]]] = [
     ("seed", None, lambda scene: scene.seed),
     ("conditioning.media", "a.png", lambda scene: scene.conditioning and scene.conditioning.media),
     ("overrides.num_steps", 9, lambda scene: scene.overrides.num_steps),
+    ("chunk_prompts", ("x", ""), lambda scene: scene.chunk_prompts),
+    ("first_frame.seed", 9, lambda scene: scene.first_frame.seed),
+    ("first_frame.prompt", "x", lambda scene: scene.first_frame.prompt),
 ]
 
 
@@ -237,6 +262,8 @@ def test_a_split_that_is_merged_again_changes_no_words_and_no_length(start: Stor
     [
         (ChangeScene(scene_id="a", field="prompt", value=""), "change prompt"),
         (ChangeScene(scene_id="a", field="duration_s", value=1), "change duration"),
+        (ChangeScene(scene_id="a", field="first_frame.seed", value=1), "change first frame seed"),
+        (ChangeStoryboard(field="size_px", value=None), "change size"),
         (DeleteScene(scene_id="a"), "delete a scene"),
     ],
 )

@@ -19,6 +19,27 @@ WRONG = [
     (scene(conditioning="a.png"), "scenes[1].conditioning", "group of `key: value`"),
     (scene(conditioning={"media": "a.png", "strength": 2}), "scenes[1].conditioning.strength", "1 or less"),
     (scene(conditioning={"media": ""}), "scenes[1].conditioning.media", "must not be empty"),
+    (
+        scene(conditioning={"media": "a.mp4", "strength": -0.1}),
+        "scenes[1].conditioning.strength",
+        "0 or more, not -0.1",
+    ),
+    (
+        scene(conditioning={"media": "a.mp4", "first_frame_strength": "0.4"}),
+        "scenes[1].conditioning.first_frame_strength",
+        "must be a number",
+    ),
+    (scene(first_frame={"promt": "x"}), "scenes[1].first_frame.promt", "did you mean prompt?"),
+    (scene(first_frame={"seed": -1}), "scenes[1].first_frame.seed", "0 or more"),
+    (scene(first_frame=None), "scenes[1].first_frame", "group of `key: value`"),
+    (scene(chunk_prompts="a boat"), "scenes[1].chunk_prompts", "must be a list"),
+    (scene(chunk_prompts=["a", 3]), "scenes[1].chunk_prompts[1]", "must be text, not 3"),
+    (scene(chunk_prompts=["a"] * 1001), "scenes[1].chunk_prompts", "at most 1000"),
+    ({"size_px": "1280x704"}, "size_px", "must be a list"),
+    ({"size_px": [1280]}, "size_px[1]", "is missing"),
+    ({"size_px": [1280, 704, 3]}, "size_px", "too many entries"),
+    ({"size_px": [1280, 8]}, "size_px[1]", "16 or more"),
+    ({"size_px": [1280.5, 704]}, "size_px[0]", "whole number"),
     ({"tilte": "x"}, "tilte", "did you mean title?"),
     (scene(prompt=3), "scenes[1].prompt", "must be text, not 3; put it in quotes"),
     (scene(prompt=None), "scenes[1].prompt", "must be text, not nothing"),
@@ -102,8 +123,11 @@ def test_an_upgraded_document_is_checked_too() -> None:
 
 
 def test_a_document_is_read_as_it_was_written() -> None:
-    board = read_document(scene(seed=7, conditioning={"media": "a.png"}, overrides={"num_steps": 9}))
+    whole = scene(seed=7, conditioning={"media": "a.png", "strength": 0.0}, overrides={"num_steps": 9})
+    whole["scenes"][1] |= {"chunk_prompts": ["b", ""], "first_frame": {"prompt": "c", "seed": 1}}
+    board = read_document({**whole, "size_px": [1280, 704]})
     assert read_document(document_of(board)) == board
+    assert (board.size_px, board.scenes[1].chunk_prompts) == ((1280, 704), ("b", ""))
 
 
 def test_two_scenes_of_one_id_cannot_be_made_in_code_either() -> None:
