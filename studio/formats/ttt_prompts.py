@@ -9,13 +9,13 @@ A segment is ``{text, requires_scene_transition, neg_text}``. The flag is the tr
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from studio.errors import Problem, StoryboardError
 from studio.formats.plain_yaml import YamlError, parse_json
+from studio.joint import num_segments_of
 from studio.problems import show, suggestion
 from studio.storyboard import MAX_SCENES, Scene, Storyboard, read_document
 from studio.wording import joined
@@ -142,8 +142,8 @@ def _own_words(problem: Problem) -> str:
 def to_text(boards: Sequence[Storyboard], form: Form = "json") -> str:
     """The storyboards as a prompt file: what is read from it again is the same words.
 
-    A scene of several segments gives one for each 3 s, begun ones too; a look stands behind each text, as it is
-    rendered. Raises StoryboardError for a storyboard without scenes.
+    A scene of several segments gives one for each 3 s, as it is rendered; a look stands behind each text. Raises
+    StoryboardError for a storyboard without scenes.
     """
     videos = [_values(board) for board in boards]
     if form == "json":
@@ -169,7 +169,7 @@ def _segments(board: Storyboard, scene: Scene, place: int) -> list[dict[str, Any
 
 def _texts(scene: Scene) -> list[str]:
     """A text for each segment of a scene: where it has none of its own, that of the one before."""
-    num_segments = max(1, math.ceil(round(scene.duration_s / SEGMENT_S, 6)))
+    num_segments = num_segments_of(scene.duration_s, SEGMENT_S)
     texts = [scene.prompt]
     for own in (*scene.chunk_prompts, *("",) * num_segments)[: num_segments - 1]:
         texts.append(own if own.strip() else texts[-1])

@@ -116,7 +116,7 @@ def test_longer_scenes_looks_and_crossfades_are_written_as_they_are_rendered() -
     scenes = (
         Scene(id="a", prompt="A cat sits", negative_prompt="dogs", duration_s=12, chunk_prompts=("", "It yawns")),
         Scene(id="b", prompt="It jumps", duration_s=2, transition="crossfade"),
-        Scene(id="c", prompt="It lands", duration_s=3.5, transition="continue"),
+        Scene(id="c", prompt="It lands", duration_s=4.5, transition="continue"),
     )
     board = Storyboard(look="in ink", negative_look="colour", scenes=scenes)
     [written] = json.loads(to_text([board]))
