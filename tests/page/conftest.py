@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from engine.contract.cards import ModelCard
 from engine.contract.workspace import Workspace
 from studio.desk import Desk
 from studio.storyboard import Scene, Storyboard
@@ -31,9 +32,9 @@ expect.set_options(timeout=PATIENCE_MS)
 class Studio:
     """A desk with its engine, served on a port that stays the same when the server is stopped and started again."""
 
-    def __init__(self, folder: Path, examples: bool = False) -> None:
+    def __init__(self, folder: Path, examples: bool = False, cards: dict[str, ModelCard] | None = None) -> None:
         self.workspace = Workspace.at(folder)
-        self.engine = FakeEngine(self.workspace)
+        self.engine = FakeEngine(self.workspace, cards=cards)
         self.desk = Desk(self.workspace, self.engine, examples=examples)
         self.port = _free_port()
         self._app = build_app(self.desk)
@@ -61,10 +62,11 @@ class Studio:
         self.stop_serving()
         self.engine.close()
 
-    def project(self, *scenes: Scene, title: str = "A film") -> str:
+    def project(self, *scenes: Scene, title: str = "A film", model: str = "diorama") -> str:
         """A new project with these scenes and a seed that no other has, so that it has no takes; its id."""
         self._seed += 1
-        return self.desk.create(Storyboard(title=title, scenes=scenes, preset="draft", seed=self._seed)).id
+        words = Storyboard(title=title, scenes=scenes, model=model, preset="draft", seed=self._seed)
+        return self.desk.create(words).id
 
     def prompts(self, project_id: str) -> list[str]:
         return [scene.prompt for scene in self.desk.open(project_id).storyboard.scenes]

@@ -99,10 +99,11 @@ function showProblem(node, control, text) {
 /** Where a field that was changed elsewhere meanwhile shows both versions; `showConflict` fills it. */
 export const conflictBox = () => h('div.conflict', { role: 'group', 'aria-label': 'Two versions', hidden: true });
 
-/** `settings`: path, and `said(value)` in words where the value is not text. */
+/** `settings`: path, and `said(value)` in words where the value is not text (theirs comes as JSON then). */
 export function showConflict(node, settings, sceneId, draft) {
   const said = (value) => settings.said?.(value) ?? String(value ?? '(nothing)');
-  const told = draft?.conflict ? `${said(draft.conflict.theirs)} ${said(draft.value)}` : '';
+  const theirs = draft?.conflict ? said(settings.said ? JSON.parse(draft.conflict.theirs) : draft.conflict.theirs) : '';
+  const told = draft?.conflict ? `${theirs} ${said(draft.value)}` : '';
   node.hidden = !told;
   if (node.dataset.told === told) return;
   node.dataset.told = told;
@@ -111,7 +112,7 @@ export function showConflict(node, settings, sceneId, draft) {
   const take = h('button.button', { type: 'button', onclick: () => decide(sceneId, settings.path, false) }, 'Take theirs');
   node.replaceChildren(
     h('p', {}, 'Changed elsewhere while you typed. Yours stays in the field; theirs is:'),
-    h('blockquote', {}, said(draft.conflict.theirs)),
+    h('blockquote', {}, theirs),
     h('div.row', {}, keep, take),
   );
 }

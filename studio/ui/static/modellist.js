@@ -77,9 +77,9 @@ function walk(event, rows, marked) {
   const seen = rows.filter((row) => !row.hidden);
   const place = seen.findIndex((row) => row.classList.contains('marked'));
   const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5 }[event.key];
-  if (event.key === 'Enter') return seen[place]?.click();
-  if (!step) return;
-  event.preventDefault();
+  if (!step && event.key !== 'Enter') return;
+  event.preventDefault(); // else the button that gets the focus back would hear the same Enter
+  if (!step) return seen[place]?.click();
   const next = seen[Math.max(0, Math.min(place + step, seen.length - 1))];
   marked(next);
   next?.scrollIntoView({ block: 'nearest' });

@@ -5,6 +5,7 @@ import { h, setAttributes, setChildren, setText } from './dom.js';
 import { either } from './either.js';
 import { conflictBox, grow, showConflict } from './fields.js';
 import { draftOf, typed } from './saving.js';
+import { state } from './store.js';
 
 const PATH = 'chunk_prompts';
 const WAYS = { one: 'One prompt for all', each: 'One for each part' };
@@ -38,11 +39,12 @@ function hintOf(card, prompts) {
   return `It is made in ${card.chunk_starts_s.length} parts that go on from each other.`;
 }
 
-/** `5.8 to 11.2 s`; of a part after the last one there is nothing. */
+/** `5.8 to 11.2 s`; of a part after the last one there is nothing. Segments of a joint model are counted whole. */
 function spanOf({ chunk_starts_s: starts, duration_s: seconds }, place) {
   if (place >= starts.length) return '';
-  const end = starts[place + 1] ?? seconds;
-  return `${short(starts[place])} to ${short(end)} s`;
+  const whole = state.board.joint?.segment_s;
+  const [start, end] = whole ? [place * whole, (place + 1) * whole] : [starts[place], starts[place + 1] ?? seconds];
+  return `${short(start)} to ${short(end)} s`;
 }
 
 const short = (value) => String(Math.round(value * 10) / 10);

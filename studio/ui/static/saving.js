@@ -76,9 +76,9 @@ function save(key) {
   return inLine(async () => {
     const draft = drafts.get(key);
     if (!draft || draft.conflict) return;
-    const sent = draft.value;
+    const [sent, basis] = [draft.value, draft.revision];
     try {
-      settle(key, draft, sent, await ask(server, 'edit', { project: draft.project, revision: draft.revision, edit: editOf(draft) }));
+      settle(key, draft, sent, basis, await ask(server, 'edit', { project: draft.project, revision: draft.revision, edit: editOf(draft) }));
     } catch (error) {
       failed(key, draft, `Not saved: ${error.message} Your text stays here and is tried again.`);
     }
@@ -91,7 +91,7 @@ function editOf(draft) {
   return { kind: 'change_scene', scene_id: id, field, value };
 }
 
-function settle(key, draft, sent, answer) {
+function settle(key, draft, sent, basis, answer) {
   banner('saving', '');
   if (answer.conflict) return conflicted(key, draft, answer);
   if (!answer.ok) {
@@ -100,8 +100,19 @@ function settle(key, draft, sent, answer) {
   }
   Object.assign(draft, { problem: '', tries: 0 });
   draft.revision = answer.revision;
+  carry(draft, basis, answer.revision);
   if (draft.value === sent) drafts.delete(key);
   else draft.timer = setTimeout(() => save(key), PAUSE_MS);
+}
+
+const groupOf = (draft) => `${draft.project} ${draft.scene} ${draft.field.split('.')[0]}`;
+
+// Fields of one group (both strengths of a clip) are one field to the studio: what this tab saved of it is no change
+// made elsewhere to what else of it this tab still has to save.
+function carry(saved, basis, revision) {
+  for (const other of drafts.values()) {
+    if (groupOf(other) === groupOf(saved) && other.revision >= basis) other.revision = Math.max(other.revision, revision);
+  }
 }
 
 function conflicted(key, draft, answer) {

@@ -73,7 +73,7 @@ function showParts({ parts, start, clip, takes, notes }, card) {
 function showGo(go, card) {
   const words = { failed: 'Try again', fresh: 'Render another take' };
   setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
-  setText(go, words[card.state] ?? (joint() ? 'Render the film with this scene' : 'Render this scene'));
+  setText(go, words[card.state] ?? (joint() ? 'Render all scenes' : 'Render this scene'));
 }
 
 function seedRow(node) {
