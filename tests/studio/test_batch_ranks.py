@@ -1,4 +1,4 @@
-"""Batch files of both generations through service and real ranks, on tiny checkpoints in the original formats."""
+"""Batch files of Cosmos, DFM and TTT-Video through service and real ranks, on tiny files of the original formats."""
 
 import json
 from collections.abc import Iterator
@@ -18,6 +18,9 @@ from studio.cli import main
 from studio.cli_flags import DONE
 from tests.fakes import write_clip
 from tests.models.cosmos.making import make_predict1, make_predict2, write_card
+from tests.models.dfm.making import make_dfm
+from tests.models.dfm.making import tiny_card as dfm_card
+from tests.models.ttt.making_models import make_ttt
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace,
         make_predict1(models, kind="video2world", name="tiny-v2w1"),
     ):
         write_card(card, cards)
+    make_ttt(models, cards_folder=cards)
+    make_dfm(models, cards_folder=cards)
     client = ensure_engine(workspace, ranks=1, cards=cards, models_root=models, die_with_parent=True)
     yield workspace, client
     client.close()
@@ -91,3 +96,26 @@ def test_predict1_lines(model: str, house: tuple[Workspace, EngineClient], tmp_p
     out = run(workspace, tmp_path, model, [{"prompt": "a boat", **start}, {"prompt": "a kite", **start}], "lines.jsonl")
     assert sorted(path.name for path in out.iterdir()) == ["0.mp4", "1.mp4"]
     assert {probe(path).num_frames for path in out.iterdir()} == {17}
+
+
+def test_dfm_takes_lines_of_prompts_too(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = house
+    out = run(workspace, tmp_path, "tiny-dfm", [{"prompt": "a boat"}, {"prompt": "a kite"}], "lines.jsonl")
+    assert {probe(path).num_frames for path in out.iterdir()} == {dfm_card().chunk_num_frames}
+    assert len(jobs_of(client, "tiny-dfm")) == 2
+
+
+def test_a_film_for_each_video_of_segments(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    """This tiny model's segments are 8 frames, a second: three for each of the file's, and one frame at the start."""
+    workspace, client = house
+    videos: list[Any] = [
+        [{"text": "a boat", "neg_text": "fog"}, {"text": "a kite", "requires_scene_transition": True}],
+        [{"text": "a bird"}],
+    ]
+    out = run(workspace, tmp_path, "tiny-ttt", videos, "prompts.json")
+    assert [probe(out / f"prompt-{number}.mp4").num_frames for number in (0, 1)] == [49, 25]
+    jobs = sorted(jobs_of(client, "tiny-ttt"), key=lambda job: len(job.segments))
+    assert [job.joint for job in jobs] == [True, True] and [len(job.scene_ids) for job in jobs] == [1, 2]
+    texts = [segment.prompt for segment in jobs[1].segments]
+    assert texts == ["a boat", "a boat", "a boat<end_scene>", "<start_scene>a kite", "a kite", "a kite"]
+    assert [segment.negative_prompt for segment in jobs[1].segments] == [*["fog"] * 3, *[""] * 3]
