@@ -11,6 +11,7 @@ from engine.contract.workspace import Workspace
 from studio.cli import main
 from studio.cli_flags import DONE, FAILED, WRONG
 from studio.presets import load_cards
+from tests.models.dfm.making import tiny_state, write_ranks
 from tests.studio.hub import FakeHub, running
 
 NAME = "cosmos-predict2-2b-text2image"
@@ -124,6 +125,13 @@ def test_the_flags_of_models_hold_for_what_is_inside(
     monkeypatch.setenv("STORYBOARD_MODELS_ROOT", root)
     assert main(["models", "list", NAME]) == DONE
     assert capsys.readouterr().out == before
+
+
+def test_parts_of_a_checkpoint_are_joined(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_ranks(tmp_path / "ranks", tiny_state(), num_slices=2, num_stages=1)
+    out = tmp_path / "out.safetensors"
+    assert main(["models", "consolidate", str(tmp_path / "ranks"), "--out", str(out)]) == DONE
+    assert out.is_file() and "joined from 2 parts" in capfd.readouterr().out
 
 
 def test_consolidate_says_what_it_cannot_join(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
