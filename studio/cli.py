@@ -6,6 +6,7 @@ storyboard or a preset are wrong, 3 no engine could be started or reached, 130 s
 """
 
 import argparse
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from engine.contract.errors import EngineError
 from studio import cli_batch, cli_models
 from studio.cli_flags import (
     DONE,
+    FAILED,
     STOPPED,
     WRONG,
     Commands,
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("storyboard: stopped.", file=sys.stderr)
         return STOPPED
+    except BrokenPipeError:  # who read our words has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (StudioError, EngineError) as error:
         print(f"storyboard: {error}", file=sys.stderr)
         return exit_code(error)

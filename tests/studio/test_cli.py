@@ -243,6 +243,15 @@ def test_app_is_serve(workspace: Workspace) -> None:
     assert flags == {"--help", "--workspace", "--models-root", "--engine", "--host", "--port", "--ranks"}
 
 
+def test_a_reader_that_leaves_early_is_no_fault(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "studio.cli", "models", "--workspace", str(workspace.root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert "Traceback" not in running.stderr.read()
+        assert running.wait(timeout=60) == FAILED
+
+
 def test_a_workspace_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["models", "--workspace", str(tmp_path / "file")]) == WRONG
