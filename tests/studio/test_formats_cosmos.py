@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from engine.contract.media import MediaStore
 from studio.errors import StoryboardError
 from studio.formats.cosmos_batch import MODELS, BadEntry, read_array, read_lines, scene_of
 from studio.formats.plain_yaml import MAX_BYTES
 from studio.formats.reading import format_of, read_batch, read_file, read_storyboards
+from studio.importing import Importer
 from studio.storyboard import MAX_SCENES
 
 PROMPT = "A robot arm pours tea."
@@ -155,3 +158,17 @@ def test_a_storyboard_is_no_batch(tmp_path: Path) -> None:
         read_batch(written(tmp_path, "scenes:\n- {prompt: a}", "a.yaml"))
     with pytest.raises(StoryboardError, match="no such file"):
         read_batch(tmp_path / "nowhere.json")
+
+
+def test_a_sent_batch_brings_only_what_lies_beside_it(tmp_path: Path) -> None:
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    for place in (sent / "in.png", tmp_path / "secret.png"):
+        Image.new("RGB", (16, 16), (1, 2, 3)).save(place)
+    names = ("in.png", "../secret.png", str(tmp_path / "secret.png"), "gone.png")
+    path = written(sent, [{"prompt": "a", "input_video": name} for name in names])
+    store = MediaStore(tmp_path / "media")
+    [(words, stored)] = Importer(sent, store, sent=True).brought_all(path)
+    assert [name for _, name in stored] == ["in.png"] and store.has(stored[0][0].sha256)
+    brought = [scene.conditioning.media for scene in words.scenes if scene.conditioning]
+    assert brought == [stored[0][0].sha256, *names[1:]]
