@@ -25,7 +25,7 @@ from studio.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.plan import Plan
 from studio.problems import suggestion
 from studio.render_file import EngineUse, copy_whole, write_whole
-from studio.storyboard import Scene, Storyboard, read_document
+from studio.storyboard import Conditioning, Scene, Storyboard, read_document
 from studio.terminal import Display, display_for
 
 DONE, FAILED = 0, 1
@@ -49,6 +49,10 @@ class Wishes:
     num_input_frames: int = 1
     aspect: str = ""
     negative_prompt: str = ""
+    reimagine: str = ""
+    """A clip that every entry without an input of its own begins from (SDEdit); "": none."""
+    strength: float = 0.8
+    first_frame_strength: float = 0.4
 
 
 @dataclass(slots=True)
@@ -149,6 +153,12 @@ class RunBatch:
         if scene.conditioning is not None:
             media = found_beside(scene.conditioning.media, self._path.parent)
             changes["conditioning"] = scene.conditioning.model_copy(update={"media": media})
+        elif wishes.reimagine:
+            changes["conditioning"] = Conditioning(
+                media=str(Path(wishes.reimagine).resolve()),
+                strength=wishes.strength,
+                first_frame_strength=wishes.first_frame_strength,
+            )
         return scene.model_copy(update=changes)
 
     # ---- making them

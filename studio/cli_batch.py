@@ -6,6 +6,7 @@ Comes in: flags. Goes out: files, projects, text; an exit code. Does not know wh
 import argparse
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from studio.batch import RunBatch, Wishes
 from studio.batch_videos import RunVideos, place_of
@@ -26,6 +27,7 @@ from studio.render_file import EngineUse
 from studio.storyboard import MAX_SEED, Storyboard
 
 MAX_GUIDANCE = 100.0
+N = TypeVar("N", int, float)
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,6 +46,12 @@ def add_commands(commands: Commands) -> None:
     batch.add_argument("--num-input-frames", type=int, default=1, metavar="N", help="of a clip: 1, 5 or 9 (default: 1)")
     batch.add_argument("--aspect", default="", help=f"such as 9:16 (default: {ASPECT}; of videos 3:2)")
     batch.add_argument("--negative-prompt", default="", help="of every entry (default: the model's)")
+    text = "a clip to re-imagine (SDEdit) in every entry that names no input"
+    batch.add_argument("--reimagine", default="", metavar="CLIP", help=text)
+    text = "how far the clip is re-imagined, 0 to 1 (default: 0.8)"
+    batch.add_argument("--strength", type=float, default=0.8, help=text)
+    text = "how far its first frame is, 0 to 1 (default: 0.4)"
+    batch.add_argument("--first-frame-strength", type=float, default=0.4, help=text)
     engine_arguments(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
     taking.add_argument("file", type=Path, metavar="FILE")
@@ -79,6 +87,9 @@ def _wishes(flags: argparse.Namespace) -> Wishes:
         num_input_frames=_within("--num-input-frames", flags.num_input_frames, 1, 10_000),
         aspect=flags.aspect,
         negative_prompt=flags.negative_prompt,
+        reimagine=flags.reimagine,
+        strength=_within("--strength", flags.strength, 0, 1),
+        first_frame_strength=_within("--first-frame-strength", flags.first_frame_strength, 0, 1),
     )
     if flags.nvidia_guidance and wishes.guidance_scale is not None:
         said = f"NVIDIA's guidance {flags.guidance:g} is {wishes.guidance_scale:g} in the usual convention."
@@ -96,7 +107,7 @@ def guidance_of(given: float | None, nvidias: bool) -> float | None:
     return scale
 
 
-def _within(flag: str, value: int, lowest: int, highest: int) -> int:
+def _within(flag: str, value: N, lowest: int, highest: int) -> N:
     if not lowest <= value <= highest:
         raise StoryboardError.at(flag, f"must be from {lowest} to {highest}, not {value}")
     return value

@@ -159,6 +159,8 @@ def test_a_file_that_is_no_batch_is_said(
         (["--seed", "-1"], "--seed: must be from 0"),
         (["--num-input-frames", "0"], "--num-input-frames: must be from 1"),
         (["--guidance", "1000"], "--guidance"),
+        (["--strength", "1.5"], "--strength: must be from 0 to 1, not 1.5"),
+        (["--first-frame-strength", "nan"], "--first-frame-strength: must be from 0 to 1"),
     ],
 )
 def test_what_is_wrong_with_every_entry_is_said_once(
@@ -204,6 +206,14 @@ def test_a_video_that_cannot_be_made_leaves_the_others(
     assert run(workspace, path, "--out", tmp_path / "out", "--seed", 3) == FAILED
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["prompt-1.mp4"]
     assert "video 1: scene 1 (scene-1): has no prompt" in capsys.readouterr().err
+
+
+def test_a_clip_to_reimagine_that_is_not_there(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, [{"prompt": "a red ball"}])
+    assert run(workspace, path, "--out", tmp_path, "--reimagine", tmp_path / "gone.mp4") == FAILED
+    assert "gone.mp4: no such file" in capsys.readouterr().out
 
 
 def test_the_models_of_these_formats_have_cards() -> None:

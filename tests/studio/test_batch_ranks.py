@@ -88,6 +88,16 @@ def test_video_to_world_of_pictures_and_clips(house: tuple[Workspace, EngineClie
     assert sorted(start.num_frames for start in starts if isinstance(start, FromMedia)) == [1, 5]
 
 
+def test_a_clip_reimagined_for_each_prompt(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = house
+    write_clip(tmp_path / "clip.mp4", 9, (48, 32), 8, (30, 60, 200))
+    entries = [{"prompt": "in snow", "output_video": "snow.mp4"}]
+    flags = ("--reimagine", str(tmp_path / "clip.mp4"), "--strength", "0.6")
+    out = run(workspace, tmp_path, "tiny-v2w", entries, "edits.json", *flags)
+    assert probe(out / "snow.mp4").num_frames == 9
+    assert [job.reimagine.strength for job in jobs_of(client, "tiny-v2w") if job.reimagine] == [0.6]
+
+
 @pytest.mark.parametrize("model", ["tiny-t2w1", "tiny-v2w1"])
 def test_predict1_lines(model: str, house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
     workspace, _ = house
