@@ -22,7 +22,7 @@ LONG = Scene(id="a", prompt="a red ball", duration_s=5.0)
 def cards() -> dict[str, ModelCard]:
     """The bundled model, and in its likeness: one that makes pictures, one that animates them, a joint one."""
     diorama = load_cards()["diorama"]
-    everything = (*diorama.capabilities, "sdedit")
+    everything = ("text", "image", "clip", "continue", "sdedit", "negative_prompt")
     painter = {"title": "Test Painter", "makes": "picture", "capabilities": ("text", "negative_prompt")}
     animator = {"title": "Test Animator", "first_frame": "painter", "capabilities": everything}
     sizes = {"3:2": (96, 64), "1:1": (64, 64)}
@@ -191,7 +191,7 @@ def test_a_size_of_ones_own_is_two_numbers_on_the_grid(shared: Studio, visitor: 
     project = shared.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
-    shape, notes = page.locator("#field-aspect"), page.locator("form[aria-label='Whole film'] .plan-notes")
+    shape, notes = page.locator("#field-aspect"), page.locator(".size .plan-notes")
     assert shape.locator("option").all_inner_texts() == ["3:2 · 96 × 64", "1:1 · 64 × 64", "Own size…"]
     shape.select_option("own")
     wait_for(lambda: words_of(shared, project).size_px == (96, 64))
@@ -226,7 +226,7 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(shared: Studio, vi
     page.get_by_role("radio", name="One for each part").check(force=True)
     expect(page.locator(".parts .hint")).to_have_text("3 to 6 s")
     page.get_by_role("tab", name="Film").click()
-    notes = page.locator("form[aria-label='Whole film'] .plan-notes")
+    notes = page.locator(".model .plan-notes")
     expect(notes).to_contain_text("All scenes are rendered together, in segments of 3 s")
     assert "No weights" not in notes.inner_text()
     shared.desk.edit(

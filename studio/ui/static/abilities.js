@@ -17,6 +17,15 @@ const ABILITIES = {
   negative_prompt: 'negative prompts',
 };
 
+/** The same on one line, for a list: `words, picture, clip · continues · re-imagines`. */
+export function inShort(entry) {
+  const kinds = { text: 'words', image: 'picture', clip: 'clip' };
+  const more = { continue: 'continues', sdedit: 're-imagines' };
+  const named = (names) => entry.capabilities.filter((name) => names[name]).map((name) => names[name]);
+  const whole = [entry.makes === 'picture' && 'pictures', entry.joint && 'all scenes together', entry.first_frame && 'makes its first frame'];
+  return [`from ${named(kinds).join(', ')}`, ...named(more), ...whole.filter(Boolean)].join(' · ');
+}
+
 /** What a model can do, in a few words each. */
 export function abilitiesOf(entry) {
   const can = entry.capabilities.map((name) => ABILITIES[name] ?? name);

@@ -6,7 +6,7 @@ import { decide, draftOf, typed } from './saving.js';
 
 /**
  * A bound field. `settings`: id, label, path (of the edit), read(view) -> value, and for choices options(view).
- * `kind`: text, line, number, slider or choice (`numeric`: of numbers). The node has `show(view, sceneId)`.
+ * `kind`: text, line, number, slider or choice (`numeric`: of numbers). `optional`: empty is none. The node has `show(view, sceneId)`.
  */
 export function field(settings) {
   const control = controls[settings.kind](settings);
@@ -48,8 +48,8 @@ function entered(settings, parts) {
 
 function parsed(settings, control) {
   if (settings.kind === 'slider' || settings.numeric) return Number(control.value);
+  if (settings.optional && control.value === '') return null;
   if (settings.kind !== 'number') return control.value;
-  if (control.value === '' && settings.optional) return null;
   const number = Number(control.value);
   if (control.value === '' || !Number.isFinite(number)) return new Error(`${settings.label} is a number.`);
   if (settings.whole && !Number.isInteger(number)) return new Error(`${settings.label} is a whole number.`);
@@ -67,6 +67,7 @@ function show(settings, parts, view, sceneId) {
   const busy = document.activeElement === control && !another && (draft || parts.wrong);
   if (!busy && differs(settings, control, value)) control.value = value ?? '';
   if (settings.kind === 'text') grow(control);
+  if (settings.kind === 'slider') control.style.setProperty('--share', (control.value - control.min) / (control.max - control.min));
   setText(hint, settings.hint?.(view, value) ?? '');
   if (settings.placeholderOf) setAttributes(control, { placeholder: settings.placeholderOf(view) });
   setAttributes(control, { disabled: settings.disabled?.(view) ?? false });

@@ -1,11 +1,9 @@
-// What all scenes share: look, model, shape, seed, and what the plan has to say about the whole film.
+// What all scenes share: look, model, shape, seed, frames a second.
 
 import { h } from './dom.js';
-import { notesList } from './plannotes.js';
 import { field } from './fields.js';
 import { modelField } from './models.js';
 import { sizeField } from './size.js';
-import { filmNotes } from './words.js';
 
 /** A form with `show(board)`. */
 export function filmForm() {
@@ -15,12 +13,12 @@ export function filmForm() {
     modelField(),
     sizeField(),
     field({ id: 'film-seed', kind: 'number', min: 0, step: 1, whole: true, label: 'Seed of the film', path: 'seed', read: (board) => board.seed }),
+    field({ id: 'fps', kind: 'number', min: 1, max: 120, step: 1, whole: true, optional: true, label: 'Frames a second', path: 'fps', read: (board) => board.fps, placeholder: "the model's" }),
   ];
-  const notes = notesList();
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, notes, ...fields);
+  const [seed, fps] = fields.splice(-2);
+  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, h('div.pair', {}, seed, fps));
   form.show = (board) => {
-    for (const node of fields) node.show(board, null);
-    notes.show(filmNotes(board));
+    for (const node of [...fields, seed, fps]) node.show(board, null);
   };
   return form;
 }

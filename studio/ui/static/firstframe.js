@@ -36,7 +36,7 @@ export const isMade = (card) => Boolean(model()?.first_frame && !card.conditioni
 const continued = (card) => card.number > 1 && card.transition === 'continue';
 
 function showPicture(node, { first_frame: { media, text, can_make: can } }) {
-  const words = media ? '' : can ? `Comes with the scene, ${text}.` : `No first frame yet: ${text}.`;
+  const words = media ? '' : can ? `Comes with the scene, ${text}.` : `No first frame yet${text ? `: ${text}` : ''}.`;
   setAttributes(node, { 'data-none': !media });
   if (node.dataset.of === `${media}${words}`) return;
   node.dataset.of = `${media}${words}`;

@@ -9,16 +9,19 @@ export function showLack(node, entry) {
   node.hidden = !reason;
   if (node.dataset.told === `${entry?.name} ${reason}`) return;
   node.dataset.told = `${entry?.name} ${reason}`;
-  setChildren(node, reason ? [h('p', {}, ...inCode(reason)), ...commandOf(entry)] : []);
+  setChildren(node, reason ? [...(isPublished(reason) ? brought(entry) : [h('p', {}, ...inCode(reason))])] : []);
 }
+
+const isPublished = (reason) => reason.includes('published as') && !reason.includes('storyboard models');
 
 /** Text with what stands between backquotes as code. */
 const inCode = (text) => text.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
 
-// What is published can be brought; where the reason names the command itself, it need not be said twice.
-function commandOf(entry) {
-  if (!entry.reason.includes('published as') || entry.reason.includes('storyboard models')) return [];
+// What is published can be brought: the command first, where the files would lie for those who want to know.
+function brought(entry) {
   const words = `storyboard models get ${entry.name}`;
   const copy = () => navigator.clipboard.writeText(words).then(() => say('Copied.'), () => say('It could not be copied.', 'bad'));
-  return [h('p.command', {}, h('code', {}, words), iconButton('copy', 'Copy the command', copy))];
+  const command = h('p.command', {}, h('code', {}, words), iconButton('copy', 'Copy the command', copy));
+  const places = h('details', {}, h('summary', {}, 'What was looked for'), h('p', {}, entry.reason));
+  return [h('p', {}, 'Its files are not here. This brings them:'), command, places];
 }

@@ -1,7 +1,7 @@
 // The list to choose a model from: found by words, by family, those that are here first.
 
 import { h, setAttributes } from './dom.js';
-import { abilitiesOf } from './abilities.js';
+import { inShort } from './abilities.js';
 import { showLack } from './lack.js';
 import { typed } from './saving.js';
 import { state } from './store.js';
@@ -9,10 +9,12 @@ import { state } from './store.js';
 // A title begins with the family's name: `Cosmos-Predict2 2B Video2World`.
 const familyOf = (entry) => entry.title.split(' ')[0];
 
-/** Families in the order of the board, those with a model that is here first; in each the same. */
-export function families(models) {
+const { compare } = new Intl.Collator('en', { numeric: true });
+
+/** Families by name, those with a model that is here first; in each the same, 2B before 14B. */
+function families(models) {
   const groups = new Map();
-  for (const entry of models) groups.set(familyOf(entry), [...(groups.get(familyOf(entry)) ?? []), entry]);
+  for (const entry of [...models].sort((a, b) => compare(a.title, b.title))) groups.set(familyOf(entry), [...(groups.get(familyOf(entry)) ?? []), entry]);
   const here = (entry) => (entry.available ? 0 : 1);
   const sorted = [...groups].map(([family, members]) => [family, members.sort((a, b) => here(a) - here(b))]);
   return sorted.sort(([, a], [, b]) => here(a[0]) - here(b[0]));
@@ -51,7 +53,7 @@ function groupOf(family, members, take) {
 
 function rowOf(entry, take) {
   const here = entry.available ? 'here' : 'not here';
-  const words = h('div', {}, h('p.name', {}, entry.title), h('p.quiet', { title: entry.summary }, entry.summary), h('p.quiet', {}, abilitiesOf(entry).join(' · ')));
+  const words = h('div', {}, h('p.name', {}, entry.title), h('p.quiet', { title: entry.summary }, entry.summary), h('p.quiet', {}, inShort(entry)));
   const chosen = entry.name === state.board.model;
   const said = h('span.here', { 'data-here': entry.available, title: entry.reason || null }, h('i.dot'), here);
   const row = h('div.model-row', { role: 'option', id: `model-${entry.name}`, 'aria-selected': String(chosen) }, words, said);

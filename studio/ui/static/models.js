@@ -6,7 +6,9 @@ import { abilitiesOf } from './abilities.js';
 import { conflictBox, showConflict } from './fields.js';
 import { showLack } from './lack.js';
 import { choose } from './modellist.js';
+import { notesList } from './plannotes.js';
 import { draftOf } from './saving.js';
+import { jointNotes } from './words.js';
 
 /** A field with `show(board)`: the chosen model, what it can do, and what it lacks. */
 export function modelField() {
@@ -15,13 +17,13 @@ export function modelField() {
   const about = h('p.aside', { id: 'model-about' });
   const can = h('ul.chips', { 'aria-label': 'What this model can do' });
   const lack = h('div.lack', { id: 'model-lack' });
-  const conflict = conflictBox();
-  const node = h('div.field.model', {}, h('div.label', {}, h('label', { for: 'field-model' }, 'Model')), open, conflict, lack, about, can);
-  node.show = (board) => show({ open, name, about, can, lack, conflict }, board);
+  const [conflict, notes] = [conflictBox(), notesList()];
+  const node = h('div.field.model', {}, h('div.label', {}, h('label', { for: 'field-model' }, 'Model')), open, conflict, lack, about, can, notes);
+  node.show = (board) => show({ open, name, about, can, lack, conflict, notes }, board);
   return node;
 }
 
-function show({ open, name, about, can, lack, conflict }, board) {
+function show({ open, name, about, can, lack, conflict, notes }, board) {
   const draft = draftOf(null, 'model');
   const chosen = board.models.find((entry) => entry.name === (draft?.value ?? board.model)) ?? null;
   setText(name, chosen?.title ?? board.model);
@@ -29,6 +31,7 @@ function show({ open, name, about, can, lack, conflict }, board) {
   setText(about, chosen?.summary ?? 'There is no such model here.');
   showChips(can, chosen ? abilitiesOf(chosen) : []);
   showLack(lack, chosen);
+  notes.show(jointNotes(board.joint));
   showConflict(conflict, { path: 'model' }, null, draft);
 }
 

@@ -43,9 +43,8 @@ function shown(scene) {
   return (draft ? draft.value : scene.conditioning) ?? {};
 }
 
-function conditioned(scene, way) {
-  const { media, num_frames } = scene.conditioning;
-  return way === 'again' ? { media, num_frames, ...STRENGTHS } : { media, num_frames };
+function conditioned({ conditioning: { media } }, way) {
+  return way === 'again' ? { media, ...STRENGTHS } : { media, num_frames: Math.max(1, ...counts()) };
 }
 
 const counts = () => model()?.conditioning_num_frames ?? [];

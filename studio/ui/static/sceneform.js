@@ -30,11 +30,15 @@ function sceneFields() {
     transition: field({ id: 'transition', kind: 'choice', label: 'Joins the one before', path: 'transition', read: (card) => card.transition, options: (card) => (first(card) ? FIRST : JOINS), disabled: first }),
     crossfade: field({ id: 'crossfade', kind: 'number', min: 0.1, step: 0.1, label: 'Crossfade seconds', path: 'crossfade_s', read: (card) => card.crossfade_s, hidden: (card) => first(card) || card.transition !== 'crossfade' }),
     seed: field({ id: 'seed', kind: 'number', min: 0, step: 1, whole: true, optional: true, label: 'Seed', path: 'seed', read: (card) => card.seed, placeholderOf: (card) => card.effective_seed ?? '', hint: (card) => (card.seed === null ? 'from the film' : 'its own') }),
+    sampler: field({ id: 'sampler', kind: 'choice', optional: true, label: 'Sampler', path: 'overrides.sampler', read: (card) => card.overrides.sampler ?? '', options: samplers }),
     steps: field({ id: 'steps', kind: 'number', min: 1, step: 1, whole: true, optional: true, label: 'Steps', path: 'overrides.num_steps', read: (card) => card.overrides.num_steps ?? null, placeholder: 'as preset' }),
     guidance: field({ id: 'guidance', kind: 'number', min: 0, step: 0.5, optional: true, label: 'Guidance', path: 'overrides.guidance_scale', read: (card) => card.overrides.guidance_scale ?? null, placeholder: 'as preset' }),
     notes: field({ id: 'notes', kind: 'text', rows: 1, label: 'Your notes', path: 'notes', read: (card) => card.notes, placeholder: 'For yourself; never rendered' }),
   };
 }
+
+const SAMPLERS = { euler: 'Euler', heun: 'Heun', res_2ab: 'RES 2AB', dpmpp_2m_sde: 'DPM++ 2M SDE', ddim: 'DDIM' };
+const samplers = () => [{ value: '', label: 'as preset' }, ...(model()?.samplers ?? []).map((value) => ({ value, label: SAMPLERS[value] ?? value }))];
 
 /** A form with `show(card)`. `server()`: the panel's functions; `work(name, card)`: renders. */
 export function sceneForm(server, work) {
@@ -43,7 +47,7 @@ export function sceneForm(server, work) {
   const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
   const go = h('button.button.wide', { type: 'button', id: 'render-scene', onclick: () => renderThis(selectedScene(), work) }, 'Render this scene');
-  const finer = h('details.finer', {}, h('summary', {}, 'Finer settings'), h('div.pair', {}, fields.steps, fields.guidance), fields.notes);
+  const finer = h('details.finer', {}, h('summary', {}, 'Finer settings'), h('div.pair', {}, fields.steps, fields.guidance), fields.sampler, fields.notes);
   const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' },
     condition, fields.prompt, vocabulary, parts.parts, parts.notes, fields.negative, parts.start, parts.clip,
     h('div.pair', {}, fields.duration, fields.transition), fields.crossfade, seedRow(fields.seed), parts.takes, go, finer);
@@ -54,6 +58,7 @@ export function sceneForm(server, work) {
     for (const node of Object.values(fields)) node.show(card, card.id);
     showParts(parts, card);
     fields.seed.row.show(card);
+    fields.seed.row.hidden = Boolean(joint());
     setText(vocabulary, card.prompt ? '' : (model()?.vocabulary_hint ?? ''));
     setAttributes(condition, { 'data-state': isBlank(card) ? 'blank' : card.state });
     setText(condition.lastChild, stateWords(card));
@@ -71,7 +76,7 @@ function showParts({ parts, start, clip, takes, notes }, card) {
 }
 
 function showGo(go, card) {
-  const words = { failed: 'Try again', fresh: 'Render another take' };
+  const words = { failed: 'Try again', fresh: joint() ? 'Render all scenes anew' : 'Render another take' };
   setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
   setText(go, words[card.state] ?? (joint() ? 'Render all scenes' : 'Render this scene'));
 }

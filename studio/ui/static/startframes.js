@@ -10,7 +10,6 @@ import { still } from './picture.js';
 import { mediaAddress, state } from './store.js';
 
 export const ACCEPTED = 'image/*,video/*';
-const CLIP_FRAMES = 5;
 const PATH = 'conditioning';
 
 /** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
@@ -32,9 +31,15 @@ export async function uploaded(file) {
 
 /** The conditioning that a stored picture or clip makes: of a clip as many frames as the model takes. */
 export function conditioningOf(media) {
-  const most = Math.min(CLIP_FRAMES, media.num_frames ?? CLIP_FRAMES);
-  const fitting = (model()?.conditioning_num_frames ?? []).filter((count) => count <= most);
+  const fitting = (model()?.conditioning_num_frames ?? []).filter((count) => count <= media.num_frames);
   return { media: media.sha256, num_frames: media.kind === 'clip' ? Math.max(1, ...fitting) : 1 };
+}
+
+/** It in words, where two versions are to be told apart. */
+function said(value) {
+  if (!value) return 'nothing';
+  if (value.strength !== null && value.strength !== undefined) return `a clip, re-imagined by ${value.strength}`;
+  return value.num_frames > 1 ? `the last ${value.num_frames} frames of a clip` : 'one frame';
 }
 
 /** A node with `show(card, cardBefore)`. */
@@ -70,9 +75,8 @@ function show(node, parts, card, before) {
   parts.pick.hidden = !can('image') && !can('clip');
   setText(parts.pick.lastChild, pickWords(card, own, carried));
   setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
-  setText(node.querySelector('.hint'), isMade(card) ? 'a first frame that is made' : '');
+  setText(node.querySelector('.hint'), isMade(card) ? 'a picture made for it' : '');
   showThumb(parts.thumb, own, carried ? before.take : null);
-  const said = (value) => (value ? `${value.strength == null ? 'starts from' : 're-imagines'} ${value.media}` : 'nothing');
   showConflict(parts.conflict, { path: PATH, said }, card.id, draftOf(card.id, PATH));
 }
 

@@ -51,13 +51,14 @@ export function lengthWords(card, joint = null) {
   return exact ? '' : card.duration_text;
 }
 
-/** What the plan says of the whole film: why nothing can be rendered, a size off the trained ones, segments together. */
-export function filmNotes(board) {
-  const { joint, render } = board;
-  return [render.problem, sizeNote(board), ...(joint ? jointNotes(joint) : [])].filter(Boolean);
-}
-
 const sizeWords = ([width, height]) => `${width} × ${height}`;
+
+/** What there is to say of the size that is rendered: off the model's own, off its grid, or another than was asked for. */
+export function sizeNotes(board) {
+  const entry = board.models.find(({ name }) => name === board.model);
+  const refused = entry?.available && !board.rendered_size_px ? board.render.problem : '';
+  return [refused, sizeNote(board)].filter(Boolean);
+}
 
 function sizeNote({ models, model, aspect, size_px: own, rendered_size_px: size }) {
   const entry = models.find(({ name }) => name === model);
@@ -67,10 +68,15 @@ function sizeNote({ models, model, aspect, size_px: own, rendered_size_px: size 
   return entry.sizes_px[aspect] ? '' : `${entry.title} makes no ${aspect}: ${sizeWords(size)} is rendered.`;
 }
 
-function jointNotes({ segment_s: seconds, num_segments: num, trained_num_segments: trained, text }) {
+/** What it means that all scenes are rendered together. */
+export function jointNotes(joint) {
+  return joint ? told(joint) : [];
+}
+
+function told({ segment_s: seconds, num_segments: num, trained_num_segments: trained, text }) {
   const lengths = trained.map((count) => count * seconds).join(', ');
   const off = num && !trained.includes(num) ? ` No weights were trained for ${num * seconds} s, but for ${lengths} s.` : '';
-  return [`All scenes are rendered together, in segments of ${seconds} s: a change anywhere renders all anew.${off}`, text];
+  return [`All scenes are rendered together, in segments of ${seconds} s: a change anywhere renders all anew.${off}`, text && `${text[0].toUpperCase()}${text.slice(1)}.`].filter(Boolean);
 }
 
 export const seedWords = (seed) => (seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f'));
