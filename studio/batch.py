@@ -52,7 +52,7 @@ class Wishes:
     reimagine: str = ""
     """A clip that every entry without an input of its own begins from (SDEdit); "": none."""
     strength: float = 0.8
-    first_frame_strength: float = 0.4
+    first_frame_strength: float | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +112,7 @@ class RunBatch:
         errors = [note.text for note in plan.notes if note.level == "error"]
         if errors:
             raise PlanError("", "\n".join(errors))
+        self._note(plan, None)
         return statuses[blank.model].card
 
     def _targets(self, entries: tuple[Entry, ...], card: ModelCard, out: Path) -> dict[int, Path]:
@@ -137,7 +138,9 @@ class RunBatch:
                 continue
             try:
                 scene = self._scene(entry, card, wishes)
-                _refuse(self._desk.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)})))
+                plan = self._desk.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
+                _refuse(plan)
+                self._note(plan, entry.number)
                 scenes.append(scene)
             except StoryboardError as error:
                 self._refused(BadEntry(entry.number, "; ".join(problem.message for problem in error.problems)))
@@ -206,6 +209,13 @@ class RunBatch:
             write_picture(frame, target)
 
     # ---- telling
+    def _note(self, plan: Plan, number: int | None) -> None:
+        """What the plan warns of, for one entry or for all."""
+        for note in plan.notes:
+            if note.level == "warn" and (note.scene_id is None) == (number is None):
+                who = "" if number is None else f"entry {number}: "
+                self._tell({"event": "note", "number": number, "text": note.text}, f"note: {who}{note.text}")
+
     def _refused(self, bad: BadEntry) -> None:
         self._tally.bad[bad.number] = bad.reason
         facts: dict[str, object] = {"event": "entry", "number": bad.number, "state": "failed", "reason": bad.reason}

@@ -51,7 +51,7 @@ def add_commands(commands: Commands) -> None:
     text = "how far the clip is re-imagined, 0 to 1 (default: 0.8)"
     batch.add_argument("--strength", type=float, default=0.8, help=text)
     text = "how far its first frame is, 0 to 1 (default: 0.4)"
-    batch.add_argument("--first-frame-strength", type=float, default=0.4, help=text)
+    batch.add_argument("--first-frame-strength", type=float, help=text)
     engine_arguments(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
     taking.add_argument("file", type=Path, metavar="FILE")
@@ -89,7 +89,7 @@ def _wishes(flags: argparse.Namespace) -> Wishes:
         negative_prompt=flags.negative_prompt,
         reimagine=flags.reimagine,
         strength=_within("--strength", flags.strength, 0, 1),
-        first_frame_strength=_within("--first-frame-strength", flags.first_frame_strength, 0, 1),
+        first_frame_strength=_first_frame_strength(flags.first_frame_strength),
     )
     if flags.nvidia_guidance and wishes.guidance_scale is not None:
         said = f"NVIDIA's guidance {flags.guidance:g} is {wishes.guidance_scale:g} in the usual convention."
@@ -105,6 +105,10 @@ def guidance_of(given: float | None, nvidias: bool) -> float | None:
     if not 0 <= scale <= MAX_GUIDANCE:
         raise StoryboardError.at("--guidance", f"{scale:g} is not from 0 to {MAX_GUIDANCE:g}; 3 to 8 is usual")
     return scale
+
+
+def _first_frame_strength(given: float | None) -> float | None:
+    return None if given is None else _within("--first-frame-strength", given, 0, 1)
 
 
 def _within(flag: str, value: N, lowest: int, highest: int) -> N:

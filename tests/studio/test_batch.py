@@ -128,8 +128,10 @@ def test_a_clip_with_too_few_frames_is_told(
     assert run(workspace, path, "--out", tmp_path / "out", "--num-input-frames", 5, "--json") == FAILED
     said = told(capsys.readouterr().out)
     assert "the clip has 3" in said[1]["reason"] and said[2]["state"] == "made"
-    [status] = engine.jobs()
-    assert status.job.conditioning is not None and status.job.conditioning.num_frames == 5
+    assert run(workspace, path, "--out", tmp_path / "out", "--num-input-frames", 3) == DONE
+    assert "note: entry 2: Diorama starts from 1, 5 frames; 3 were asked for, 1 are used" in capsys.readouterr().out
+    frames = [status.job.conditioning.num_frames for status in engine.jobs() if status.job.conditioning]
+    assert sorted(frames) == [1, 1, 5]
 
 
 @pytest.mark.parametrize(
