@@ -13,7 +13,7 @@ from studio.errors import PlanError
 from studio.storyboard import Scene, Storyboard
 
 COSMOS_MAX_PATCHES = 120
-"""A side of the tables of positions that Cosmos networks have."""
+"""A side of the tables of positions that NVIDIA's Cosmos networks have."""
 
 
 def size_for(board: Storyboard, card: ModelCard) -> tuple[SizePx, str]:
@@ -110,10 +110,17 @@ def _check_grid(size_px: SizePx, card: ModelCard) -> None:
 
 
 def _check_patches(size_px: SizePx, card: ModelCard) -> None:
-    most = card.dfm.max_patches if card.dfm else COSMOS_MAX_PATCHES if card.cosmos else None
-    if most is not None and max(size_px) > most * card.grid_px:
-        limit = f"{card.title}'s table of positions ends at {most} patches a side, {most * card.grid_px} pixels"
-        raise PlanError("", f"{_said(size_px)} is too large: {limit}. Choose a smaller size")
+    most = _max_patches(card)
+    if most is not None and any(side > patches * card.grid_px for side, patches in zip(size_px, most, strict=True)):
+        limit = f"{most[0]} x {most[1]} patches, {_said((most[0] * card.grid_px, most[1] * card.grid_px))} pixels"
+        raise PlanError("", f"{_said(size_px)} is too large: {card.title}'s table of positions ends at {limit}")
+
+
+def _max_patches(card: ModelCard) -> SizePx | None:
+    if card.max_patches is not None:
+        return card.max_patches
+    side = card.dfm.max_patches if card.dfm else COSMOS_MAX_PATCHES if card.cosmos else 0
+    return (side, side) if side else None
 
 
 def _said(size_px: SizePx) -> str:

@@ -214,6 +214,8 @@ class ModelCard(Value):
     first_frame: Identifier | None = None
     """The picture model that makes the first frame of a scene that is given none; None: from text alone."""
     sizes_px: dict[str, SizePx]
+    max_patches: SizePx | None = None
+    """Patches of ``grid_px`` along (width, height) where a network's learned table of positions ends; None: none."""
     default_aspect: str
     fps: int = Field(gt=0)
     chunk_num_frames: int = Field(gt=0)

@@ -92,7 +92,7 @@ def test_a_first_frame_that_is_kept_becomes_the_scene_s_own_picture(bench: Bench
     assert not board.scenes[0].first_frame.can_make
     bench.rendered(project.id)
     job = bench.engine.submitted[-1]
-    assert job.conditioning == FromMedia(kind="image", media=shown, num_frames=1)
+    assert shown and job.conditioning == FromMedia(kind="image", media=shown, num_frames=1)
 
 
 def test_a_scene_without_a_made_first_frame_has_none_to_keep(bench: Bench) -> None:

@@ -290,8 +290,13 @@ def test_a_size_off_the_grid_is_refused_with_the_nearest_ones(size_px: tuple[int
 
 
 LIMITED = [
-    (card("dit", base=WRITER, dfm=DfmSettings(max_patches=4)), (80, 64), "at 4 patches a side, 64 pixels"),
-    (card("pre", cosmos=CosmosSettings(generation="predict2")), (1936, 64), "at 120 patches a side, 1920 pixels"),
+    (card("dit", base=WRITER, dfm=DfmSettings(max_patches=4)), (80, 64), "ends at 4 x 4 patches, 64 x 64 pixels"),
+    (
+        card("pre", cosmos=CosmosSettings(generation="predict2")),
+        (1936, 64),
+        "ends at 120 x 120 patches, 1920 x 1920 pixels",
+    ),
+    (card("low", max_patches=(6, 3)), (64, 64), "ends at 6 x 3 patches, 96 x 48 pixels"),
 ]
 
 
