@@ -23,7 +23,7 @@ def size_for(board: Storyboard, card: ModelCard) -> tuple[SizePx, str]:
     else:
         size_px, note = board.size_px, _off_table(board.size_px, card)
         _check_grid(size_px, card)
-    _check_patches(size_px, card)
+    _check_largest(size_px, card)
     return size_px, note
 
 
@@ -109,17 +109,17 @@ def _check_grid(size_px: SizePx, card: ModelCard) -> None:
     raise PlanError("", f"{_said(size_px)}: {card.title} makes sides that are multiples of {grid}. Nearest are {sizes}")
 
 
-def _check_patches(size_px: SizePx, card: ModelCard) -> None:
-    most = _max_patches(card)
-    if most is not None and any(side > patches * card.grid_px for side, patches in zip(size_px, most, strict=True)):
-        limit = f"{most[0]} x {most[1]} patches, {_said((most[0] * card.grid_px, most[1] * card.grid_px))} pixels"
-        raise PlanError("", f"{_said(size_px)} is too large: {card.title}'s table of positions ends at {limit}")
+def _check_largest(size_px: SizePx, card: ModelCard) -> None:
+    most = _largest(card)
+    if most is not None and (size_px[0] > most[0] or size_px[1] > most[1]):
+        patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_said(most)} pixels"
+        raise PlanError("", f"{_said(size_px)} is too large: {card.title}'s table of positions ends at {patches}")
 
 
-def _max_patches(card: ModelCard) -> SizePx | None:
-    if card.max_patches is not None:
-        return card.max_patches
-    side = card.dfm.max_patches if card.dfm else COSMOS_MAX_PATCHES if card.cosmos else 0
+def _largest(card: ModelCard) -> SizePx | None:
+    if card.max_size_px is not None:
+        return card.max_size_px
+    side = card.grid_px * (card.dfm.max_patches if card.dfm else COSMOS_MAX_PATCHES if card.cosmos else 0)
     return (side, side) if side else None
 
 

@@ -214,8 +214,8 @@ class ModelCard(Value):
     first_frame: Identifier | None = None
     """The picture model that makes the first frame of a scene that is given none; None: from text alone."""
     sizes_px: dict[str, SizePx]
-    max_patches: SizePx | None = None
-    """Patches of ``grid_px`` along (width, height) where a network's learned table of positions ends; None: none."""
+    max_size_px: SizePx | None = None
+    """(width, height) where a network's learned table of positions ends; None: it has none, or its family says."""
     default_aspect: str
     fps: int = Field(gt=0)
     chunk_num_frames: int = Field(gt=0)

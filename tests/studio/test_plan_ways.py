@@ -296,7 +296,7 @@ LIMITED = [
         (1936, 64),
         "ends at 120 x 120 patches, 1920 x 1920 pixels",
     ),
-    (card("low", max_patches=(6, 3)), (64, 64), "ends at 6 x 3 patches, 96 x 48 pixels"),
+    (card("low", max_size_px=(96, 48)), (64, 64), "ends at 6 x 3 patches, 96 x 48 pixels"),
 ]
 
 
