@@ -35,19 +35,32 @@ def assign_strictly(
     Raises Rejected("weights") naming every missing, unexpected or misshapen key.
     """
     check_keys(network, state, source)
-    since_let_go, cast = 0, {}
-    for name in network.state_dict():
-        tensor = state[name]
-        target = dtype if tensor.is_floating_point() else tensor.dtype
-        cast[name] = change(name, tensor).to(target)
-        since_let_go += tensor.nbytes if cast[name] is not tensor else 0
-        if isinstance(state, Weights) and since_let_go > MAPPED_SHARE * state.num_bytes:
-            del tensor
-            state.let_go()
-            since_let_go = 0
-    network.load_state_dict(cast, strict=True, assign=True)
+    names = list(network.state_dict())
+    copies = _copies(state, names, dtype, change)
+    kept = {name: state[name] for name in names if name not in copies}
+    network.load_state_dict(copies | kept, strict=True, assign=True)
     if isinstance(state, Weights):
         state.let_go()
+
+
+def _copies(state: Mapping[str, Tensor], names: list[str], dtype: torch.dtype, change: Change) -> dict[str, Tensor]:
+    """What does not stay as the file has it. No tensor of the file is held, so that its pages can go on the way."""
+    copies: dict[str, Tensor] = {}
+    since_let_go = 0
+    for name in names:
+        tensor = state[name]
+        made = change(name, tensor).to(dtype if tensor.is_floating_point() else tensor.dtype)
+        if made is tensor:
+            continue
+        copies[name] = made
+        since_let_go += tensor.nbytes
+        if isinstance(state, Weights) and since_let_go > MAPPED_SHARE * state.num_bytes:
+            del tensor, made
+            state.let_go()
+            since_let_go = 0
+    if isinstance(state, Weights):
+        state.let_go()
+    return copies
 
 
 def check_keys(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

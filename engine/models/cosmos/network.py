@@ -217,7 +217,7 @@ class ExtraPosEmbed(nn.Module):
 
     def __init__(self, width: int, largest: tuple[int, int, int]) -> None:
         super().__init__()
-        self.t, self.h, self.w = (nn.Parameter(torch.randn(n, width) * 0.02) for n in largest)
+        self.t, self.h, self.w = (nn.Parameter(torch.empty(n, width).uniform_(-0.04, 0.04)) for n in largest)
 
     def forward(self, grid: tuple[int, int, int]) -> Tensor:
         """-> (1, T, S, D) in the tables' dtype."""

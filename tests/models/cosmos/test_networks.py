@@ -200,12 +200,12 @@ def test_a_pattern_for_another_number_of_blocks(tmp_path: Path) -> None:
 # LoRA
 
 
-def lora_file(root: Path, layers: tuple[str, ...]) -> Path:
+def lora_file(root: Path, layers: tuple[str, ...], width: int = 48) -> Path:
     generator = torch.Generator().manual_seed(2)
     pairs: dict[str, Tensor] = {}
     for layer in layers:
-        pairs[f"{layer}.lora_A.default.weight"] = torch.randn(2, 48, generator=generator)
-        pairs[f"{layer}.lora_B.default.weight"] = torch.randn(48, 2, generator=generator) * 0.1
+        pairs[f"{layer}.lora_A.default.weight"] = torch.randn(2, width, generator=generator)
+        pairs[f"{layer}.lora_B.default.weight"] = torch.randn(width, 2, generator=generator) * 0.1
     save_file(pairs, root / "lora.safetensors")
     return root / "lora.safetensors"
 
