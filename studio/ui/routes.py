@@ -5,7 +5,7 @@ where files lie, nor who the visitor is.
 """
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +19,10 @@ from starlette.types import Scope
 from engine.contract.errors import EngineError
 from studio.desk import Desk
 from studio.errors import StudioError
+from studio.formats.ttt_prompts import to_text
 from studio.ui.stream import board_events
 
+JSON = "application/json"
 MAX_UPLOAD_BYTES = 256 * 1024 * 1024
 _GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -49,14 +51,24 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/storyboard/{project_id}")
     def storyboard(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        try:
-            text = desk.export(project_id)
-        except StudioError as error:
-            raise HTTPException(404, str(error)) from error
-        headers = {**_GUARDED, "Content-Disposition": f'attachment; filename="{_safe(project_id)}.yaml"'}
-        return PlainTextResponse(text, media_type="application/yaml", headers=headers)
+        return _written(lambda: desk.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
+
+    @router.get("/prompts/{project_id}")
+    def prompts(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """The storyboard as TTT-Video's own prompt file."""
+        return _written(lambda: to_text([desk.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON)
 
     return router
+
+
+def _written(write: Callable[[], str], name: str, content_type: str) -> Response:
+    """A text to be kept as a file."""
+    try:
+        text = write()
+    except StudioError as error:
+        raise HTTPException(404, str(error)) from error
+    headers = {**_GUARDED, "Content-Disposition": f'attachment; filename="{name}"'}
+    return PlainTextResponse(text, media_type=content_type, headers=headers)
 
 
 def _add_media(router: APIRouter, desk: Desk) -> None:

@@ -196,9 +196,9 @@ def test_a_size_of_ones_own_is_two_numbers_on_the_grid(shared: Studio, visitor: 
     shape.select_option("own")
     wait_for(lambda: words_of(shared, project).size_px == (96, 64))
     expect(notes).to_be_empty()
-    typed(page, "#field-width", "128")
-    wait_for(lambda: words_of(shared, project).size_px == (128, 64))
-    expect(notes).to_contain_text("128 × 64 is off the sizes that Test Animator was trained at")
+    typed(page, "#field-width", "80")
+    wait_for(lambda: words_of(shared, project).size_px == (80, 64))
+    expect(notes).to_contain_text("80 × 64 is off the sizes that Test Animator was trained at")
     typed(page, "#field-height", "70")
     expect(page.locator(".what-words")).to_contain_text("multiples of 16")
     expect(notes).to_contain_text("Nearest are")
@@ -288,6 +288,18 @@ def test_files_of_others_become_projects(shared: Studio, visitor: Visitor, tmp_p
     expect(page.locator(".cell .prompt")).to_have_text(["a cat walks", "a cat walks"])
 
 
+def test_a_joint_storyboard_goes_out_as_its_prompt_file(shared: Studio, visitor: Visitor) -> None:
+    scenes = (SHORT, Scene(id="b", prompt="it stops", transition="continue"))
+    page = visitor.tab(shared.project(*scenes, model="teller"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Prompts").click()
+    [video] = json.loads(download.value.path().read_text())
+    assert [(part["text"], part["requires_scene_transition"]) for part in video] == [
+        ("a red ball", False),
+        ("it stops", False),
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '[[{"text": 1}]]', '[{"prompt": ""}]', '{"prompt": "x"}\n\n{'])
 def test_a_bad_file_says_its_name_and_what_is_wrong(
     shared: Studio, visitor: Visitor, tmp_path: Path, text: str
@@ -298,3 +310,46 @@ def test_a_bad_file_says_its_name_and_what_is_wrong(
     page.locator("#import-file").set_input_files(tmp_path / "bad.jsonl")
     expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
     assert len(shared.desk.projects()) == before
+
+
+# ---- for those who listen, and those who use keys
+def test_every_new_control_has_a_name_and_is_reached_by_keys(shared: Studio, visitor: Visitor, clip: Path) -> None:
+    project = shared.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
+    info = shared.desk.add_media(project, clip, clip.name)
+    wish = {"media": info.sha256, "num_frames": 1, "strength": 0.8, "first_frame_strength": 0.4}
+    edit = ChangeScene(scene_id="a", field="conditioning", value=wish)
+    shared.desk.edit(project, shared.desk.open(project).revision, edit)
+    page = visitor.tab(project, "a")
+    expect(page.locator("#field-strength")).to_be_visible()
+    assert nameless(page) == []
+    page.locator("#field-prompt").focus()
+    reached = keys_go_through(page, 24)
+    assert {
+        "parts-way-each",
+        "field-part-2",
+        "clip-way-again",
+        "field-strength",
+        "field-first-frame-strength",
+    } <= reached
+    page.get_by_role("tab", name="Film").click()
+    page.locator("#field-aspect").select_option("own")
+    assert nameless(page) == []
+    page.locator("#field-look").focus()
+    assert {"field-model", "field-aspect", "field-width", "field-height", "field-fps"} <= keys_go_through(page, 9)
+
+
+def nameless(page: Page) -> list[str]:
+    """Controls that say nothing to a screen reader."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('#studio :is(button, input, select, textarea)')]
+            .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.length))
+            .map((node) => node.outerHTML.slice(0, 120))"""
+    )
+
+
+def keys_go_through(page: Page, num_stops: int) -> set[str]:
+    reached: set[str] = set()
+    for _ in range(num_stops):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id"))
+    return reached

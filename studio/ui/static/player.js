@@ -36,11 +36,11 @@ export function mount(element, given) {
 }
 
 function filmParts(film) {
-  const links = { film: h('a.link', {}, icon('download'), 'Film'), board: h('a.link', {}, icon('download'), 'Storyboard') };
+  const links = { film: h('a.link', {}, icon('download'), 'Film'), board: h('a.link', {}, icon('download'), 'Storyboard'), prompts: h('a.link', {}, icon('download'), 'Prompts') };
   const which = film.chooser;
   return {
     links,
-    head: h('header.film-head', {}, h('h2', {}, 'Film'), which, h('span.spring'), links.film, links.board),
+    head: h('header.film-head', {}, h('h2', {}, 'Film'), which, h('span.spring'), links.film, links.board, links.prompts),
     words: h('p.film-words', { role: 'status' }),
     make: h('button.button', { type: 'button', onclick: () => work('assemble', {}) }, 'Try again'),
   };
@@ -53,6 +53,8 @@ function showWords({ links, words, make }, board) {
   const name = encodeURIComponent(`${board.title || 'film'}.mp4`);
   setAttributes(links.film, { hidden: !film.media, href: film.media && `${mediaAddress(film.media)}?download=${name}`, download: true });
   setAttributes(links.board, { href: new URL(`storyboard/${board.project_id}`, document.baseURI).href, download: true });
+  const prompts = new URL(`prompts/${board.project_id}`, document.baseURI).href;
+  setAttributes(links.prompts, { hidden: !board.joint, href: prompts, download: true, title: 'As a prompt file of TTT-Video' });
   setAttributes(make, { hidden: !film.error || film.missing.length > 0 || film.assembling });
 }
 

@@ -27,7 +27,8 @@ export function stateWords(card) {
 export function progressWords(progress) {
   const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
   if (progress.num_steps > 0 && progress.step > 0) {
-    const stage = progress.stage === 'denoise' ? 'step' : progress.stage;
+    const first = progress.text.startsWith('first frame') ? 'first frame, ' : '';
+    const stage = progress.stage === 'denoise' ? `${first}step` : progress.stage;
     return `${stage} ${progress.step} of ${progress.num_steps}${left}`;
   }
   return `${progress.text || progress.stage}${left}`;
@@ -84,7 +85,8 @@ export const seedWords = (seed) => (seed === null || seed === undefined ? '' : S
 /** What stands in the lower right of a card: what it goes on from, else its seed. */
 export function rootWords(card) {
   if (card.continues) return `continues ${card.number - 1}`;
-  if (card.conditioning) return card.conditioning.kind === 'clip' ? 'from a clip' : 'from a picture';
+  if (card.conditioning?.kind === 'clip') return card.conditioning.strength === null ? 'from a clip' : 're-imagines a clip';
+  if (card.conditioning) return 'from a picture';
   const seed = card.seed ?? card.take?.seed ?? null;
   return seed === null ? '' : `seed ${seedWords(seed)}`;
 }
