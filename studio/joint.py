@@ -158,7 +158,7 @@ def _answers(parts: Sequence[_Part], job: Job, setting: Setting) -> list[Answer]
     names = JointNames(setting.board, setting.presets, setting.card)
     answers: list[Answer] = []
     alike = _agree(parts)
-    max_tokens = setting.card.text.by_num_segments.get(len(job.segments), setting.card.text.max_tokens)
+    max_tokens = setting.card.text_length(len(job.segments), setting.size_px)
 
     def why(old: Job) -> tuple[str, ...]:
         return joint_reasons(old, job, names)

@@ -37,7 +37,7 @@ class JointCost:
 def joint_cost(card: ModelCard, size_px: SizePx, num_segments: int) -> JointCost:
     """Of one pass through the network."""
     assert card.joint is not None
-    num_text = card.text.by_num_segments.get(num_segments, card.text.max_tokens)
+    num_text = card.text_length(num_segments, size_px)
     per_frame = (size_px[0] // card.grid_px) * (size_px[1] // card.grid_px)
     per_segment = card.joint.segment_num_frames // card.autoencoder.temporal_factor
     num_tokens = num_segments * num_text + (num_segments * per_segment + 1) * per_frame

@@ -122,6 +122,27 @@ def test_a_clip_to_re_imagine_goes_to_an_engine_elsewhere(apart: Bench, tmp_path
     assert conditioning is not None and (conditioning.strength, conditioning.first_frame_strength) == (0.5, None)
 
 
+def test_the_board_says_what_a_model_can_do_and_where_chunks_begin(bench: Bench) -> None:
+    scene = ONE.model_copy(update={"duration_s": 3.0, "chunk_prompts": ("a red ball at night",)})
+    project = bench.project(scene, model="animator", size_px=(64, 64))
+    board = bench.desk.board(project.id)
+    card = board.scenes[0]
+    assert (board.size_px, board.rendered_size_px, board.joint) == ((64, 64), (64, 64), None)
+    assert (card.chunk_prompts, card.num_chunks, card.chunk_starts_s) == (("a red ball at night",), 2, (0.0, 2.125))
+    models = {model.name: model for model in board.models}
+    assert (models["animator"].first_frame, models["animator"].makes, models["animator"].grid_px) == (
+        "painter",
+        "video",
+        16,
+    )
+    assert models["painter"].makes == "picture" and models["together"].joint
+    assert models["animator"].sizes_px["3:2"] == (96, 64) and models["animator"].conditioning_num_frames == (1, 5)
+    bench.edit(project.id, ChangeStoryboard(field="size_px", value=[65, 64]))
+    refused = bench.desk.board(project.id)
+    assert (refused.size_px, refused.rendered_size_px) == ((65, 64), None)
+    assert "multiples of 16" in refused.render.problem and states(refused) == ["unplannable"]
+
+
 # ---- all scenes together
 def test_every_scene_gets_its_take_of_the_one_job(bench: Bench) -> None:
     project = bench.project(*THREE, model="together")
