@@ -11,13 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AddedToken, AutoTokenizer, T5EncoderModel, T5Tokenizer
-from transformers.utils import logging
+from transformers import AddedToken, T5EncoderModel
 
-from engine.checkpoints.assign import grouped
 from engine.contract.errors import Rejected
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
-from engine.models.ttt.spiece import read_spiece
+from engine.layers import t5
 
 EXCERPT = 60
 """Characters of a prompt that an error repeats."""
@@ -49,8 +47,7 @@ def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) 
 
     Raises Rejected("weights") for what is missing, damaged or does not belong together.
     """
-    logging.disable_progress_bar()
-    tokenizer, encoder = load_tokenizer(tokenizer_folder), load_encoder(folder, dtype)
+    tokenizer, encoder = load_tokenizer(tokenizer_folder), t5.load_encoder(folder, dtype)
     rows = encoder.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         told = f"the encoder has {rows} embeddings, the tokenizer with its scene tokens {len(tokenizer)}"
@@ -61,43 +58,6 @@ def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) 
 def load_tokenizer(folder: Path) -> Any:
     """With the two scene tokens after all others, in the order in which the weights met them. T5 v1.1 has embeddings
     for them: 28 more than its tokenizer has pieces."""
-    try:
-        tokenizer = _tokenizer(folder)
-    except Rejected:
-        raise
-    except Exception as error:  # every library below has its own kinds of errors for a damaged folder
-        raise Rejected("weights", f"{folder}: the tokenizer cannot be read ({error}). Restore it.") from error
+    tokenizer = t5.load_tokenizer(folder)
     tokenizer.add_tokens([AddedToken(name, normalized=False, special=True) for name in (END_SCENE, START_SCENE)])
     return tokenizer
-
-
-def _tokenizer(folder: Path) -> Any:
-    """``tokenizer.json``, or ``spiece.model`` alone, as the released folders have it."""
-    if (folder / "tokenizer.json").exists():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if not (folder / "spiece.model").exists():
-        told = "no tokenizer here; expected spiece.model or tokenizer.json beside the encoder"
-        raise Rejected("weights", f"{folder}: {told}. Restore it.")
-    spiece = read_spiece(folder / "spiece.model")
-    sentinels = [(f"<extra_id_{number}>", 0.0) for number in range(99, -1, -1)]
-    return T5Tokenizer([*spiece.pieces, *sentinels], _spm_precompiled_charsmap=spiece.character_table or None)
-
-
-def load_encoder(folder: Path, dtype: torch.dtype) -> T5EncoderModel:
-    """A whole T5 is read too: its decoder is left in the file. Safetensors come before ``pytorch_model.bin``."""
-    load: Any = T5EncoderModel.from_pretrained  # its annotation leaves out what output_loading_info adds
-    try:
-        model, told = load(
-            folder,
-            dtype=dtype,
-            use_safetensors=any(folder.glob("*.safetensors")),
-            local_files_only=True,
-            weights_only=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # every library below has its own kinds of errors for a damaged folder
-        raise Rejected("weights", f"{folder}: the text encoder cannot be read ({error}). Restore it.") from error
-    if told["missing_keys"] or told["mismatched_keys"]:
-        absent = "; ".join(grouped([*told["missing_keys"], *(str(key[0]) for key in told["mismatched_keys"])]))
-        raise Rejected("weights", f"{folder}: not the weights of this T5 encoder; missing or misshapen: {absent}")
-    return model

@@ -11,7 +11,7 @@ from transformers import T5EncoderModel
 
 from engine.contract.errors import Rejected
 from engine.contract.scene_tokens import END_SCENE, START_SCENE, SegmentText, with_scene_tokens
-from engine.models.ttt.spiece import read_spiece
+from engine.layers.spiece import read_spiece
 from engine.models.ttt.text import TextEncoder, load_text_encoder, load_tokenizer
 from tests.models.ttt.making_models import CONFIG, LETTERS, PIECES, SPARE_ROWS, write_t5
 
@@ -113,7 +113,7 @@ def damaged_config(folder: Path) -> None:
     ("damage", "told"),
     [
         (too_few_rows, "not the encoder of this tokenizer"),
-        (no_tokenizer, "expected spiece.model or tokenizer.json"),
+        (no_tokenizer, "expected tokenizer.json or spiece.model"),
         (damaged_tokenizer, "not a readable tokenizer .cut short"),
         (missing_shard, "the text encoder cannot be read"),
         (damaged_config, "the text encoder cannot be read"),
