@@ -26,6 +26,14 @@ def whole(folder: Path) -> tuple[Path, Path]:
     return folder / "t5", folder / "t5"
 
 
+def whole_of_old(folder: Path) -> tuple[Path, Path]:
+    """The hub's file was saved before PyTorch 1.6: a pickle of the old kind, read as weights alone."""
+    places = whole(folder)
+    path = places[0] / "pytorch_model.bin"
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+    return places
+
+
 def encoder_alone(folder: Path) -> tuple[Path, Path]:
     write_t5(folder / "t5", whole=False)
     return folder / "t5", folder / "t5"
@@ -39,7 +47,7 @@ def two_folders(folder: Path) -> tuple[Path, Path]:
     return encoder, folder / "tokenizer"
 
 
-@pytest.mark.parametrize("write", [whole, encoder_alone, two_folders], ids=lambda write: write.__name__)
+@pytest.mark.parametrize("write", [whole, whole_of_old, encoder_alone, two_folders], ids=lambda write: write.__name__)
 def test_padded_positions_are_zero(write: Callable[[Path], tuple[Path, Path]], tmp_path: Path) -> None:
     embeddings = load_text_encoder(*write(tmp_path), torch.float32)(PROMPTS, MAX_TOKENS)
     assert embeddings.shape == (3, MAX_TOKENS, TEXT_WIDTH)
@@ -105,6 +113,11 @@ def code_in_weights(folder: Path) -> None:
     torch.save({**torch.load(path, weights_only=True), "args": Evil()}, path)
 
 
+def code_in_old_weights(folder: Path) -> None:
+    path = folder / "pytorch_model.bin"
+    torch.save({"args": Evil()}, path, _use_new_zipfile_serialization=False)
+
+
 def other_weights(folder: Path) -> None:
     torch.save({"some.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
 
@@ -130,6 +143,7 @@ def other_size(folder: Path) -> None:
         (no_weights, "the text encoder cannot be read"),
         (cut_weights, "the text encoder cannot be read"),
         (code_in_weights, "the text encoder cannot be read"),
+        (code_in_old_weights, "the text encoder cannot be read"),
         (other_weights, "missing or misshapen: .*encoder.block"),
         (missing_layer, "missing or misshapen: encoder.block.0.layer.0.SelfAttention.q.weight"),
         (other_size, "the text encoder cannot be read|misshapen"),
