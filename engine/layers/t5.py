@@ -23,7 +23,7 @@ NUM_SENTINELS = 100
 
 
 def padded(tokenizer: Any, encoder: T5EncoderModel, prompts: list[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-    """-> embeddings (B, L, D) and mask (B, L), 1 where a prompt's tokens are; L = ``max_tokens``, what is more is cut."""
+    """-> embeddings (B, L, D), mask (B, L) with 1 where a prompt is; L = ``max_tokens``, what is more is cut."""
     batch = tokenizer(prompts, padding="max_length", truncation=True, max_length=max_tokens, return_tensors="pt")
     mask = batch["attention_mask"].to(encoder.device)
     return encoder(batch["input_ids"].to(encoder.device), attention_mask=mask).last_hidden_state, mask
