@@ -138,10 +138,11 @@ class RenderFile:
         return not failed
 
     def _tell(self, plan: Plan, target: Path) -> None:
-        num_jobs, num_scenes = len(plan.jobs), len(plan.scenes)
+        num_made = len({scene_id for job in plan.jobs for scene_id in job.scene_ids})
         took_s = round(time.monotonic() - self._begun_s, 3)
-        what = f"rendered {num_jobs} of {num_scenes} scenes" if num_jobs else "nothing to render: all takes are there"
-        facts: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_jobs, "seconds": took_s}
+        made = f"rendered {num_made} of {len(plan.scenes)} scenes"
+        what = made if num_made else "nothing to render: all takes are there"
+        facts: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_made, "seconds": took_s}
         self._display.done(facts, f"{target}: {what}; {clock(took_s)}")
 
 
