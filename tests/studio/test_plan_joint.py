@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
 from studio.cost import timings_of
@@ -12,7 +13,7 @@ from studio.joint_cost import joint_cost
 from studio.live import makes
 from studio.plan import Plan
 from studio.storyboard import Storyboard
-from tests.studio.planning import TOGETHER, board, card, known, planned, rendered, takes_of
+from tests.studio.planning import TOGETHER, board, card, known, planned, rendered, storyboards, takes_of
 
 MODELS = known(TOGETHER)
 WHY = "; this model denoises all scenes together"
@@ -184,6 +185,19 @@ def test_settings_that_all_scenes_share_are_used() -> None:
     own = {"overrides": {"num_steps": 4, "guidance_scale": 2.0, "sampler": "ddim"}}
     (job,) = plan_of(story(own, own)).jobs
     assert (job.sampler.num_steps, job.guidance_scale, job.sampler.name) == (4, 2.0, "ddim")
+
+
+@settings(deadline=None, max_examples=40)
+@given(storyboards)
+def test_any_storyboard_can_be_planned_together_and_rendered_once(drawn: Storyboard) -> None:
+    short = tuple(scene.model_copy(update={"duration_s": min(scene.duration_s, 3.0)}) for scene in drawn.scenes)
+    able = drawn.model_copy(update={"model": "together", "preset": "draft", "scenes": short})
+    plan = plan_of(able)
+    stuck = [scene.scene_id for scene in plan.scenes if scene.state == "unplannable"]
+    assert len(stuck) in (0, len(plan.scenes)) and len(plan.jobs) == (len(plan.scenes) > 0 and not stuck)
+    assert {note.scene_id for note in plan.notes if note.level == "error"} - {None} == set(stuck)
+    again = plan_of(able, takes=[take for job in plan.jobs for take in takes_of(job)])
+    assert not again.jobs and [scene.scene_id for scene in again.scenes] == [scene.id for scene in able.scenes]
 
 
 @pytest.mark.parametrize("number, said", [(1, False), (2, True), (3, False), (4, True), (5, True)])
