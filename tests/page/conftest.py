@@ -29,16 +29,13 @@ PATIENCE_MS = 20_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-class Studio:
-    """A desk with its engine, served on a port that stays the same when the server is stopped and started again."""
+class Served:
+    """A desk's page, on a port that stays the same when the server is stopped and started again."""
 
-    def __init__(self, folder: Path, examples: bool = False, cards: dict[str, ModelCard] | None = None) -> None:
-        self.workspace = Workspace.at(folder)
-        self.engine = FakeEngine(self.workspace, cards=cards)
-        self.desk = Desk(self.workspace, self.engine, examples=examples)
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
         self.port = _free_port()
-        self._app = build_app(self.desk)
-        self._seed = 0
+        self._app = build_app(desk)
         self.start()
 
     @property
@@ -56,6 +53,16 @@ class Studio:
         self._server.should_exit = True
         self._thread.join(timeout=20)
         assert not self._thread.is_alive()
+
+
+class Studio(Served):
+    """A desk with its engine, which draws."""
+
+    def __init__(self, folder: Path, examples: bool = False, cards: dict[str, ModelCard] | None = None) -> None:
+        self.workspace = Workspace.at(folder)
+        self.engine = FakeEngine(self.workspace, cards=cards)
+        self._seed = 0
+        super().__init__(Desk(self.workspace, self.engine, examples=examples))
 
     def close(self) -> None:
         self.desk.close()
@@ -123,7 +130,7 @@ def browser() -> Iterator[Browser]:
 class Visitor:
     """Tabs of one browser; anything that goes wrong in their scripts, or reaches for another host, is kept."""
 
-    def __init__(self, context: BrowserContext, studio: Studio) -> None:
+    def __init__(self, context: BrowserContext, studio: Served) -> None:
         self.context = context
         self.studio = studio
         self.wrongs: list[str] = []
