@@ -32,7 +32,7 @@ MODELS: dict[tuple[Generation, str], str] = {
     ("predict1", "frames"): "cosmos-predict1-7b-video2world",
 }
 """What NVIDIA's scripts run such a file with where nothing else is said."""
-DURATION_S: dict[Generation, float] = {"predict2": 93 / 16, "predict1": 5.0}
+DURATION_S: dict[Generation, float] = {"predict2": 93 / 16, "predict1": 121 / 24}
 """Of one chunk: 93 frames at 16 a second, 121 at 24."""
 PICTURE_DURATION_S = 1 / 16
 ASPECT = "16:9"
