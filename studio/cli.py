@@ -144,7 +144,9 @@ def _presets(flags: argparse.Namespace) -> int:
     desk = desk_of(flags)
     desk.close()
     for preset in desk.presets.values():
-        print(f"{preset.name}: {preset.title}. {preset.summary} ({preset.sampler}, {preset.num_steps} steps)")
+        sampler = "the model's own sampler" if preset.sampler == "model" else preset.sampler
+        steps = "as many steps as the model likes" if preset.num_steps == "model" else f"{preset.num_steps} steps"
+        print(f"{preset.name}: {preset.title}. {preset.summary} ({sampler}, {steps})")
     return DONE
 
 

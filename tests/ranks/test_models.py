@@ -174,6 +174,13 @@ def test_what_a_card_does_not_allow(code: str, num_ranks: int, changes: dict, ro
     assert refused.value.code == code
 
 
+def test_a_size_beyond_the_positions_that_were_learned(root: Path) -> None:
+    card = make_model_once(root).model_copy(update={"max_size_px": (48, 32)})
+    check_job(tiny_job(root), card, 1)
+    with pytest.raises(Rejected, match="positions end at 48 x 32"):
+        check_job(tiny_job(root, size_px=(64, 32)), card, 1)
+
+
 def test_noise_levels_the_wrong_way_round(root: Path) -> None:
     job = tiny_job(root)
     turned = Job.model_construct(**{**job.__dict__, "sampler": TURNED})
