@@ -155,6 +155,8 @@ def _what_else(head: bytes) -> str:
         return "empty, or a download that was cut off. Get it again."
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself. Run `git lfs pull`, or download the file."
+    if head.startswith(b"GGUF"):
+        return "a GGUF file: quantised weights, which are not read. Get the original ones."
     if head.lstrip()[:1] == b"<":
         return "a web page, not weights: the download was refused or needs a licence to be accepted first."
     if head.startswith(b"\x80"):

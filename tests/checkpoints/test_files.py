@@ -179,6 +179,11 @@ def web_page(path: Path) -> Path:
     return path / "x.pt"
 
 
+def gguf(path: Path) -> Path:
+    (path / "x.gguf").write_bytes(b"GGUF" + bytes(60))
+    return path / "x.gguf"
+
+
 def text(path: Path) -> Path:
     (path / "x.pt").write_text("these are not weights")
     return path / "x.pt"
@@ -266,6 +271,7 @@ REFUSED: list[tuple[Callable[[Path], Path], str]] = [
     (reserved, "empty, or a download"),
     (lfs_pointer, "Git LFS pointer"),
     (web_page, "web page"),
+    (gguf, "GGUF"),
     (text, "neither a PyTorch nor"),
     (torchscript, "TorchScript"),
     (other_zip, "zip file, but not"),

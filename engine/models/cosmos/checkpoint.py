@@ -49,13 +49,21 @@ def load_network(
     found = recognise(weights.shapes)
     check_expected(found, str(path), settings, sizes, kind)
     ours = weights.renamed(our_key)
-    with torch.device("meta"):
-        network = CosmosDiT(_config(path, ours, found, settings))
+    network = _build(_config(path, ours, found, settings), str(path))
     carried = pairs_in(weights)
     change = merging((*loras, Lora(str(path), 1.0, carried)), ours, our_key)
     weights.let_go()
     assign_strictly(network, ours, str(path), dtype, change)
     return network.eval().requires_grad_(False)
+
+
+def _build(config: CosmosConfig, source: str) -> CosmosDiT:
+    """Without memory for its weights. Raises Rejected("weights") for sizes that no network can have."""
+    try:
+        with torch.device("meta"):
+            return CosmosDiT(config)
+    except (TypeError, ValueError, KeyError, ArithmeticError, RuntimeError) as error:
+        raise Rejected("weights", f"{source}: no network has such sizes ({error}). Restore its config.json.") from error
 
 
 def check_expected(

@@ -8,8 +8,8 @@ Sources: the released checkpoints' key lists; diffusers' ``convert_cosmos_to_dif
 
 import re
 
-PREFIX = re.compile(r"^(module\.)*(base_model\.model\.)?(net\.|net_ema\.|transformer\.)?")
-"""What training, PEFT and diffusers put before a name."""
+PREFIX = re.compile(r"^(base_model\.|module\.|model\.|_orig_mod\.|diffusion_model\.)*(net\.|net_ema\.|transformer\.)?")
+"""What training, PEFT, diffusers and others put before a name."""
 
 NO_WEIGHT = re.compile(r"^(pos_embedder\.|accum_|logvar\.|conditioner\.)|_extra_state$|\.lora_\w+(\.|$)")
 """Keys of a checkpoint that are not the network's: buffers, counters, heads of training; and LoRA beside it."""

@@ -79,7 +79,7 @@ def recognise(shapes: Shapes) -> Recognised:
     form, generation = layout
     first, last = EMBEDDINGS[form]
     width, features = named[first]
-    mask_channels = features / 4 - (named[last][0] // 4 if last in named else LATENT_CHANNELS)
+    mask_channels = features / 4 - (named[last][0] // 4 if named.get(last) else LATENT_CHANNELS)
     if form != "own" and mask_channels not in (1, 2):
         told = f"a network like Cosmos-{generation.title()} whose input has {features / 4:g} channels, not released"
         return Recognised(what=told)
@@ -90,7 +90,7 @@ def recognise(shapes: Shapes) -> Recognised:
 
 
 def _layout(named: Shapes) -> tuple[Form, Generation] | None:
-    if "x_embedder.proj.1.weight" in named:
+    if len(named.get("x_embedder.proj.1.weight", ())) == 2:
         if "blocks.0.self_attn.q_proj.weight" in named:
             return "original", "predict2"
         if "blocks.block0.blocks.0.block.attn.to_q.0.weight" in named:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.contract.cards import CosmosSettings, LoraUse, ModelCard
 from engine.contract.errors import Rejected
-from engine.models.cosmos.checkpoint import config_of
+from engine.models.cosmos.checkpoint import config_of, load_network
 from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.load import load_model
 from engine.models.cosmos.network import CosmosDiT
@@ -337,6 +337,36 @@ def test_a_file_that_lacks_layers_is_not_filled_up(tmp_path: Path) -> None:
         load(card, tmp_path)
     for told in ("missing blocks.1.mlp.up.weight", "missing time_embed.norm.weight", "unexpected head.weight"):
         assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_heads": 0}, {"width": "wide"}, {"width": -8}, {"neighborhood": "3b"}, {"colour": "red"}]
+)
+def test_a_damaged_configuration_of_our_own(changes: dict[str, Any], tmp_path: Path) -> None:
+    card = make_predict2(tmp_path, "own")
+    path = card.parts.network.find(tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(Rejected) as refused:
+        load_network(path.parent, torch.float32)
+    print(refused.value)
+    assert refused.value.code == "weights" and str(path.parent) in str(refused.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.net.", "model.net.", "model.diffusion_model.", "_orig_mod.net."])
+def test_other_programs_prefixes(prefix: str) -> None:
+    state = as_predict2(random_state(config("predict2", "video2world")), prefix)
+    found = recognise({name: tuple(tensor.shape) for name, tensor in state.items()})
+    assert (found.generation, found.kind, found.form) == ("predict2", "video2world", "original")
+    ours = {our_key(name) for name in state} - {None}
+    assert ours == set(random_state(config("predict2", "video2world")))
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (8, 16, 1, 2, 2)])
+@pytest.mark.parametrize("name", ["net.x_embedder.proj.1.weight", "patch_embed.proj.weight", "patch_embed.weight"])
+def test_odd_shapes_are_foreign_not_an_error(name: str, shape: tuple[int, ...]) -> None:
+    beside = ("net.blocks.0.self_attn.q_proj.weight", "transformer_blocks.0.attn1.to_q.weight")
+    found = recognise({name: shape, **dict.fromkeys(beside, (8, 8)), "blocks.0.self_attn.q.weight": (8, 8)})
+    assert found.generation is None and found.what
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
