@@ -47,6 +47,8 @@ benchmarks: .venv/installed-test
 	$(BIN)/python -m benchmarks.network --json
 	$(BIN)/python -m benchmarks.overhead --json
 	$(BIN)/python -m benchmarks.film --json
+	$(BIN)/python -m benchmarks.ttt --json --no-compile
+	-$(BIN)/python -m benchmarks.generation --json
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache screenshots
