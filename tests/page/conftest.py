@@ -21,6 +21,7 @@ from studio.desk import Desk
 from studio.storyboard import Scene, Storyboard
 from studio.ui.page import build_app
 from tests.fakes import FakeEngine
+from tests.page.likenesses import cards
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 WIDE = {"width": 1280, "height": 860}
@@ -108,6 +109,14 @@ def studio(shared_studio: Studio) -> Iterator[Studio]:
     engine.step_s = 0.0
     engine.release()
     engine.resume()
+
+
+@pytest.fixture(scope="session")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio whose engine has models that can what the bundled one cannot."""
+    studio = Studio(tmp_path_factory.mktemp("ways"), cards=cards())
+    yield studio
+    studio.close()
 
 
 @pytest.fixture

@@ -1,51 +1,24 @@
-"""The ways of using a model, each from the page: first frames, clips, parts, sizes, models, files of others."""
+"""The ways of using a model, each from the page: first frames, clips, parts, sizes, models."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from engine.contract.cards import Joint, ModelCard
-from studio.edits import ChangeScene
-from studio.presets import load_cards
+from studio.edits import ChangeScene, ChangeStoryboard
 from studio.storyboard import Conditioning, Scene, Storyboard
-from tests.page.conftest import Studio, Visitor, wait_for
+from tests.page.conftest import NARROW, SCREENSHOTS, WIDE, Studio, Visitor, wait_for
 
 SHORT = Scene(id="a", prompt="a red ball", duration_s=2.0)
 LONG = Scene(id="a", prompt="a red ball", duration_s=5.0)
 
 
-def cards() -> dict[str, ModelCard]:
-    """The bundled model, and in its likeness: one that makes pictures, one that animates them, a joint one."""
-    diorama = load_cards()["diorama"]
-    everything = ("text", "image", "clip", "continue", "sdedit", "negative_prompt")
-    painter = {"title": "Test Painter", "makes": "picture", "capabilities": ("text", "negative_prompt")}
-    animator = {"title": "Test Animator", "first_frame": "painter", "capabilities": everything}
-    sizes = {"3:2": (96, 64), "1:1": (64, 64)}
-    joint = Joint(segment_num_frames=24, trained_num_segments=(1, 3), max_num_segments=21)
-    teller = {"title": "Test Teller", "joint": joint, "capabilities": ("text", "negative_prompt")}
-    likenesses = {"painter": painter, "animator": {**animator, "sizes_px": sizes}, "teller": teller}
-    made = {name: diorama.model_copy(update={"name": name, **changes}) for name, changes in likenesses.items()}
-    return {"diorama": diorama, **made}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    studio = Studio(tmp_path_factory.mktemp("ways"), cards=cards())
-    yield studio
-    studio.close()
-
-
 @pytest.fixture
-def visitor(context: BrowserContext, shared: Studio) -> Iterator[Visitor]:
-    visitor = Visitor(context, shared)
-    yield visitor
-    visitor.leave()
-    assert visitor.wrongs == []
+def studio(ways: Studio) -> Studio:
+    """One with models in the bundled one's likeness."""
+    return ways
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +42,8 @@ def words_of(studio: Studio, project: str) -> Storyboard:
 
 
 # ---- first frames
-def test_the_first_frame_is_shown_made_anew_and_kept(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(SHORT, model="animator")
+def test_the_first_frame_is_shown_made_anew_and_kept(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     frame = page.locator(".first-frame")
     expect(frame).to_contain_text("made by Test Painter")
@@ -82,60 +55,84 @@ def test_the_first_frame_is_shown_made_anew_and_kept(shared: Studio, visitor: Vi
     before = picture.get_attribute("src")
     page.locator("#another-picture").click()
     expect(picture).not_to_have_attribute("src", before or "")
-    seed = scene_of(shared, project).first_frame.seed
+    seed = scene_of(studio, project).first_frame.seed
     assert seed is not None
     page.locator("#keep-picture").click()
-    wait_for(lambda: scene_of(shared, project).conditioning is not None)
+    wait_for(lambda: scene_of(studio, project).conditioning is not None)
     expect(frame).to_be_hidden()
     expect(page.locator(".drop-zone .words")).to_contain_text("first frame of scene 1")
     page.locator(".undo").click()
     expect(frame).to_be_visible()
-    assert scene_of(shared, project).conditioning is None
+    assert scene_of(studio, project).conditioning is None
 
 
-def test_the_first_frame_has_words_of_its_own(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(SHORT, model="animator")
+def test_the_first_frame_has_words_of_its_own(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     page.locator(".own-words summary").click()
     page.locator("#field-first-prompt").press_sequentially("the ball alone")
-    wait_for(lambda: scene_of(shared, project).first_frame.prompt == "the ball alone")
+    wait_for(lambda: scene_of(studio, project).first_frame.prompt == "the ball alone")
     page.reload()
     expect(page.locator("#field-first-prompt")).to_have_value("the ball alone")
     expect(page.locator("#field-first-prompt")).to_be_visible()
 
 
-def test_nothing_is_shown_that_the_model_cannot_do(shared: Studio, visitor: Visitor) -> None:
-    page = visitor.tab(shared.project(SHORT), "a")
+def test_nothing_is_shown_that_the_model_cannot_do(studio: Studio, visitor: Visitor) -> None:
+    page = visitor.tab(studio.project(SHORT), "a")
     for there in ("#field-prompt", "#field-negative", ".drop-zone"):
         expect(page.locator(there)).to_be_visible()
     for absent in (".first-frame", ".clip-ways", ".parts-field"):
         expect(page.locator(absent)).to_be_hidden()
-    teller = visitor.tab(shared.project(SHORT, model="teller"), "a")
+    teller = visitor.tab(studio.project(SHORT, model="teller"), "a")
     expect(teller.locator(".drop-zone")).to_be_hidden()
 
 
 # ---- clips
-def test_a_clip_gives_its_last_frames_or_is_re_imagined(shared: Studio, visitor: Visitor, clip: Path) -> None:
-    project = shared.project(SHORT, model="animator")
+def test_a_clip_gives_its_last_frames_or_is_re_imagined(studio: Studio, visitor: Visitor, clip: Path) -> None:
+    project = studio.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     page.locator("#field-conditioning").set_input_files(clip)
     frames = page.locator("#field-frames")
     expect(frames).to_have_value("5")
     assert frames.locator("option").all_inner_texts() == ["1 frame", "5 frames"]
     frames.select_option("1")
-    wait_for(lambda: conditioning(shared, project).num_frames == 1)
+    wait_for(lambda: conditioning(studio, project).num_frames == 1)
     page.get_by_role("radio", name="Re-imagine it").check(force=True)
-    wait_for(lambda: strengths(shared, project) == (0.8, 0.4))
+    wait_for(lambda: strengths(studio, project) == (0.8, 0.4))
     expect(frames).to_be_hidden()
     expect(page.locator("#field-strength-hint")).to_have_text("0.80 · mostly new")
     page.locator("#field-strength").press("Home")
     page.locator("#field-first-frame-strength").press("End")
-    wait_for(lambda: strengths(shared, project) == (0.0, 1.0))
+    wait_for(lambda: strengths(studio, project) == (0.0, 1.0))
     page.get_by_role("radio", name="Start from its end").check(force=True)
-    wait_for(lambda: strengths(shared, project) == (None, None))
+    wait_for(lambda: strengths(studio, project) == (None, None))
     page.locator(".undo").click()
     expect(page.locator("#field-strength")).to_be_visible()
-    assert strengths(shared, project) == (0.0, 1.0)
+    assert strengths(studio, project) == (0.0, 1.0)
+
+
+def test_a_model_that_starts_from_no_frames_re_imagines_a_clip(studio: Studio, visitor: Visitor, clip: Path) -> None:
+    project = studio.project(SHORT, model="dreamer")
+    page = visitor.tab(project, "a")
+    expect(page.locator(".pick")).to_have_text("Choose or drop a clip")
+    page.locator("#field-conditioning").set_input_files(clip)
+    wait_for(lambda: scene_of(studio, project).conditioning is not None)
+    assert strengths(studio, project) == (0.8, None)
+    expect(page.locator("#field-strength")).to_be_visible()
+    for absent in ("#clip-way", "#field-frames", "#field-first-frame-strength", "#field-first-frame"):
+        expect(page.locator(absent)).to_be_hidden()
+
+
+def test_a_first_frame_is_kept_where_no_picture_model_changes_it(studio: Studio, visitor: Visitor, clip: Path) -> None:
+    project = studio.project(SHORT)
+    page = visitor.tab(project, "a")
+    page.locator("#field-conditioning").set_input_files(clip)
+    page.get_by_role("radio", name="Re-imagine it").check(force=True)
+    wait_for(lambda: strengths(studio, project) == (0.8, None))
+    page.locator("#field-first-frame").select_option("Kept as it is")
+    wait_for(lambda: strengths(studio, project) == (0.8, 0.0))
+    page.locator("#field-first-frame").select_option("Re-imagined with the rest")
+    wait_for(lambda: strengths(studio, project) == (0.8, None))
 
 
 def conditioning(studio: Studio, project: str) -> Conditioning:
@@ -150,29 +147,29 @@ def strengths(studio: Studio, project: str) -> tuple[float | None, float | None]
 
 
 # ---- parts
-def test_a_long_scene_has_a_prompt_for_each_part(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(LONG, model="animator")
+def test_a_long_scene_has_a_prompt_for_each_part(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(LONG, model="animator")
     page = visitor.tab(project, "a")
-    starts = shared.desk.board(project).scenes[0].chunk_starts_s
+    starts = studio.desk.board(project).scenes[0].chunk_starts_s
     expect(page.locator(".parts-field .aside")).to_contain_text(f"{len(starts)} parts")
     page.get_by_role("radio", name="One for each part").check(force=True)
     parts = page.locator(".parts textarea")
     expect(parts).to_have_count(len(starts) - 1)
     expect(page.locator(".parts .hint").first).to_have_text(f"{starts[1]:.1f} to {starts[2]:.1f} s")
     parts.first.press_sequentially("it stops")
-    wait_for(lambda: scene_of(shared, project).chunk_prompts[:1] == ("it stops",))
+    wait_for(lambda: scene_of(studio, project).chunk_prompts[:1] == ("it stops",))
     assert parts.first.input_value() == "it stops"
     page.get_by_role("radio", name="One prompt for all").check(force=True)
-    wait_for(lambda: scene_of(shared, project).chunk_prompts == ())
+    wait_for(lambda: scene_of(studio, project).chunk_prompts == ())
     expect(parts).to_have_count(0)
     page.locator(".undo").click()
     expect(parts.first).to_have_value("it stops")
 
 
-def test_two_tabs_on_the_parts_show_both_versions(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
+def test_two_tabs_on_the_parts_show_both_versions(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
     page = visitor.tab(project, "a")
-    page.route("**/component_server**", lambda route: (theirs(shared, project), route.continue_()), times=1)
+    page.route("**/component_server**", lambda route: (theirs(studio, project), route.continue_()), times=1)
     page.locator(".parts textarea").first.press_sequentially(" now", delay=0)
     conflict = page.locator(".conflict:visible")
     expect(conflict).to_contain_text("it flies")
@@ -187,23 +184,23 @@ def theirs(studio: Studio, project: str) -> None:
 
 
 # ---- sizes
-def test_a_size_of_ones_own_is_two_numbers_on_the_grid(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(SHORT, model="animator")
+def test_a_size_of_ones_own_is_two_numbers_on_the_grid(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
     shape, notes = page.locator("#field-aspect"), page.locator(".size .plan-notes")
     assert shape.locator("option").all_inner_texts() == ["3:2 · 96 × 64", "1:1 · 64 × 64", "Own size…"]
     shape.select_option("own")
-    wait_for(lambda: words_of(shared, project).size_px == (96, 64))
+    wait_for(lambda: words_of(studio, project).size_px == (96, 64))
     expect(notes).to_be_empty()
     typed(page, "#field-width", "80")
-    wait_for(lambda: words_of(shared, project).size_px == (80, 64))
+    wait_for(lambda: words_of(studio, project).size_px == (80, 64))
     expect(notes).to_contain_text("80 × 64 is off the sizes that Test Animator was trained at")
     typed(page, "#field-height", "70")
     expect(page.locator(".what-words")).to_contain_text("multiples of 16")
     expect(notes).to_contain_text("Nearest are")
     shape.select_option("1:1")
-    wait_for(lambda: (words_of(shared, project).size_px, words_of(shared, project).aspect) == (None, "1:1"))
+    wait_for(lambda: (words_of(studio, project).size_px, words_of(studio, project).aspect) == (None, "1:1"))
     expect(page.locator("#field-width")).to_be_hidden()
 
 
@@ -216,9 +213,9 @@ def typed(page: Page, field: str, text: str) -> None:
 
 
 # ---- joint models
-def test_a_joint_model_shows_whole_segments_and_what_it_means(shared: Studio, visitor: Visitor) -> None:
+def test_a_joint_model_shows_whole_segments_and_what_it_means(studio: Studio, visitor: Visitor) -> None:
     scenes = (Scene(id="a", prompt="a red ball", duration_s=5.0), Scene(id="b", prompt="a blue boat", duration_s=3.0))
-    project = shared.project(*scenes, model="teller")
+    project = studio.project(*scenes, model="teller")
     page = visitor.tab(project, "a")
     expect(page.locator("#field-duration-hint")).to_have_text("2 × 3 s")
     expect(page.locator("#card-a .length")).to_have_text("6.1 s")
@@ -229,15 +226,15 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(shared: Studio, vi
     notes = page.locator(".model .plan-notes")
     expect(notes).to_contain_text("All scenes are rendered together, in segments of 3 s")
     assert "No weights" not in notes.inner_text()
-    shared.desk.edit(
-        project, shared.desk.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
+    studio.desk.edit(
+        project, studio.desk.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
     )
     expect(notes).to_contain_text("No weights were trained for 12 s, but for 3, 9 s")
 
 
 # ---- models
-def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(SHORT)
+def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(SHORT)
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
     chosen = page.locator("#field-model")
@@ -248,12 +245,12 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(share
     expect(find).to_be_focused()
     expect(options.first).to_contain_text("here")
     expect(page.locator(".model-list h3").first).to_have_text("Diorama")
-    assert options.count() == len(shared.desk.models())
+    assert options.count() == len(studio.desk.models())
     find.press_sequentially("predict1 7b video")
     expect(options.locator("visible=true")).to_have_count(1)
     expect(page.locator(".models .lack")).to_contain_text("storyboard models get cosmos-predict1-7b-video2world")
     page.keyboard.press("Enter")
-    wait_for(lambda: words_of(shared, project).model == "cosmos-predict1-7b-video2world")
+    wait_for(lambda: words_of(studio, project).model == "cosmos-predict1-7b-video2world")
     expect(page.locator("dialog")).to_have_count(0)
     expect(chosen).to_be_focused()
     expect(page.locator("#model-lack code")).to_have_text("storyboard models get cosmos-predict1-7b-video2world")
@@ -263,62 +260,24 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(share
     expect(chosen).to_contain_text("Diorama")
 
 
-def test_the_list_of_models_closes_without_a_choice(shared: Studio, visitor: Visitor) -> None:
-    project = shared.project(SHORT)
+def test_the_list_of_models_closes_without_a_choice(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(SHORT)
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
     page.locator("#field-model").click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
-    assert words_of(shared, project).model == "diorama"
-
-
-# ---- files of others
-def test_files_of_others_become_projects(shared: Studio, visitor: Visitor, tmp_path: Path) -> None:
-    page = visitor.tab(shared.project(SHORT))
-    segment = {"text": "a cat walks", "requires_scene_transition": False, "neg_text": ""}
-    (tmp_path / "stories.jsonl").write_text(f"{json.dumps([segment, segment])}\n{json.dumps([segment])}\n")
-    (tmp_path / "batch.json").write_text(json.dumps([{"prompt": "a robot", "output_video": "robot.mp4"}]))
-    before = {summary.id for summary in shared.desk.projects()}
-    page.locator("#import-file").set_input_files([tmp_path / "stories.jsonl", tmp_path / "batch.json"])
-    expect(page.locator(".note")).to_contain_text("3 projects made")
-    made = [summary.id for summary in shared.desk.projects() if summary.id not in before]
-    assert sorted(len(words_of(shared, project).scenes) for project in made) == [1, 1, 2]
-    expect(page.locator(".cell .prompt")).to_have_text(["a cat walks", "a cat walks"])
-
-
-def test_a_joint_storyboard_goes_out_as_its_prompt_file(shared: Studio, visitor: Visitor) -> None:
-    scenes = (SHORT, Scene(id="b", prompt="it stops", transition="continue"))
-    page = visitor.tab(shared.project(*scenes, model="teller"))
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Prompts").click()
-    [video] = json.loads(download.value.path().read_text())
-    assert [(part["text"], part["requires_scene_transition"]) for part in video] == [
-        ("a red ball", False),
-        ("it stops", False),
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "[]", '[[{"text": 1}]]', '[{"prompt": ""}]', '{"prompt": "x"}\n\n{'])
-def test_a_bad_file_says_its_name_and_what_is_wrong(
-    shared: Studio, visitor: Visitor, tmp_path: Path, text: str
-) -> None:
-    page = visitor.tab(shared.project(SHORT))
-    (tmp_path / "bad.jsonl").write_text(text)
-    before = len(shared.desk.projects())
-    page.locator("#import-file").set_input_files(tmp_path / "bad.jsonl")
-    expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
-    assert len(shared.desk.projects()) == before
+    assert words_of(studio, project).model == "diorama"
 
 
 # ---- for those who listen, and those who use keys
-def test_every_new_control_has_a_name_and_is_reached_by_keys(shared: Studio, visitor: Visitor, clip: Path) -> None:
-    project = shared.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
-    info = shared.desk.add_media(project, clip, clip.name)
+def test_every_new_control_has_a_name_and_is_reached_by_keys(studio: Studio, visitor: Visitor, clip: Path) -> None:
+    project = studio.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
+    info = studio.desk.add_media(project, clip, clip.name)
     wish = {"media": info.sha256, "num_frames": 1, "strength": 0.8, "first_frame_strength": 0.4}
     edit = ChangeScene(scene_id="a", field="conditioning", value=wish)
-    shared.desk.edit(project, shared.desk.open(project).revision, edit)
+    studio.desk.edit(project, studio.desk.open(project).revision, edit)
     page = visitor.tab(project, "a")
     expect(page.locator("#field-strength")).to_be_visible()
     assert nameless(page) == []
@@ -353,3 +312,29 @@ def keys_go_through(page: Page, num_stops: int) -> set[str]:
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     return reached
+
+
+@pytest.mark.parametrize(("size", "name"), [(WIDE, "1280"), (NARROW, "390")])
+def test_nothing_is_wider_than_its_place(studio: Studio, visitor: Visitor, size: dict[str, int], name: str) -> None:
+    """With pictures to look at: a made first frame, parts, an own size, the list of models."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    project = studio.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
+    studio.desk.edit(project, studio.desk.open(project).revision, ChangeStoryboard(field="size_px", value=[80, 64]))
+    studio.desk.render(project)
+    wait_for(lambda: studio.desk.board(project).scenes[0].first_frame.media)
+    page = visitor.tab(project, "a")
+    page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
+    page.locator("#card-a").click()
+    expect(page.locator(".first-frame img")).to_be_visible()
+    seen = {"scene": lambda: None, "film": page.get_by_role("tab", name="Film").click}
+    seen["models"] = page.locator("#field-model").click
+    for what, act in seen.items():
+        act()
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
+            page.evaluate("() => new Promise((done) => setTimeout(done, 350))")
+            page.screenshot(path=SCREENSHOTS / f"{what}-{name}-{scheme}.png")
+        wide = (
+            "[...document.querySelectorAll('.inspector-scroll, .model-list')].map((n) => n.scrollWidth - n.clientWidth)"
+        )
+        assert max(page.evaluate(wide)) <= 0, what

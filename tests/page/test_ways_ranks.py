@@ -62,10 +62,13 @@ def test_a_picture_model_makes_the_first_frame_and_another(house: House, visitor
     assert house.take(house.desk.board(project)).picture is None
 
 
-def test_a_clip_is_re_imagined(house: House, visitor: Visitor) -> None:
-    project, page = opened(visitor, house, "video2world", SCENE)
+@pytest.mark.parametrize("model", ["video2world", "dfm"])
+def test_a_clip_is_re_imagined(house: House, visitor: Visitor, model: str) -> None:
+    project, page = opened(visitor, house, model, SCENE)
     page.locator("#field-conditioning").set_input_files(house.clip)
-    page.get_by_role("radio", name="Re-imagine it").check(force=True)
+    expect(page.locator("#card-a .root")).to_contain_text("a clip")
+    if model == "video2world":
+        page.get_by_role("radio", name="Re-imagine it").check(force=True)
     expect(page.locator("#card-a .root")).to_have_text("re-imagines a clip")
     rendered(page)
     job = house.take(house.desk.board(project)).job
@@ -105,6 +108,5 @@ def test_a_joint_storyboard_is_one_job(house: House, visitor: Visitor) -> None:
 @pytest.mark.parametrize("model", ["worlds", "dfm"])
 def test_words_alone_make_a_film(house: House, visitor: Visitor, model: str) -> None:
     _, page = opened(visitor, house, model, SCENE)
-    expect(page.locator(".field.start")).to_be_hidden()
     rendered(page)
     page.wait_for_function("document.querySelector('#film-video').readyState >= 2")

@@ -47,8 +47,8 @@ function entered(settings, parts) {
 }
 
 function parsed(settings, control) {
-  if (settings.kind === 'slider' || settings.numeric) return Number(control.value);
   if (settings.optional && control.value === '') return null;
+  if (settings.kind === 'slider' || settings.numeric) return Number(control.value);
   if (settings.kind !== 'number') return control.value;
   const number = Number(control.value);
   if (control.value === '' || !Number.isFinite(number)) return new Error(`${settings.label} is a number.`);

@@ -2,37 +2,39 @@
 
 import { h } from './dom.js';
 import { can, model } from './abilities.js';
+import { FIRST_FRAME_STRENGTH, isReImagined, lastFrames, reImagined } from './conditioning.js';
 import { either } from './either.js';
 import { field } from './fields.js';
 import { draftOf, typed } from './saving.js';
 
-const STRENGTHS = { strength: 0.8, first_frame_strength: 0.4 };
-/** NVIDIA's own, of the clip and of its first frame. */
-
+const FIRST = [{ value: '', label: 'Re-imagined with the rest' }, { value: 0, label: 'Kept as it is' }];
 const WAYS = { frames: 'Start from its end', again: 'Re-imagine it' };
 
 /** A node with `show(card)`; nothing is shown where the scene starts from no clip. */
 export function clipPanel() {
   let card = null;
-  const way = either('clip-way', 'What becomes of the clip', WAYS, (value) => typed(card.id, 'conditioning', conditioned(card, value), 0));
+  const way = either('clip-way', 'What becomes of the clip', WAYS, (value) => typed(card.id, 'conditioning', (value === 'again' ? reImagined : lastFrames)(card.conditioning.media), 0));
   const fields = {
     frames: field({ id: 'frames', kind: 'choice', numeric: true, label: 'Frames it keeps', path: 'conditioning.num_frames', read: (scene) => shown(scene).num_frames, options: countOptions, hint: () => 'the last of the clip' }),
     strength: slider('strength', 'Change of the clip', (scene) => shown(scene).strength),
-    first_frame_strength: slider('first_frame_strength', 'Change of its first frame', (scene) => shown(scene).first_frame_strength),
+    first_frame_strength: slider('first_frame_strength', 'Change of its first frame', (scene) => shown(scene).first_frame_strength ?? FIRST_FRAME_STRENGTH),
+    first: field({ id: 'first-frame', kind: 'choice', numeric: true, optional: true, label: 'Its first frame', path: 'conditioning.first_frame_strength', read: (scene) => shown(scene).first_frame_strength ?? '', options: () => FIRST }),
   };
-  const node = h('div.clip-ways', {}, way, fields.frames, fields.strength, fields.first_frame_strength);
+  const node = h('div.clip-ways', {}, way, ...Object.values(fields));
   node.show = (scene) => {
     card = scene;
     const now = shown(scene);
     node.hidden = scene.conditioning?.kind !== 'clip' || !now.media;
     if (node.hidden) return;
-    const again = now.strength !== null && now.strength !== undefined;
-    way.hidden = !again && !can('sdedit');
+    const again = isReImagined(now);
+    const possible = { frames: can('clip'), again: can('sdedit') };
+    way.hidden = again ? possible.again && !possible.frames : possible.frames && !possible.again;
     way.show(again ? 'again' : 'frames');
     for (const each of Object.values(fields)) each.show(scene, scene.id);
     fields.frames.hidden = again || counts().length < 2;
     fields.strength.hidden = !again;
     fields.first_frame_strength.hidden = !again || !model()?.first_frame;
+    fields.first.hidden = !again || Boolean(model()?.first_frame) || !counts().includes(1);
   };
   return node;
 }
@@ -41,10 +43,6 @@ export function clipPanel() {
 function shown(scene) {
   const draft = draftOf(scene.id, 'conditioning');
   return (draft ? draft.value : scene.conditioning) ?? {};
-}
-
-function conditioned({ conditioning: { media } }, way) {
-  return way === 'again' ? { media, ...STRENGTHS } : { media, num_frames: Math.max(1, ...counts()) };
 }
 
 const counts = () => model()?.conditioning_num_frames ?? [];

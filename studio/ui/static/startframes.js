@@ -1,7 +1,7 @@
 // What a scene starts from: a picture or clip of the author's, or the frames of the scene before.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { can, model } from './abilities.js';
+import { conditioningOf, said, takesClip, takesPicture } from './conditioning.js';
 import { conflictBox, showConflict } from './fields.js';
 import { firstFramePanel, isMade } from './firstframe.js';
 import { say } from './notices.js';
@@ -9,7 +9,6 @@ import { draftOf, typed } from './saving.js';
 import { still } from './picture.js';
 import { mediaAddress, state } from './store.js';
 
-export const ACCEPTED = 'image/*,video/*';
 const PATH = 'conditioning';
 
 /** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
@@ -29,22 +28,9 @@ export async function uploaded(file) {
   return null;
 }
 
-/** The conditioning that a stored picture or clip makes: of a clip as many frames as the model takes. */
-export function conditioningOf(media) {
-  const fitting = (model()?.conditioning_num_frames ?? []).filter((count) => count <= media.num_frames);
-  return { media: media.sha256, num_frames: media.kind === 'clip' ? Math.max(1, ...fitting) : 1 };
-}
-
-/** It in words, where two versions are to be told apart. */
-function said(value) {
-  if (!value) return 'nothing';
-  if (value.strength !== null && value.strength !== undefined) return `a clip, re-imagined by ${value.strength}`;
-  return value.num_frames > 1 ? `the last ${value.num_frames} frames of a clip` : 'one frame';
-}
-
 /** A node with `show(card, cardBefore)`. */
 export function startPanel(server) {
-  const input = h('input.sr-only', { type: 'file', accept: ACCEPTED, id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
+  const input = h('input.sr-only', { type: 'file', id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
   const parts = { thumb: h('span.thumb'), words: h('span.words'), input, made: firstFramePanel(server), conflict: conflictBox() };
   const pick = h('label.pick', { for: 'field-conditioning' }, icon('upload'), h('span', {}, 'Choose or drop a picture or clip'));
   const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, PATH, null, 0));
@@ -68,11 +54,13 @@ function show(node, parts, card, before) {
   parts.card = card;
   const own = card.conditioning;
   const carried = !own && card.transition === 'continue' && before;
-  node.hidden = !own && !carried && !can('image') && !can('clip') && !isMade(card);
+  const kinds = [takesPicture() && 'image/*', takesClip() && 'video/*'].filter(Boolean).join(',');
+  node.hidden = !own && !carried && !kinds && !isMade(card);
+  setAttributes(parts.input, { accept: kinds, disabled: !kinds });
   parts.made.show(card);
   setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried), 'data-instead': isMade(card) });
   parts.remove.hidden = !own;
-  parts.pick.hidden = !can('image') && !can('clip');
+  parts.pick.hidden = !kinds;
   setText(parts.pick.lastChild, pickWords(card, own, carried));
   setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
   setText(node.querySelector('.hint'), isMade(card) ? 'a picture made for it' : '');
@@ -83,8 +71,8 @@ function show(node, parts, card, before) {
 function pickWords(card, own, carried) {
   if (own) return 'Replace';
   if (carried) return 'Use a picture';
-  const kinds = can('clip') ? 'a picture or clip' : 'a picture';
-  return isMade(card) ? `Or choose or drop ${kinds}` : `Choose or drop ${kinds}`;
+  const kinds = [takesPicture() && 'picture', takesClip() && 'clip'].filter(Boolean).join(' or ');
+  return isMade(card) ? `Or choose or drop a ${kinds}` : `Choose or drop a ${kinds}`;
 }
 
 function showThumb(thumb, own, take) {

@@ -1,0 +1,22 @@
+"""Models in the likeness of the bundled one that can what others can: make pictures, animate them, tell all at once.
+
+Comes in: nothing. Goes out: cards for an engine that draws. Does not know weights.
+"""
+
+from engine.contract.cards import Joint, ModelCard
+from studio.presets import load_cards
+
+
+def cards() -> dict[str, ModelCard]:
+    """The bundled model and its likenesses, by name."""
+    diorama = load_cards()["diorama"]
+    everything = ("text", "image", "clip", "continue", "sdedit", "negative_prompt")
+    painter = {"title": "Test Painter", "makes": "picture", "capabilities": ("text", "negative_prompt")}
+    animator = {"title": "Test Animator", "first_frame": "painter", "capabilities": everything}
+    sizes = {"3:2": (96, 64), "1:1": (64, 64)}
+    joint = Joint(segment_num_frames=24, trained_num_segments=(1, 3), max_num_segments=21)
+    teller = {"title": "Test Teller", "joint": joint, "capabilities": ("text", "negative_prompt")}
+    dreamer = {"title": "Test Dreamer", "capabilities": ("text", "sdedit"), "conditioning_num_frames": ()}
+    likenesses = {"dreamer": dreamer, "painter": painter, "animator": {**animator, "sizes_px": sizes}, "teller": teller}
+    made = {name: diorama.model_copy(update={"name": name, **changes}) for name, changes in likenesses.items()}
+    return {"diorama": diorama, **made}
