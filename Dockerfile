@@ -7,10 +7,11 @@ FROM ${BASE}
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    STORYBOARD_WORKSPACE=/workspace
+    STORYBOARD_WORKSPACE=/workspace \
+    STORYBOARD_MODELS_ROOT=/models
 
 RUN useradd --create-home --uid 10001 studio \
-    && install --directory --owner=studio --mode=0700 /workspace
+    && install --directory --owner=studio --mode=0700 /workspace /models
 WORKDIR /app
 
 COPY constraints.txt pyproject.toml README.md ./
@@ -22,7 +23,7 @@ COPY assets ./assets
 COPY app.py LICENSE ./
 
 USER studio
-VOLUME /workspace
+VOLUME /workspace /models
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]

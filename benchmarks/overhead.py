@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.contract.cards import ModelStatus
+from engine.contract.cards import BUNDLED_ROOT, ModelStatus
 from engine.contract.client import EngineClient
 from engine.contract.events import EngineUp, Failed, Finished, JobRejected, Step
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
@@ -68,7 +68,7 @@ def _flags() -> argparse.Namespace:
 def _roots(folder: Path, model: str) -> tuple[Path, Path, str]:
     """-> (cards, models' root, name): the bundled model where its weights are, else the tests' tiny one."""
     cards, root = default_roots()
-    if model != "tiny" and (model or (root / "assets" / "diorama" / "transformer").is_dir()):
+    if model != "tiny" and (model or (BUNDLED_ROOT / "assets" / "diorama" / "transformer").is_dir()):
         return cards, root, model or "diorama"
     from tests.ranks.tiny import make_tiny_model
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 from engine.contract.errors import EngineError, Unreachable
 from engine.contract.workspace import Workspace
-from studio.desk import ROOT, Desk
+from studio.desk import MODELS_ROOT, Desk
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
 from studio.formats.reading import read_file
 from studio.storyboard import Storyboard
@@ -42,10 +42,10 @@ def _places(inner: bool) -> argparse.ArgumentParser:
     """``inner``: of a command inside another, which has the same flags and must not forget what those said."""
     places = argparse.ArgumentParser(add_help=False)
     where = os.environ.get("STORYBOARD_WORKSPACE") or "workspace"
-    root = Path(os.environ.get("STORYBOARD_MODELS_ROOT") or ROOT)
+    root = Path(os.environ.get("STORYBOARD_MODELS_ROOT") or MODELS_ROOT)
     workspace, models = (argparse.SUPPRESS,) * 2 if inner else (Path(where), root)
     places.add_argument("--workspace", type=Path, default=workspace, help=f"folder of all state (default: {where})")
-    text = "folder that the models' folders stand in (default: the project's)"
+    text = "folder that the models' folders stand in (default: models/ in the project)"
     places.add_argument("--models-root", type=Path, default=models, help=text)
     return places
 

@@ -38,6 +38,8 @@ from studio.storyboard import Scene, Storyboard
 from studio.tables import Database
 
 ROOT = Path(__file__).resolve().parent.parent
+MODELS_ROOT = ROOT / "models"
+"""Where weights are brought to; what the project ships is found without it."""
 EXAMPLES = ROOT / "assets" / "examples"
 
 
@@ -60,7 +62,7 @@ class Desk:
         workspace: Workspace,
         engine: Engine | None = None,
         database_url: str | None = None,
-        models_root: Path = ROOT,
+        models_root: Path = MODELS_ROOT,
         examples: bool = True,
     ) -> None:
         self.workspace = workspace

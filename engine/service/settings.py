@@ -45,14 +45,15 @@ class Settings:
 
 
 def default_roots() -> tuple[Path, Path]:
-    """-> (folder of model cards, models' root) of this project: beside the package."""
+    """-> (folder of model cards, models' root) of this project: beside the package. The root need not be there: what
+    is brought goes into it, and what the project ships is found without it."""
     package = importlib.util.find_spec("engine")
     locations = list(package.submodule_search_locations or ()) if package else []
     candidates = [Path(location).resolve().parent for location in locations] + [Path.cwd()]
     for root in candidates:
         if (root / "presets" / "models").is_dir():
-            return root / "presets" / "models", root
-    return candidates[0] / "presets" / "models", candidates[0]
+            return root / "presets" / "models", root / "models"
+    return candidates[0] / "presets" / "models", candidates[0] / "models"
 
 
 def default_num_ranks() -> int:
