@@ -269,10 +269,10 @@ class Rendering:
         with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
             decode_into(self.sink.write, latents, autoencoder.decode, *common)
 
-    def finish(self, complete: Callable[[], object]) -> None:
+    def finish(self, complete: Callable[[], None]) -> None:
         """``complete``: what rank 0 does to make a whole of what was written."""
         self.progress.stage("write", self.num_calls - 1)
-        self.ranks.lead(lambda: (complete(), None)[1])
+        self.ranks.lead(complete)
         if self.ranks.leads:
             self.saved.forget()
 

@@ -62,7 +62,7 @@ class Shelf:
         card = self._card(wanted.name)
         self.ranks.lead(lambda: self._check_weights(card, wanted.weights))
         if wanted != self._key:
-            self.drop()
+            self._forget_model()
             self.ranks.together(lambda: self._load(card, wanted.precision))
             self._key = wanted
             gc.collect()
@@ -71,12 +71,14 @@ class Shelf:
         return self._model
 
     def texts(self, workspace: Workspace) -> Texts:
-        """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends."""
+        """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends.
+
+        Models that share an encoder share it here: a picture model and the video model after it load it once.
+        """
         assert self._model is not None and self._model.ends is not None, "a model with its ends is loaded"
-        if self._texts is None:
-            self._texts = Texts(
-                workspace.texts, self._encoder_key(self._model.card), self._model.ends.load_text_encoder
-            )
+        key = self._encoder_key(self._model.card)
+        if self._texts is None or self._texts.encoder != key:
+            self._texts = Texts(workspace.texts, key, self._model.ends.load_text_encoder)
         return self._texts
 
     def _encoder_key(self, card: ModelCard) -> str:
@@ -85,9 +87,13 @@ class Shelf:
         return json.dumps([card.family, card.text.precision, *(self._hash_of(path) for path in files)])
 
     def drop(self) -> None:
-        """Forgets the loaded model, so that its memory is free."""
+        """Forgets all that is loaded, so that its memory is free."""
+        self._forget_model()
+        self._texts = None
+
+    def _forget_model(self) -> None:
         gc.unfreeze()
-        self._key, self._model, self._texts = None, None, None
+        self._key, self._model = None, None
 
     def _load(self, card: ModelCard, precision: Precision) -> None:
         loader = family(card.family)
