@@ -121,7 +121,7 @@ def _add_uploads(router: APIRouter, desk: Desk) -> None:
             try:
                 made = await to_thread.run_sync(desk.import_files, path)
             except (StudioError, EngineError) as error:
-                return _refused(422, str(error))
+                return _refused(422, str(error).replace(str(path), Path(file.filename or "file").name))
         return JSONResponse({"ok": True, "projects": [project.id for project in made]})
 
 

@@ -52,4 +52,5 @@ def test_a_bad_file_says_its_name_and_what_is_wrong(
     before = len(studio.desk.projects())
     page.locator("#import-file").set_input_files(tmp_path / "bad.jsonl")
     expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
+    expect(page.locator(".note.bad")).not_to_contain_text("upload")
     assert len(studio.desk.projects()) == before

@@ -145,8 +145,7 @@ async function brought(file) {
     const response = await fetch(new URL('projects/import', document.baseURI), { method: 'POST', body: form });
     const json = response.headers.get('content-type')?.includes('json');
     const answer = json ? await response.json() : { ok: false, problem: await response.text() };
-    if (!answer.ok) say(`${file.name}: ${answer.problem}`, 'bad');
-    for (const note of answer.notes ?? []) say(`${file.name}: ${note}`);
+    if (!answer.ok) say(answer.problem.includes(file.name) ? answer.problem : `${file.name}: ${answer.problem}`, 'bad');
     return answer.projects ?? [];
   } catch (error) {
     say(`${file.name} could not be opened: ${error.message}`, 'bad');

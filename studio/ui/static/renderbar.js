@@ -130,6 +130,7 @@ function showWhat({ what, why }, render) {
   setText(summary.firstChild, render.problem || render.text);
   setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
   setAttributes(what, { 'data-problem': Boolean(render.problem) });
+  setText(why.previousSibling, render.problem ? 'Why nothing can be rendered' : 'What the button will do');
   const lines = render.problem ? [render.problem] : render.why.length ? render.why : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
   if (why.dataset.told === lines.join('\n')) return;
   why.dataset.told = lines.join('\n');

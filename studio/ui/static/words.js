@@ -46,7 +46,8 @@ export function joinWords(card) {
 
 /** What the number of seconds becomes: whole segments of a model that renders in those, else frames on its grid. */
 export function lengthWords(card, joint = null) {
-  if (joint && card.num_chunks) return `${card.num_chunks} × ${joint.segment_s} s`;
+  const nearest = joint && Math.max(1, Math.floor(card.duration_s / joint.segment_s + 0.5));
+  if (joint) return `${card.num_chunks || nearest} × ${joint.segment_s} s`;
   const shown = Number.parseFloat(card.duration_text);
   const exact = Number.isFinite(shown) && !card.duration_text.includes('min') && Math.abs(shown - card.duration_s) < 0.05;
   return exact ? '' : card.duration_text;
