@@ -1,4 +1,5 @@
-"""The option ``--goldens DIR``, and one thread: with small tensors two wait for each other whenever a core is busy."""
+"""The option ``--goldens DIR``, with which every case's differences are told at the end; and one thread: with small
+tensors two wait for each other whenever a core is busy."""
 
 from pathlib import Path
 
@@ -17,3 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder with golden cases, may be given several times (default: those of this repository)",
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What each golden case printed, passed ones too, where folders were asked for."""
+    if not config.getoption("--goldens"):
+        return
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    told = [report for report in reports if "::test_golden[" in report.nodeid and report.when == "call"]
+    terminalreporter.section("differences from the golden numbers")
+    for report in sorted(told, key=lambda report: report.nodeid):
+        name = report.nodeid.partition("[")[2].removesuffix("]")
+        for line in report.capstdout.splitlines() or ["equal, nothing to measure"]:
+            terminalreporter.write_line(f"{name}: {line}")
