@@ -11,6 +11,8 @@ from studio.durations import about, clock
 from studio.shelf import Film
 from studio.shown import Facts, Moment
 
+STUCK = ("unplannable", "without_model")
+
 
 def render_bar(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> RenderBar:
     jobs = facts.plan.jobs if facts.plan else ()
@@ -38,7 +40,7 @@ def _matches(card: SceneCard) -> bool:
 
 def _what(due: Sequence[SceneCard], cards: Sequence[SceneCard]) -> str:
     waiting = [card for card in cards if card.state in ("queued", "rendering")]
-    stuck = [card for card in cards if card.state == "unplannable"]
+    stuck = [card for card in cards if card.state in STUCK]
     cannot = f"{_scenes(stuck)} cannot be rendered" if stuck else ""
     if not cards:
         return "add a scene to begin"
@@ -67,7 +69,7 @@ def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> str:
     if moment.trouble:
         return moment.trouble
     general = [note.text for note in (facts.plan.notes if facts.plan else ()) if note.level == "error"]
-    if cards and all(card.state == "unplannable" for card in cards):
+    if cards and all(card.state in STUCK for card in cards):
         return general[0] if general else cards[0].reason
     return ""
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from engine.contract.values import Value
 
-SceneState = Literal["fresh", "stale", "missing", "queued", "rendering", "failed", "unplannable"]
+SceneState = Literal["fresh", "stale", "missing", "queued", "rendering", "failed", "unplannable", "without_model"]
+"""``without_model``: nothing is wrong with the scene, but the storyboard's model is not here."""
 
 
 class ProgressView(Value):
@@ -48,6 +49,8 @@ class ConditioningView(Value):
     media: str
     kind: Literal["image", "clip", ""]
     num_frames: int
+    num_frames_of_clip: int
+    """How many there are to start from; 0 where the file is not there."""
     strength: float | None
     """None: the frames are kept. 0 to 1: the clip is re-imagined that far."""
     first_frame_strength: float | None
@@ -66,6 +69,13 @@ class FirstFrameView(Value):
     """Whether this scene, as it is written, gets its first frame from a picture model."""
     text: str
     """In words: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
+
+
+class NoteView(Value):
+    """What the plan has to say about the whole storyboard: its model, its size, its look."""
+
+    level: Literal["info", "warn", "error"]
+    text: str
 
 
 class SceneCard(Value):
@@ -118,8 +128,11 @@ class PresetView(Value):
 
 
 class ModelView(Value):
+    """``family``: what its models are called together, in words. ``reason``: why it is not here."""
+
     name: str
     title: str
+    family: str
     summary: str
     available: bool
     reason: str
@@ -146,10 +159,6 @@ class JointView(Value):
     segment_s: float
     num_segments: int
     """Of the whole storyboard as it is written."""
-    trained_num_segments: tuple[int, ...]
-    max_num_segments: int
-    text: str
-    """What one step costs: tokens, memory, time against local attention alone."""
 
 
 class RenderBar(Value):
@@ -220,6 +229,8 @@ class Board(Value):
     presets: tuple[PresetView, ...]
     duration_text: str
     joint: JointView | None
+    notes: tuple[NoteView, ...]
+    """About the whole storyboard; why its model is not here stands with the model."""
     render: RenderBar
     scenes: tuple[SceneCard, ...]
     film: FilmView

@@ -25,7 +25,8 @@ class ProjectFiles:
     def imported(self, path: Path) -> list[Project]:
         """New projects of a file that somebody sent, one for each storyboard in it. Raises StoryboardError."""
         brought = Importer(path.parent, self._store, sent=True).brought_all(path)
-        return [self._with_media(self._library.create(words), stored) for words, stored in brought]
+        named = [(_named(words, path, place, len(brought)), stored) for place, (words, stored) in enumerate(brought, 1)]
+        return [self._with_media(self._library.create(words), stored) for words, stored in named]
 
     def opened(self, path: Path, words: Storyboard) -> Project:
         """The project that belongs to a file, brought up to what ``words`` say, as an edit. Raises StoryboardError."""
@@ -43,3 +44,10 @@ class ProjectFiles:
         for info, name in stored:
             self._shelf.add_media(project.id, info, name)
         return project
+
+
+def _named(words: Storyboard, path: Path, number: int, num_of_file: int) -> Storyboard:
+    """One of several of a file is called after it: ``cartoons, 1 of 3``."""
+    if num_of_file == 1:
+        return words
+    return words.model_copy(update={"title": f"{path.stem}, {number} of {num_of_file}"})

@@ -45,7 +45,10 @@ def scene_card(
     takes = _takes(scene, plan, facts)
     job = _job_shown(plan, live)
     take = next((take for take in takes if take.chosen), None)
+    status = models.get(facts.project.storyboard.model)
     state, reason = _state(scene, plan, facts, job, takes)
+    if state == "unplannable" and status is not None and not status.available:
+        state, reason = "without_model", f"{status.card.title} is not here"
     notes = facts.plan.notes if facts.plan else ()
     return SceneCard(
         number=number,
@@ -61,7 +64,7 @@ def scene_card(
         crossfade_s=scene.crossfade_s,
         continues=plan is not None and plan.continues is not None,
         conditioning=_conditioning(scene, facts),
-        first_frame=_first_frame(scene, plan, take, models.get(facts.project.storyboard.model), models),
+        first_frame=_first_frame(scene, plan, take, status, models),
         seed=scene.seed,
         effective_seed=plan.seed if plan else scene.seed,
         overrides=scene.overrides.model_dump(exclude_none=True),
@@ -164,6 +167,7 @@ def _conditioning(scene: Scene, facts: Facts) -> ConditioningView | None:
         media=wish.media,
         kind=info.kind if info else "",
         num_frames=wish.num_frames,
+        num_frames_of_clip=info.num_frames if info else 0,
         strength=wish.strength,
         first_frame_strength=wish.first_frame_strength,
         text=f"{name}{size}",

@@ -5,13 +5,12 @@ Does not know the database, the engine or the page.
 
 from collections.abc import Mapping
 
-from engine.contract.cards import ModelStatus
+from engine.contract.cards import ModelCard, ModelStatus
 from studio.bars_view import engine_view, film_view, render_bar
-from studio.board import Board, JointView, ModelView, PresetView
+from studio.board import Board, JointView, ModelView, NoteView, PresetView
 from studio.durations import about as about
 from studio.durations import clock as clock
 from studio.joint import num_segments_of
-from studio.joint_cost import joint_cost
 from studio.presets import Preset
 from studio.scene_view import scene_card
 from studio.shown import Facts, Moment
@@ -46,6 +45,7 @@ def board_of(facts: Facts, moment: Moment, presets: Mapping[str, Preset], models
         presets=tuple(_preset(preset, facts) for preset in presets.values()),
         duration_text=clock(sum(card.duration_s for card in cards)),
         joint=_joint(facts, status),
+        notes=_notes(facts, status),
         render=render_bar(facts, moment, cards),
         scenes=cards,
         film=film_view(facts, moment, cards),
@@ -60,14 +60,21 @@ def _joint(facts: Facts, status: ModelStatus | None) -> JointView | None:
     joint, plan = status.card.joint, facts.plan
     segment_s = joint.segment_num_frames / plan.fps
     num_segments = sum(num_segments_of(scene.duration_s, segment_s) for scene in facts.project.storyboard.scenes)
-    known = plan.size_px is not None and num_segments > 0
-    return JointView(
-        segment_s=segment_s,
-        num_segments=num_segments,
-        trained_num_segments=joint.trained_num_segments,
-        max_num_segments=joint.max_num_segments,
-        text=joint_cost(status.card, plan.size_px, num_segments).text if known and plan.size_px else "",
-    )
+    return JointView(segment_s=segment_s, num_segments=num_segments)
+
+
+def _notes(facts: Facts, status: ModelStatus | None) -> tuple[NoteView, ...]:
+    """Of the whole storyboard. What the model field says already is left out."""
+    said = status.reason if status else ""
+    notes = [note for note in (facts.plan.notes if facts.plan else ()) if note.scene_id is None]
+    return tuple(NoteView(level=note.level, text=note.text) for note in notes if not said or said not in note.text)
+
+
+def family_of(card: ModelCard) -> str:
+    """What the models of one kind are called together, by what their networks are."""
+    if card.family == "cosmos":
+        return f"Cosmos-{card.cosmos.generation.capitalize()}" if card.cosmos else "Diorama"
+    return {"ttt": "TTT-Video", "dfm": "NeMo DFM"}[card.family]
 
 
 def _model(status: ModelStatus) -> ModelView:
@@ -75,6 +82,7 @@ def _model(status: ModelStatus) -> ModelView:
     return ModelView(
         name=card.name,
         title=card.title,
+        family=family_of(card),
         summary=card.summary,
         available=status.available,
         reason=status.reason,

@@ -126,9 +126,9 @@ def _add_uploads(router: APIRouter, desk: Desk) -> None:
 
 
 async def _received(file: UploadFile, folder: Path) -> Path:
-    """The upload as a file with a harmless name that keeps its suffix."""
+    """The upload as a file whose name is its own made harmless, with its suffix."""
     suffix = "".join(letter for letter in Path(file.filename or "").suffix.lower() if letter.isalnum() or letter == ".")
-    path = folder / f"upload{suffix[:12]}"
+    path = folder / f"{_safe(Path(file.filename or '').stem)[:50]}{suffix[:12]}"
     with path.open("wb") as target:
         while part := await file.read(1024 * 1024):
             target.write(part)

@@ -28,6 +28,8 @@ def test_files_of_others_become_projects(studio: Studio, visitor: Visitor, tmp_p
     expect(page.locator(".note")).to_contain_text("3 projects made")
     made = [summary.id for summary in studio.desk.projects() if summary.id not in before]
     assert sorted(len(studio.desk.open(project).storyboard.scenes) for project in made) == [1, 1, 2]
+    titles = {studio.desk.open(project).storyboard.title for project in made}
+    assert {"stories, 1 of 2", "stories, 2 of 2"} < titles
     expect(page.locator(".cell .prompt")).to_have_text(["a cat walks", "a cat walks"])
 
 

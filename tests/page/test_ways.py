@@ -95,6 +95,7 @@ def test_a_clip_gives_its_last_frames_or_is_re_imagined(studio: Studio, visitor:
     frames = page.locator("#field-frames")
     expect(frames).to_have_value("5")
     assert frames.locator("option").all_inner_texts() == ["1 frame", "5 frames"]
+    assert frames.locator("option:disabled").count() == 0
     frames.select_option("1")
     wait_for(lambda: conditioning(studio, project).num_frames == 1)
     page.get_by_role("radio", name="Re-imagine it").check(force=True)
@@ -188,14 +189,14 @@ def test_a_size_of_ones_own_is_two_numbers_on_the_grid(studio: Studio, visitor: 
     project = studio.project(SHORT, model="animator")
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
-    shape, notes = page.locator("#field-aspect"), page.locator(".size .plan-notes")
+    shape, notes = page.locator("#field-aspect"), page.locator("[aria-label='Whole film'] .plan-notes")
     assert shape.locator("option").all_inner_texts() == ["3:2 · 96 × 64", "1:1 · 64 × 64", "Own size…"]
     shape.select_option("own")
     wait_for(lambda: words_of(studio, project).size_px == (96, 64))
     expect(notes).to_be_empty()
     typed(page, "#field-width", "80")
     wait_for(lambda: words_of(studio, project).size_px == (80, 64))
-    expect(notes).to_contain_text("80 × 64 is off the sizes that Test Animator was trained at")
+    expect(notes).to_contain_text("80 x 64 is not a size that Test Animator was trained at")
     typed(page, "#field-height", "70")
     expect(page.locator(".what-words")).to_contain_text("multiples of 16")
     expect(notes).to_contain_text("Nearest are")
@@ -223,13 +224,14 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(studio: Studio, vi
     page.get_by_role("radio", name="One for each part").check(force=True)
     expect(page.locator(".parts .hint")).to_have_text("3 to 6 s")
     page.get_by_role("tab", name="Film").click()
-    notes = page.locator(".model .plan-notes")
-    expect(notes).to_contain_text("All scenes are rendered together, in segments of 3 s")
-    assert "No weights" not in notes.inner_text()
+    expect(page.locator("#model-together")).to_contain_text("All scenes are rendered together, in 3 segments of 3 s")
+    notes = page.locator("[aria-label='Whole film'] .plan-notes")
+    expect(notes).to_contain_text("tokens together")
+    assert "no weights" not in notes.inner_text()
     studio.desk.edit(
         project, studio.desk.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
     )
-    expect(notes).to_contain_text("No weights were trained for 12 s, but for 3, 9 s")
+    expect(notes).to_contain_text("no weights of Test Teller were trained for 4 segments (but for 1, 3)")
 
 
 # ---- models
@@ -255,6 +257,8 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(studi
     expect(chosen).to_be_focused()
     expect(page.locator("#model-lack code")).to_have_text("storyboard models get cosmos-predict1-7b-video2world")
     expect(page.locator(".what-words")).to_contain_text("cannot be used")
+    expect(page.locator("#card-a .state")).to_have_text("waits for the model")
+    expect(page.locator(".plan-notes li:visible")).to_have_count(0)
     expect(page.locator("#render-film")).to_be_disabled()
     page.locator(".undo").click()
     expect(chosen).to_contain_text("Diorama")

@@ -141,6 +141,7 @@ def test_the_board_says_what_a_model_can_do_and_where_chunks_begin(bench: Bench)
     refused = bench.desk.board(project.id)
     assert (refused.size_px, refused.rendered_size_px) == ((65, 64), None)
     assert "multiples of 16" in refused.render.problem and states(refused) == ["unplannable"]
+    assert [(note.level, note.text) for note in refused.notes] == [("error", refused.render.problem)]
 
 
 # ---- all scenes together
@@ -154,7 +155,7 @@ def test_every_scene_gets_its_take_of_the_one_job(bench: Bench) -> None:
     assert [len(card.takes) for card in board.scenes] == [1, 1, 1]
     assert board.film.duration_s == pytest.approx(25 / 8)
     assert board.joint is not None and (board.joint.num_segments, board.joint.segment_s) == (3, 1.0)
-    assert "tokens together" in board.joint.text
+    assert any("tokens together" in note.text for note in board.notes)
 
 
 def test_all_cards_show_the_job_while_it_runs_and_stopping_stops_it_for_all(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { field } from './fields.js';
 import { modelField } from './models.js';
+import { notesList } from './plannotes.js';
 import { sizeField } from './size.js';
 
 /** A form with `show(board)`. */
@@ -16,9 +17,11 @@ export function filmForm() {
     field({ id: 'fps', kind: 'number', min: 1, max: 120, step: 1, whole: true, optional: true, label: 'Frames a second', path: 'fps', read: (board) => board.fps, placeholder: "the model's" }),
   ];
   const [seed, fps] = fields.splice(-2);
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, h('div.pair', {}, seed, fps));
+  const notes = notesList();
+  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, notes, h('div.pair', {}, seed, fps));
   form.show = (board) => {
     for (const node of [...fields, seed, fps]) node.show(board, null);
+    notes.show(board.notes);
   };
   return form;
 }

@@ -6,15 +6,12 @@ import { showLack } from './lack.js';
 import { typed } from './saving.js';
 import { state } from './store.js';
 
-// A title begins with the family's name: `Cosmos-Predict2 2B Video2World`.
-const familyOf = (entry) => entry.title.split(' ')[0];
-
 const { compare } = new Intl.Collator('en', { numeric: true });
 
 /** Families by name, those with a model that is here first; in each the same, 2B before 14B. */
 function families(models) {
   const groups = new Map();
-  for (const entry of [...models].sort((a, b) => compare(a.title, b.title))) groups.set(familyOf(entry), [...(groups.get(familyOf(entry)) ?? []), entry]);
+  for (const entry of [...models].sort((a, b) => compare(a.title, b.title))) groups.set(entry.family, [...(groups.get(entry.family) ?? []), entry]);
   const here = (entry) => (entry.available ? 0 : 1);
   const sorted = [...groups].map(([family, members]) => [family, members.sort((a, b) => here(a) - here(b))]);
   return sorted.sort(([, a], [, b]) => here(a[0]) - here(b[0]));
@@ -57,7 +54,7 @@ function rowOf(entry, take) {
   const chosen = entry.name === state.board.model;
   const said = h('span.here', { 'data-here': entry.available, title: entry.reason || null }, h('i.dot'), here);
   const row = h('div.model-row', { role: 'option', id: `model-${entry.name}`, 'aria-selected': String(chosen) }, words, said);
-  row.dataset.words = `${entry.title} ${entry.name} ${entry.summary} ${familyOf(entry)} ${here}`.toLowerCase();
+  row.dataset.words = `${entry.title} ${entry.name} ${entry.summary} ${entry.family} ${here}`.toLowerCase();
   row.addEventListener('click', () => take(entry));
   return row;
 }

@@ -6,9 +6,8 @@ import { abilitiesOf } from './abilities.js';
 import { conflictBox, showConflict } from './fields.js';
 import { showLack } from './lack.js';
 import { choose } from './modellist.js';
-import { notesList } from './plannotes.js';
 import { draftOf } from './saving.js';
-import { jointNotes } from './words.js';
+import { jointWords } from './words.js';
 
 /** A field with `show(board)`: the chosen model, what it can do, and what it lacks. */
 export function modelField() {
@@ -17,13 +16,13 @@ export function modelField() {
   const about = h('p.aside', { id: 'model-about' });
   const can = h('ul.chips', { 'aria-label': 'What this model can do' });
   const lack = h('div.lack', { id: 'model-lack' });
-  const [conflict, notes] = [conflictBox(), notesList()];
-  const node = h('div.field.model', {}, h('div.label', {}, h('label', { for: 'field-model' }, 'Model')), open, conflict, lack, about, can, notes);
-  node.show = (board) => show({ open, name, about, can, lack, conflict, notes }, board);
+  const [conflict, together] = [conflictBox(), h('p.aside', { id: 'model-together' })];
+  const node = h('div.field.model', {}, h('div.label', {}, h('label', { for: 'field-model' }, 'Model')), open, conflict, lack, about, can, together);
+  node.show = (board) => show({ open, name, about, can, lack, conflict, together }, board);
   return node;
 }
 
-function show({ open, name, about, can, lack, conflict, notes }, board) {
+function show({ open, name, about, can, lack, conflict, together }, board) {
   const draft = draftOf(null, 'model');
   const chosen = board.models.find((entry) => entry.name === (draft?.value ?? board.model)) ?? null;
   setText(name, chosen?.title ?? board.model);
@@ -31,7 +30,7 @@ function show({ open, name, about, can, lack, conflict, notes }, board) {
   setText(about, chosen?.summary ?? 'There is no such model here.');
   showChips(can, chosen ? abilitiesOf(chosen) : []);
   showLack(lack, chosen);
-  notes.show(jointNotes(board.joint));
+  setText(together, jointWords(board.joint));
   showConflict(conflict, { path: 'model' }, null, draft);
 }
 

@@ -2,14 +2,15 @@
 
 import { h, setChildren } from './dom.js';
 
-/** A list with `show(notes)`. */
+/** A list with `show(notes)`, each of them `{ level, text }`. */
 export function notesList() {
   const list = h('ul.plan-notes', { 'aria-label': 'Notes of the plan' });
   list.show = (notes) => {
-    if (list.dataset.told === notes.join('\n')) return;
-    list.dataset.told = notes.join('\n');
+    const told = JSON.stringify(notes);
+    if (list.dataset.told === told) return;
+    list.dataset.told = told;
     const open = (event) => event.currentTarget.classList.toggle('whole');
-    setChildren(list, notes.map((note) => h('li', { title: note, onclick: open }, h('span', {}, note))));
+    setChildren(list, notes.map(({ level, text }) => h('li', { title: text, 'data-level': level, onclick: open }, h('span', {}, text))));
   };
   return list;
 }

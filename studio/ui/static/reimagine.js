@@ -47,9 +47,12 @@ function shown(scene) {
 
 const counts = () => model()?.conditioning_num_frames ?? [];
 
+const frames = (count) => (count === 1 ? '1 frame' : `${count} frames`);
+
 function countOptions(scene) {
   const known = [...new Set([...counts(), shown(scene).num_frames])].sort((a, b) => a - b);
-  return known.map((count) => ({ value: count, label: count === 1 ? '1 frame' : `${count} frames` }));
+  const there = scene.conditioning?.num_frames_of_clip || Infinity;
+  return known.map((count) => ({ value: count, disabled: count > there, label: `${frames(count)}${count > there ? `: the clip has ${there}` : ''}` }));
 }
 
 const slider = (name, label, read) =>

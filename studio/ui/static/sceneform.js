@@ -72,12 +72,12 @@ function showParts({ parts, start, clip, takes, notes }, card) {
   start.show(card, state.board.scenes[card.number - 2] ?? null);
   clip.show(card);
   takes.show(card);
-  notes.show(card.plan_notes);
+  notes.show(card.plan_notes.map((text) => ({ level: 'warn', text })));
 }
 
 function showGo(go, card) {
   const words = { failed: 'Try again', fresh: joint() ? 'Render all scenes anew' : 'Render another take' };
-  setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
+  setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable', 'without_model'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
   setText(go, words[card.state] ?? (joint() ? 'Render all scenes' : 'Render this scene'));
 }
 

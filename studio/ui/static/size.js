@@ -3,10 +3,8 @@
 import { h, setAttributes, setText } from './dom.js';
 import { model } from './abilities.js';
 import { conflictBox, showConflict } from './fields.js';
-import { notesList } from './plannotes.js';
 import { draftOf, typed } from './saving.js';
 import { state } from './store.js';
-import { sizeNotes } from './words.js';
 
 const OWN = 'own';
 const PATH = 'size_px';
@@ -19,9 +17,9 @@ export function sizeField() {
   const sides = [side('width', 'Width in pixels'), side('height', 'Height in pixels')];
   const own = h('div.own-size', {}, sides[0], h('span', { 'aria-hidden': 'true' }, '×'), sides[1]);
   const problem = h('p.problem', { role: 'alert', id: 'field-size-problem', hidden: true });
-  const [conflict, notes] = [conflictBox(), notesList()];
-  const node = h('div.field.choice.size', {}, h('div.label', {}, h('label', { for: 'field-aspect' }, 'Shape'), hint), choice, own, problem, conflict, notes);
-  const parts = { choice, hint, sides, own, problem, conflict, notes, wrong: '' };
+  const conflict = conflictBox();
+  const node = h('div.field.choice.size', {}, h('div.label', {}, h('label', { for: 'field-aspect' }, 'Shape'), hint), choice, own, problem, conflict);
+  const parts = { choice, hint, sides, own, problem, conflict, wrong: '' };
   choice.addEventListener('change', () => ((parts.wrong = ''), chosen(choice.value)));
   for (const input of sides) input.addEventListener('change', () => entered(parts));
   node.show = (board) => show(parts, board);
@@ -46,7 +44,6 @@ function show(parts, board) {
   parts.sides.forEach((input, place) => showSide(input, size?.[place], parts.wrong));
   setText(parts.problem, parts.wrong || draft?.problem || '');
   parts.problem.hidden = !parts.problem.textContent;
-  parts.notes.show(parts.wrong ? [] : sizeNotes(board));
   showConflict(parts.conflict, { path: PATH, said }, null, draft);
 }
 

@@ -10,16 +10,17 @@ const STATES = {
   rendering: 'rendering',
   failed: 'failed',
   unplannable: 'cannot be rendered',
+  without_model: 'waits for the model',
 };
 
 /** A scene that nobody has written yet is not a fault. */
-export const isBlank = (card) => card.state === 'unplannable' && !card.prompt.trim();
+export const isBlank = (card) => ['unplannable', 'without_model'].includes(card.state) && !card.prompt.trim();
 
 /** `stale: prompt changed`: the state's word, and why where that says more. */
 export function stateWords(card) {
   if (isBlank(card)) return 'no prompt yet';
   const word = STATES[card.state] ?? card.state;
-  const why = card.reason && !['fresh', 'missing', 'rendering'].includes(card.state) ? card.reason : '';
+  const why = card.reason && !['fresh', 'missing', 'rendering', 'without_model'].includes(card.state) ? card.reason : '';
   return why && why !== word ? `${word}: ${why}` : word;
 }
 
@@ -53,32 +54,11 @@ export function lengthWords(card, joint = null) {
   return exact ? '' : card.duration_text;
 }
 
-const sizeWords = ([width, height]) => `${width} × ${height}`;
-
-/** What there is to say of the size that is rendered: off the model's own, off its grid, or another than was asked for. */
-export function sizeNotes(board) {
-  const entry = board.models.find(({ name }) => name === board.model);
-  const refused = entry?.available && !board.rendered_size_px ? board.render.problem : '';
-  return [refused, sizeNote(board)].filter(Boolean);
-}
-
-function sizeNote({ models, model, aspect, size_px: own, rendered_size_px: size }) {
-  const entry = models.find(({ name }) => name === model);
-  const table = Object.values(entry?.sizes_px ?? {}).map(sizeWords);
-  if (!size || !table.length) return '';
-  if (own) return table.includes(sizeWords(size)) ? '' : `${sizeWords(size)} is off the sizes that ${entry.title} was trained at (${table.join(', ')}): it may look worse.`;
-  return entry.sizes_px[aspect] ? '' : `${entry.title} makes no ${aspect}: ${sizeWords(size)} is rendered.`;
-}
-
-/** What it means that all scenes are rendered together. */
-export function jointNotes(joint) {
-  return joint ? told(joint) : [];
-}
-
-function told({ segment_s: seconds, num_segments: num, trained_num_segments: trained, text }) {
-  const lengths = trained.map((count) => count * seconds).join(', ');
-  const off = num && !trained.includes(num) ? ` No weights were trained for ${num * seconds} s, but for ${lengths} s.` : '';
-  return [`All scenes are rendered together, in segments of ${seconds} s: a change anywhere renders all anew.${off}`, text && `${text[0].toUpperCase()}${text.slice(1)}.`].filter(Boolean);
+/** What it means that all scenes are rendered together; what else there is to know of it is the plan's to say. */
+export function jointWords(joint) {
+  if (!joint) return '';
+  const num = joint.num_segments;
+  return `All scenes are rendered together, in ${num} ${num === 1 ? 'segment' : 'segments'} of ${joint.segment_s} s: a change anywhere renders all anew.`;
 }
 
 export const seedWords = (seed) => (seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f'));
