@@ -1,8 +1,9 @@
 # Two commands do all: `make studio` and `make test`. Settings: PYTHON (interpreter), ARGS (flags for app.py),
-# PIP_EXTRA (flags for pip).
+# PIP_EXTRA (flags for pip), WORKERS (how many test files run at once).
 PYTHON ?= python3
 ARGS ?=
 PIP_EXTRA ?=
+WORKERS ?= 2
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_EXTRA)
 
@@ -32,7 +33,7 @@ lint: .venv/installed-test
 	$(BIN)/lint-imports
 
 unit: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 format: .venv/installed-test
 	$(BIN)/ruff format .
