@@ -49,7 +49,6 @@ def scene_card(
     state, reason = _state(scene, plan, facts, job, takes)
     if state == "unplannable" and status is not None and not status.available:
         state, reason = "without_model", f"{status.card.title} is not here"
-    notes = facts.plan.notes if facts.plan else ()
     return SceneCard(
         number=number,
         id=scene.id,
@@ -69,7 +68,7 @@ def scene_card(
         effective_seed=plan.seed if plan else scene.seed,
         overrides=scene.overrides.model_dump(exclude_none=True),
         notes=scene.notes,
-        plan_notes=tuple(note.text for note in notes if note.scene_id == scene.id and note.text != reason),
+        plan_notes=_notes(scene, plan, facts),
         state=state,
         reason=reason,
         job_id=job.job.id if job else None,
@@ -78,6 +77,13 @@ def scene_card(
         take=take,
         takes=takes,
     )
+
+
+def _notes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[str, ...]:
+    """What the plan says of the scene beside why it stands as it does."""
+    said = plan.reason if plan else ""
+    notes = facts.plan.notes if facts.plan else ()
+    return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != said)
 
 
 def _takes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[TakeView, ...]:

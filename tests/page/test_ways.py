@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from studio.edits import ChangeScene, ChangeStoryboard
 from studio.storyboard import Conditioning, Scene, Storyboard
+from tests.fakes import write_clip
 from tests.page.conftest import NARROW, SCREENSHOTS, WIDE, Studio, Visitor, wait_for
 
 SHORT = Scene(id="a", prompt="a red ball", duration_s=2.0)
@@ -110,6 +111,15 @@ def test_a_clip_gives_its_last_frames_or_is_re_imagined(studio: Studio, visitor:
     page.locator(".undo").click()
     expect(page.locator("#field-strength")).to_be_visible()
     assert strengths(studio, project) == (0.0, 1.0)
+
+
+def test_more_frames_than_the_clip_has_cannot_be_chosen(studio: Studio, visitor: Visitor, tmp_path: Path) -> None:
+    write_clip(tmp_path / "short.mp4", 3, (48, 32), 8, (9, 99, 9))
+    page = visitor.tab(studio.project(SHORT, model="animator"), "a")
+    page.locator("#field-conditioning").set_input_files(tmp_path / "short.mp4")
+    frames = page.locator("#field-frames")
+    expect(frames).to_have_value("1")
+    expect(frames.locator("option:disabled")).to_have_text("5 frames: the clip has 3")
 
 
 def test_a_model_that_starts_from_no_frames_re_imagines_a_clip(studio: Studio, visitor: Visitor, clip: Path) -> None:
@@ -258,7 +268,8 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(studi
     expect(page.locator("#model-lack code")).to_have_text("storyboard models get cosmos-predict1-7b-video2world")
     expect(page.locator(".what-words")).to_contain_text("cannot be used")
     expect(page.locator("#card-a .state")).to_have_text("waits for the model")
-    expect(page.locator(".plan-notes li:visible")).to_have_count(0)
+    expect(page.locator(".plan-notes li:visible")).to_have_count(1)  # its shape: the model makes no 3:2
+    expect(page.locator("#card-a .warn")).to_be_hidden()
     expect(page.locator("#render-film")).to_be_disabled()
     page.locator(".undo").click()
     expect(chosen).to_contain_text("Diorama")
@@ -269,6 +280,10 @@ def test_the_list_of_models_closes_without_a_choice(studio: Studio, visitor: Vis
     page = visitor.tab(project, "a")
     page.get_by_role("tab", name="Film").click()
     page.locator("#field-model").click()
+    page.locator("#model-find").fill("test")
+    expect(page.locator(".model-row.marked")).to_contain_text("here")
+    page.locator("#model-find").fill("dfm-dit-l")
+    expect(page.locator(".model-row.marked .name")).to_have_text("DFM DiT-L")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)

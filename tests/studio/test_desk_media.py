@@ -58,6 +58,7 @@ def test_a_clip_with_fewer_frames_than_asked_is_said_on_the_scene(tmp_path: Path
         conditioned(bench, project.id, tmp_path / "c.mp4", num_frames=5)
         card = bench.desk.board(project.id).scenes[0]
         assert card.state == "unplannable" and "the clip has 3" in card.reason
+        assert card.conditioning is not None and card.conditioning.num_frames_of_clip == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from studio.edits import ChangeScene, ChangeStoryboard
 from studio.errors import PlanError
 from studio.presets import load_cards
 from studio.storyboard import Scene
+from studio.view import family_of
 from tests.studio.desks import THREE, Bench, benched, states
 
 
@@ -142,6 +143,20 @@ def test_the_board_says_what_a_model_can_do_and_where_chunks_begin(bench: Bench)
     assert (refused.size_px, refused.rendered_size_px) == ((65, 64), None)
     assert "multiples of 16" in refused.render.problem and states(refused) == ["unplannable"]
     assert [(note.level, note.text) for note in refused.notes] == [("error", refused.render.problem)]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("diorama", "Diorama"),
+        ("cosmos-predict2-2b-text2image", "Cosmos-Predict2"),
+        ("cosmos-predict1-7b-text2world", "Cosmos-Predict1"),
+        ("ttt-video-linear-5b", "TTT-Video"),
+        ("dfm-dit-s", "NeMo DFM"),
+    ],
+)
+def test_models_are_told_by_family(name: str, family: str) -> None:
+    assert family_of(load_cards()[name]) == family
 
 
 # ---- all scenes together

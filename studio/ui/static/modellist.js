@@ -14,7 +14,7 @@ function families(models) {
   for (const entry of [...models].sort((a, b) => compare(a.title, b.title))) groups.set(entry.family, [...(groups.get(entry.family) ?? []), entry]);
   const here = (entry) => (entry.available ? 0 : 1);
   const sorted = [...groups].map(([family, members]) => [family, members.sort((a, b) => here(a) - here(b))]);
-  return sorted.sort(([, a], [, b]) => here(a[0]) - here(b[0]));
+  return sorted.sort(([one, a], [other, b]) => here(a[0]) - here(b[0]) || compare(one, other));
 }
 
 /** Asks which model; what is chosen is an edit of the film. `opener` gets the focus back. */
@@ -55,6 +55,8 @@ function rowOf(entry, take) {
   const said = h('span.here', { 'data-here': entry.available, title: entry.reason || null }, h('i.dot'), here);
   const row = h('div.model-row', { role: 'option', id: `model-${entry.name}`, 'aria-selected': String(chosen) }, words, said);
   row.dataset.words = `${entry.title} ${entry.name} ${entry.summary} ${entry.family} ${here}`.toLowerCase();
+  row.dataset.called = `${entry.title}\n${entry.name}`.toLowerCase();
+  if (entry.available) row.dataset.here = '';
   row.addEventListener('click', () => take(entry));
   return row;
 }
@@ -64,8 +66,11 @@ function sift(find, groups, rows, none, marked) {
   for (const row of rows) row.hidden = !wanted.every((word) => row.dataset.words.includes(word));
   for (const group of groups) group.hidden = !group.querySelector('[role=option]:not([hidden])');
   none.hidden = rows.some((row) => !row.hidden);
-  marked(rows.find((row) => !row.hidden));
+  marked(best(rows.filter((row) => !row.hidden), find.value.trim().toLowerCase()));
 }
+
+// One that is called just so, else one that is here.
+const best = (seen, words) => seen.find((row) => row.dataset.called.split('\n').includes(words)) ?? seen.find((row) => 'here' in row.dataset) ?? seen[0];
 
 function mark(find, rows, row) {
   for (const other of rows) other.classList.toggle('marked', other === row);

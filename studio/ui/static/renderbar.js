@@ -67,7 +67,7 @@ const WORKING = 'Rendering…';
 function goWords({ render, film, scenes }) {
   if (render.busy && !render.why.length) return WORKING;
   if (render.num_scenes === 0 && film.up_to_date) return READY;
-  const only = render.num_scenes === 0 && !render.busy && !film.missing.length && scenes.length;
+  const only = render.can_render && render.num_scenes === 0 && !render.busy && !film.missing.length && scenes.length;
   return only ? 'Make film' : 'Render film';
 }
 
@@ -127,7 +127,7 @@ function turned(event, group) {
 
 function showWhat({ what, why }, render) {
   const summary = what.firstChild;
-  setText(summary.firstChild, render.problem || render.text);
+  setText(summary.firstChild, briefly(render.problem) || render.text);
   setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
   setAttributes(what, { 'data-problem': Boolean(render.problem) });
   setText(why.previousSibling, render.problem ? 'Why nothing can be rendered' : 'What the button will do');
@@ -136,6 +136,9 @@ function showWhat({ what, why }, render) {
   why.dataset.told = lines.join('\n');
   setChildren(why, lines.map((line) => h('li', {}, line)));
 }
+
+// Which files a model lacks stands in the list below, and beside the model.
+const briefly = (problem) => problem.replace(/ cannot be used: .*/s, ' cannot be used');
 
 function work(name) {
   return afterSaving(async () => {

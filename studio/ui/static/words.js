@@ -21,16 +21,17 @@ export function stateWords(card) {
   if (isBlank(card)) return 'no prompt yet';
   const word = STATES[card.state] ?? card.state;
   const why = card.reason && !['fresh', 'missing', 'rendering', 'without_model'].includes(card.state) ? card.reason : '';
-  return why && why !== word ? `${word}: ${why}` : word;
+  return why && why !== word ? `${word}: ${why.replaceAll(' -> ', '\u00a0\u2192 ')}` : word;
 }
+
+const COUNTED = { denoise: 'step', decode: 'decoding' };
 
 /** `step 12 of 20 · 0:41 left`. */
 export function progressWords(progress) {
   const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
   if (progress.num_steps > 0 && progress.step > 0) {
     const first = progress.text.startsWith('first frame') ? 'first frame, ' : '';
-    const stage = progress.stage === 'denoise' ? `${first}step` : progress.stage;
-    return `${stage} ${progress.step} of ${progress.num_steps}${left}`;
+    return `${first}${COUNTED[progress.stage] ?? progress.stage} ${progress.step} of ${progress.num_steps}${left}`;
   }
   return `${progress.text || progress.stage}${left}`;
 }
