@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from engine.contract.errors import Rejected
 from engine.contract.jobs import FromModel, Job, Reimagine, Segment, make_job
-from engine.contract.media import Frames
+from engine.contract.media import Frames, MediaStore, read_frames
+from engine.contract.values import Sha256
+from engine.contract.workspace import Workspace
 from engine.runtime.takes import told_as_disk_error
 
 
@@ -46,6 +49,21 @@ def picture_job(job: Job, wish: FromModel) -> Job:
     )
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a kept picture is there and can be read; one that cannot is made again."""
+    try:
+        read_frames(path, 1)
+    except (Rejected, OSError):
+        return False
+    return True
+
+
+def stored(path: Path, workspace: Workspace) -> Sha256:
+    """Puts a kept picture among the media, where it is shown from."""
+    with told_as_disk_error(path):
+        return MediaStore(workspace.media).adopt(path)
+
+
 class PictureWriter:
     """Takes the one frame of a picture job, (1, H, W, 3) uint8; the file is there whole or not at all."""
 
@@ -62,8 +80,11 @@ class PictureWriter:
     def finish(self) -> None:
         draft = self.path.with_name(f"{secrets.token_hex(8)}.tmp")
         with told_as_disk_error(self.path):
-            Image.fromarray(np.asarray(self.tail[0])).save(draft, "PNG")
-            draft.replace(self.path)
+            try:
+                Image.fromarray(np.asarray(self.tail[0])).save(draft, "PNG")
+                draft.replace(self.path)
+            finally:
+                draft.unlink(missing_ok=True)
 
     def leave(self) -> None:
         pass

@@ -10,11 +10,10 @@ import torch
 
 from engine.contract.events import Phase, Stage
 from engine.contract.jobs import FromModel, Job, Take
-from engine.contract.media import MediaStore
 from engine.contract.values import Sha256
 from engine.models.model import Model
 from engine.runtime.checks import check_job
-from engine.runtime.first_frame import PictureWriter, picture_job
+from engine.runtime.first_frame import PictureWriter, is_whole, picture_job, stored
 from engine.runtime.rendering import Rendering, Room, versions
 from engine.runtime.shelf import wanted_by
 from engine.runtime.takes import TakesWriter, finished_takes
@@ -44,13 +43,15 @@ def run(job: Job, room: Room) -> tuple[Take, ...]:
 def first_frame(job: Job, wish: FromModel, room: Room) -> Sha256 | None:
     """Makes the picture that a job begins with, unless it is there. -> its hash on rank 0."""
     path = room.workspace.picture(wish.recipe)
-    if not room.ranks.agree(int(room.ranks.leads and path.is_file())):
+    if not room.ranks.agree(int(room.ranks.leads and is_whole(path))):
         inner, writer = picture_job(job, wish), PictureWriter(path)
         model = loaded(inner, room, "first_frame")
         with torch.inference_mode(), Rendering(inner, room, model, writer, "first_frame") as work:
             render(work)
             work.finish(writer.finish)
-    return MediaStore(room.workspace.media).adopt(path) if room.ranks.leads else None
+    picture: list[Sha256] = []
+    room.ranks.lead(lambda: picture.append(stored(path, room.workspace)))
+    return picture[0] if picture else None
 
 
 def render(work: Rendering) -> None:

@@ -30,18 +30,23 @@ class Texts:
 
     def encode(self, prompts: list[str], max_tokens: int, device: torch.device, stays: bool) -> Tensor:
         """-> (B, L, D) on the CPU, L = ``max_tokens``. ``stays``: the encoder is kept for the next time."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if self._kept(prompt, max_tokens) is None]
-        fresh: dict[str, Tensor] = {}
-        if new:
-            self._loaded = self._loaded or self._load()
-            with resident(self._loaded, device, stays) as encoder:
-                fresh = {prompt: encoder([prompt], max_tokens).cpu() for prompt in new}
-            if not stays:
-                self._loaded = None
+        kept = {prompt: self._kept(prompt, max_tokens) for prompt in dict.fromkeys(prompts)}
+        found = {prompt: embedding for prompt, embedding in kept.items() if embedding is not None}
+        found |= self._fresh([prompt for prompt in kept if prompt not in found], max_tokens, device, stays)
+        return torch.cat([found[prompt] for prompt in prompts])
+
+    def _fresh(self, prompts: list[str], max_tokens: int, device: torch.device, stays: bool) -> dict[str, Tensor]:
+        """Encoded now, and kept."""
+        if not prompts:
+            return {}
+        self._loaded = self._loaded or self._load()
+        with resident(self._loaded, device, stays) as encoder:
+            fresh = {prompt: encoder([prompt], max_tokens).cpu() for prompt in prompts}
+        if not stays:
+            self._loaded = None
         for prompt, embedding in fresh.items():
             self._keep(prompt, max_tokens, embedding)
-        found = [fresh[prompt] if prompt in fresh else self._kept(prompt, max_tokens) for prompt in prompts]
-        return torch.cat([embedding for embedding in found if embedding is not None])
+        return fresh
 
     def _path(self, prompt: str, max_tokens: int) -> Path:
         key = hashlib.sha256(json.dumps([self.encoder, max_tokens, prompt]).encode()).hexdigest()
@@ -59,3 +64,5 @@ class Texts:
         with contextlib.suppress(OSError, SafetensorError):
             save_file({"text": embedding.contiguous()}, draft)
             draft.replace(self._path(prompt, max_tokens))
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
