@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, Precision, fingerprint, own_cards, read_cards
+from engine.contract.cards import ModelCard, Precision, card_paths, fingerprint, own_cards, read_card
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job
@@ -47,8 +47,9 @@ class Shelf:
     def families(self) -> set[str]:
         """Of the models whose weights are here."""
         here: set[str] = set()
-        for card in self._cards().values():
+        for name in card_paths(self.cards_folder, own_cards(self.models_root)):
             with contextlib.suppress(Rejected):
+                card = self._read_card(name)
                 card.parts.network.find(self.models_root)
                 here.add(card.family)
         return here
@@ -105,15 +106,13 @@ class Shelf:
         self.ranks.lead(lambda: found.append(self._read_card(name).model_dump_json()))
         return ModelCard.model_validate_json(self.ranks.share_text("".join(found)))
 
-    def _cards(self) -> dict[str, ModelCard]:
-        return read_cards(self.cards_folder, own_cards(self.models_root))
-
     def _read_card(self, name: str) -> ModelCard:
-        cards = self._cards()
-        if name not in cards:
-            known = ", ".join(cards) or "none"
-            raise Rejected("model", f"{name}: no such model card in {self.cards_folder} (there: {known}).")
-        return cards[name]
+        """Of this name alone: a card that cannot be read takes no other model away."""
+        folders = (self.cards_folder, own_cards(self.models_root))
+        paths = card_paths(*folders)
+        if name not in paths:
+            raise Rejected("model", f"{name}: no such model card (there: {', '.join(paths) or 'none'}).")
+        return read_card(paths[name], folders)
 
     def _check_weights(self, card: ModelCard, wanted: Sha256) -> None:
         try:

@@ -4,10 +4,11 @@ Comes in: a folder of cards and the folder of weights. Goes out: ``ModelStatus``
 mean or who renders with them.
 """
 
+import sys
 import threading
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, fingerprint, own_cards, read_cards
+from engine.contract.cards import ModelCard, ModelStatus, card_paths, fingerprint, own_cards, read_card
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 
@@ -20,11 +21,26 @@ class Models:
         self._root = models_root
         self._hash_of = FileHashes(memory)
         self._looking = threading.Lock()
+        self._told: set[str] = set()
 
     def all(self) -> list[ModelStatus]:
-        """Every card with what stands here; the first call hashes the weights. Raises EngineError on a bad card."""
+        """Every card that can be read, with what stands here; the first call hashes the weights.
+
+        A card that cannot be read takes no other model away: it is told on standard error, once for each fault.
+        """
         with self._looking:
-            return [self._look(card) for card in read_cards(self._cards, own_cards(self._root)).values()]
+            folders = (self._cards, own_cards(self._root))
+            read = [self._read(path, folders) for path in card_paths(*folders).values()]
+            return [self._look(card) for card in read if card is not None]
+
+    def _read(self, path: Path, folders: tuple[Path, ...]) -> ModelCard | None:
+        try:
+            return read_card(path, folders)
+        except Rejected as error:
+            if str(error) not in self._told:
+                print(f"this model is left out: {error}", file=sys.stderr, flush=True)
+                self._told.add(str(error))
+            return None
 
     def _look(self, card: ModelCard) -> ModelStatus:
         try:

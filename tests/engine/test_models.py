@@ -73,11 +73,16 @@ def test_what_the_card_says_of_the_network_decides_too(card: ModelCard, cards: P
     ("text", "words"),
     [("fps: 8\nspeed: 3", "speed: Extra inputs"), ("[", "not readable as YAML"), ("name: 3", "title: Field required")],
 )
-def test_a_bad_card_names_file_and_key(cards: Path, tmp_path: Path, text: str, words: str) -> None:
-    (cards / "bad.yaml").write_text(text)
-    with pytest.raises(EngineError, match="bad.yaml") as caught:
-        Models(cards, tmp_path, tmp_path / "memory.json").all()
-    assert words in str(caught.value)
+def test_a_bad_card_is_told_and_takes_no_other_away(
+    card: ModelCard, cards: Path, tmp_path: Path, text: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cards").mkdir(exist_ok=True)
+    (tmp_path / "cards" / "bad.yaml").write_text(text)
+    models = Models(cards, tmp_path, tmp_path / "memory.json")
+    assert [status.card.name for status in models.all()] == ["tiny"]
+    models.all()
+    told = capfd.readouterr().err
+    assert told.count("bad.yaml") == 1 and words in told
 
 
 def test_a_card_laid_over_another(cards: Path) -> None:
