@@ -113,6 +113,39 @@ def test_what_a_case_says_of_itself_is_noticed(tmp_path: Path, case: str, path: 
     assert failures(tmp_path)
 
 
+PARTS = [
+    ("p1_sampler", "sigmas_35"),
+    ("p1_sampler", "t2w_result"),
+    ("p1_sampler", "v2w_exact_result_N5"),
+    ("p2_sampler", "sigmas_10"),
+    ("p2_sampler", "init_noise_seed1"),
+]
+
+
+@pytest.mark.parametrize(("case", "name"), PARTS)
+def test_a_part_of_a_case_is_a_case(tmp_path: Path, case: str, name: str) -> None:
+    prefix = name.partition("_")[0]
+    description = copied(case, tmp_path)
+    description.pop("sdedit", None)
+    file = tmp_path / "spoiled.safetensors"
+    kept = {key: tensor for key, tensor in load_file(file).items() if key.startswith(prefix)}
+    save_file(kept, file)
+    description["tensors"] = {key: description["tensors"][key] for key in kept}
+    (tmp_path / "spoiled.json").write_text(json.dumps(description))
+    assert failures(tmp_path) == []
+    spoil(tmp_path, name)
+    assert failures(tmp_path)
+
+
+def test_a_table_of_shapes_is_a_case(tmp_path: Path) -> None:
+    whole = case_at(FOLDER / "conditioning_resize.json").description
+    (tmp_path / "shapes.json").write_text(json.dumps({name: whole[name] for name in ("case", "shape_table")}))
+    assert failures(tmp_path) == []
+    whole["shape_table"][0]["crop_left_top"][0] += 1
+    (tmp_path / "shapes.json").write_text(json.dumps({"shape_table": whole["shape_table"]}))
+    assert failures(tmp_path)
+
+
 def test_another_network_is_noticed(tmp_path: Path) -> None:
     detection = case_at(FOLDER / "checkpoint_detection.json").description
     detection["rows"][0]["variant"] = "p2_14b_t2i"

@@ -88,7 +88,7 @@ def scaling(case: Case) -> None:
 @kind("cosmos_predict2_sampler", recognises=is_sampler)
 def every_state(case: Case) -> None:
     """The whole run of which all states were kept, and the shorter ones."""
-    golden, close = case.tensors(), case.description["tolerance"]["states"]
+    golden, close = case.tensors(), case.description["tolerance"].get("states", {})
     if "samples" in golden:
         sigmas, denoise = levels(case, len(golden["samples"]) - 1), Analytic(case)
         states = [golden["noise"] * sigmas[0]]
