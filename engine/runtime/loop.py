@@ -112,7 +112,8 @@ def fail_for_memory(job: Job, room: Room) -> None:
 
 def memory_advice(job: Job) -> str:
     width, height = job.size_px
-    frames = max(segment.num_frames for segment in job.segments)
+    lengths = [segment.num_frames for segment in job.segments]
+    frames = sum(lengths) if job.joint else max(lengths)
     ways: list[str] = []
     if job.speed.offload == "none":
         ways.append("offload: components")
@@ -120,5 +121,6 @@ def memory_advice(job: Job) -> str:
         ways.append("guidance: sequential (half the memory while denoising)")
     if job.speed.precision == "float32":
         ways.append("precision: bfloat16")
-    ways.append(f"a size smaller than {width} x {height} or chunks of fewer than {frames} frames")
+    shorter = "a storyboard of fewer segments" if job.joint else f"chunks of fewer than {frames} frames"
+    ways.append(f"a size smaller than {width} x {height} or {shorter}")
     return f"out of memory at {width} x {height}, {frames} frames. What would fit: {'; '.join(ways)}."

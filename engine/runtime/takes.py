@@ -79,6 +79,7 @@ class TakesWriter:
             if take.num_left or self._current + 1 == len(self._takes):
                 return
             if len(frames):
+                take.complete()  # so that one encoder works at a time, however many scenes there are
                 self._current += 1
                 self._takes[self._current].start()
 
@@ -94,8 +95,7 @@ class TakesWriter:
                 f"take {self.job.recipe[:16]}: its segments give {self.num_written} frames, and "
                 f"{self.job.num_frames} were asked for. Plan the scene again."
             )
-        for take in self._takes:
-            take.complete()
+        self._takes[-1].complete()
         timings_s, render_s = timings(), time.monotonic() - began_s
         return tuple(take.settle(timings_s, render_s, versions, self.picture) for take in self._takes)
 
