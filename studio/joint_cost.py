@@ -30,7 +30,9 @@ class JointCost:
     @property
     def text(self) -> str:
         memory = f"about {self.memory_bytes / 2**30:.1f} GiB for the network and its sequence"
-        ratio = f"{self.ratio:.2f} times the arithmetic of local attention alone"
+        ratio = "local attention alone, without layers that learn the film"
+        if self.ratio > 1:
+            ratio = f"{self.ratio:.2f} times the arithmetic of local attention alone"
         return f"each step denoises {self.num_tokens:,} tokens together: {memory}, {ratio}"
 
 
@@ -59,6 +61,8 @@ def _ttt_operations(card: ModelCard, num_tokens: int) -> int:
     Products of a token with the inner weights, d^2 each way: the linear one forward for the key and for the query and
     once for the gradient; the MLP, of two matrices d x 4d, the same, and once more back through the second matrix.
     """
+    if card.ttt is not None and card.ttt.ssm_layer == "none":
+        return 0
     width, head = card.network.width, card.network.width // card.network.num_heads
     products = 3 if card.ttt is not None and card.ttt.ssm_layer == "ttt_linear" else 3 * 8 + 4
     return 2 * num_tokens * (8 * width**2 + 2 * products * head * width)

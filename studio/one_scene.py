@@ -136,8 +136,8 @@ def scene_notes(
         notes.append(_warn(scene, never_shown(unknown, card)))
     longest = max(estimated_tokens(segment.prompt) for segment in segments)
     if longest > max_tokens:
-        text = f"the prompt is about {longest} tokens long; {card.title} reads the first {max_tokens}"
-        notes.append(_warn(scene, text))
+        limit = f"refuses more than {max_tokens}" if card.joint else f"reads the first {max_tokens}"
+        notes.append(_warn(scene, f"the prompt is about {longest} tokens long; {card.title} {limit}"))
     if scene.negative_prompt and "negative_prompt" not in card.capabilities:
         notes.append(_warn(scene, f"{card.title} reads no negative prompt; it is left out"))
     if len(scene.chunk_prompts) >= found.num_chunks:

@@ -159,7 +159,8 @@ class CosmosSettings(Value):
 class TttSettings(Value):
     """What the weights of a TTT-Video network do not say."""
 
-    ssm_layer: Literal["ttt_mlp", "ttt_linear"]
+    ssm_layer: Literal["ttt_mlp", "ttt_linear", "none"]
+    """none: a CogVideoX network, which has no such layers and is TTT-Video with gates of zero."""
     mini_batch_size: int = Field(gt=0)
     base_lr: float = Field(gt=0)
     segment_latent_frames: int = Field(default=12, gt=0)

@@ -219,10 +219,11 @@ def test_one_scene_that_cannot_be_rendered_holds_up_all_and_is_named() -> None:
     assert plan.scenes[2].reason.startswith("scene 2 cannot be rendered, and this model denoises all")
 
 
-def test_a_text_that_is_longer_than_what_is_read_at_this_length_is_said() -> None:
+def test_a_text_that_is_longer_than_what_is_taken_at_this_length_is_said() -> None:
+    """The engine refuses it, since a scene token may be what is cut."""
     long = {"prompt": "one two three four five six seven eight nine ten eleven twelve"}
-    assert any("reads the first 12" in text for text in notes(plan_of(story(long, {}, {})), "scene-1"))
-    assert not any("reads the first" in text for text in notes(plan_of(story(long, {})), "scene-1"))
+    assert any("refuses more than 12" in text for text in notes(plan_of(story(long, {}, {})), "scene-1"))
+    assert not any("refuses" in text for text in notes(plan_of(story(long, {})), "scene-1"))
 
 
 def test_scene_ids_of_the_job_name_its_takes() -> None:
@@ -258,3 +259,9 @@ def test_layers_of_test_time_training_cost_more_the_bigger_their_inner_model() -
     assert mlp.memory_bytes == linear.memory_bytes > 1000 * 4
     said = next(text for text in notes(plan_of(three()), None) if "tokens together" in text)
     assert f"{mlp.num_tokens:,} tokens" in said and f"{mlp.ratio:.2f} times" in said
+
+
+def test_a_base_without_such_layers_costs_what_its_attention_costs() -> None:
+    base = TOGETHER.ttt.model_copy(update={"ssm_layer": "none"}) if TOGETHER.ttt else None
+    cost = joint_cost(card("base", base=TOGETHER, ttt=base), (96, 64), 3)
+    assert cost.ratio == 1.0 and "without layers that learn the film" in cost.text

@@ -124,4 +124,5 @@ def test_cards_say_what_was_trained(name: str) -> None:
 def test_the_base_s_card_has_the_base_s_own_numbers() -> None:
     card = read_card(PRESETS / "cogvideox-5b-zero-gate.yaml")
     assert (card.autoencoder.scale, card.fps) == (0.7, 8)
+    assert card.ttt is not None and card.ttt.ssm_layer == "none"
     assert {card.text_length(number, (720, 480)) for number in range(1, 22)} == {226}

@@ -97,6 +97,7 @@ def test_sizes_are_read_from_weights(change: dict[str, int]) -> None:
         (replace(TINY, ssm_layer="ttt_linear"), "ttt_mlp", False),
         (replace(TINY, ssm_layer="none"), "ttt_mlp", False),
         (TINY, "ttt_mlp", True),
+        (TINY, "none", False),
     ],
 )
 def test_another_ttt_layer_than_the_card_says_is_refused(config: TttConfig, wanted: str, base: bool) -> None:
