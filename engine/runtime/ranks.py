@@ -21,8 +21,9 @@ from torch import Tensor
 from engine.contract.errors import Cancelled, EngineError, Interrupted, OutOfMemory, Rejected
 from engine.layers.attention import Attend, attend, attend_frames
 
-COLLECTIVE_TIMEOUT_S = 300
-"""An idle group speaks every few seconds (``IDLE_BEAT_S``), so this only has to outlast the slowest load of weights."""
+COLLECTIVE_TIMEOUT_S = 1200
+"""Longer than the engine service's own patience with a silent group (``stall_timeout_s``), which is what ends one: the
+other ranks wait while rank 0 reads a text encoder of 45 GB. An idle group speaks every ``IDLE_BEAT_S``."""
 IDLE_BEAT_S = 10.0
 DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.uint8, torch.int64)}
 

@@ -14,6 +14,9 @@ from engine.contract import wire
 from engine.contract.events import Finished, Step
 from engine.contract.jobs import Job
 from engine.contract.media import Frames
+from engine.contract.workspace import Workspace
+from engine.runtime.ranks import COLLECTIVE_TIMEOUT_S
+from engine.service.settings import Settings
 from tests.ranks.group import Group, tiny_job
 
 STEPS = 150
@@ -94,3 +97,9 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def test_the_service_decides_how_long_a_silent_group_may_work(tmp_path: Path) -> None:
+    """Ranks that wait for rank 0 are not the first to lose patience."""
+    settings = Settings(Workspace.at(tmp_path), tmp_path, tmp_path)
+    assert COLLECTIVE_TIMEOUT_S > settings.stall_timeout_s
