@@ -106,6 +106,32 @@ def test_fps_is_seen(ranks: tuple[House, Group]) -> None:
     assert not np.array_equal(frames_of(group, house.job()), frames_of(group, house.job(fps=30)))
 
 
+FIVE_STEPS = SamplerSettings(
+    name="euler", num_steps=5, schedule="karras_to_zero", sigma_max=80.0, sigma_min=0.002, rho=7.0
+)
+MEANINGS: dict[str, dict[str, object]] = {
+    "num_steps": {"sampler": FIVE_STEPS},
+    "guidance": {"guidance_scale": 3.0},
+    "no guidance": {"guidance_scale": 1.0},
+    "seed": {"seed": 8},
+    "frames": {"num_frames": 13},
+    "sizes": {"size_px": (64, 32)},
+    "bfloat16": {"speed": Speed(precision="bfloat16")},
+}
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[House, Group], name: str) -> None:
+    """Each gives another film, of the size and length that it says (``frames_of``), on one rank and on two."""
+    house, group = ranks
+    end, job = frames_of(group, house.job()), house.job(**MEANINGS[name])
+    other = frames_of(group, job)
+    assert other.shape[1:3] == (job.size_px[1], job.size_px[0])
+    assert not np.array_equal(other, end)
+    if name != "bfloat16":
+        assert_same(other, name)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
