@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_fps_is_seen(ranks: tuple[House, Group]) -> None:
 FIVE_STEPS = SamplerSettings(
     name="euler", num_steps=5, schedule="karras_to_zero", sigma_max=80.0, sigma_min=0.002, rho=7.0
 )
-MEANINGS: dict[str, dict[str, object]] = {
+MEANINGS: dict[str, dict[str, Any]] = {
     "num_steps": {"sampler": FIVE_STEPS},
     "guidance": {"guidance_scale": 3.0},
     "no guidance": {"guidance_scale": 1.0},
@@ -140,7 +141,7 @@ def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[House, Group], na
         ({"size_px": (40, 32)}, "multiple"),
     ],
 )
-def test_sizes_beyond_the_model(ranks: tuple[House, Group], changes: dict[str, object], told: str) -> None:
+def test_sizes_beyond_the_model(ranks: tuple[House, Group], changes: dict[str, Any], told: str) -> None:
     """Such a job is never planned; where one comes all the same it is refused, and the ranks live on."""
     house, group = ranks
     end = group.run(house.job(**changes))[-1]
