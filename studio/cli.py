@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import EngineError
-from studio import cli_batch, cli_models
-from studio.cli_flags import (
+from studio.boards.view import about, clock
+from studio.commands import cli_batch, cli_models
+from studio.commands.cli_flags import (
     DONE,
     FAILED,
     STOPPED,
@@ -31,7 +32,6 @@ from studio.cli_flags import (
 from studio.errors import StudioError
 from studio.formats.reading import read_file
 from studio.plan import Plan
-from studio.view import about, clock
 
 DEFAULT_PORT = 7860
 
@@ -86,7 +86,7 @@ def _add_processes(commands: Commands) -> None:
 
 
 def _render(flags: argparse.Namespace) -> int:
-    from studio.render_file import EngineUse, RenderFile
+    from studio.commands.render_file import EngineUse, RenderFile
 
     with signals_as_ctrl_c():
         desk = desk_of(flags)
@@ -155,7 +155,7 @@ def _serve(flags: argparse.Namespace) -> int:
     if problem:
         print(f"storyboard: {problem}", file=sys.stderr)
         return WRONG
-    from studio.serving import serve_desk
+    from studio.commands.serving import serve_desk
 
     desk = desk_of(flags, examples=True)
     try:

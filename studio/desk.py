@@ -16,13 +16,13 @@ from engine.contract.errors import EngineError, Rejected
 from engine.contract.media import MediaInfo, MediaStore, probe
 from engine.contract.workspace import Workspace
 from studio.assembly import Assembly
-from studio.bell import Bell
-from studio.board import Board
-from studio.boards_book import BoardsBook
+from studio.boards.bell import Bell
+from studio.boards.board import Board
+from studio.boards.boards_book import BoardsBook
+from studio.boards.facts import FactsBook
 from studio.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
 from studio.engines import Engine as Engine
 from studio.errors import PlanError, ProjectMissing
-from studio.facts import FactsBook
 from studio.film import make_film, scaled
 from studio.formats.yaml_file import to_text
 from studio.importing import stored_upload

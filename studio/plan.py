@@ -10,17 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import Job, Take, make_job
 from engine.contract.media import MediaInfo
-from studio.cost import Timings, cost_of
 from studio.errors import PlanError
-from studio.joint import plan_jointly
-from studio.one_scene import derived_seed as derived_seed
-from studio.one_scene import plan_scene
-from studio.planned import Answer, Note, Plan, about_all
-from studio.planned import ScenePlan as ScenePlan
+from studio.planning.cost import Timings, cost_of
+from studio.planning.joint import plan_jointly
+from studio.planning.one_scene import derived_seed as derived_seed
+from studio.planning.one_scene import plan_scene
+from studio.planning.planned import Answer, Note, Plan, about_all
+from studio.planning.planned import ScenePlan as ScenePlan
+from studio.planning.setting import Setting, setting_of
+from studio.planning.wording import joined as joined
 from studio.presets import Preset
-from studio.setting import Setting, setting_of
 from studio.storyboard import Storyboard
-from studio.wording import joined as joined
 
 
 def plan(

@@ -7,7 +7,7 @@ Does not know the engine or the page.
 from pathlib import Path
 
 from engine.contract.media import MediaStore
-from studio.facts import FactsBook
+from studio.boards.facts import FactsBook
 from studio.importing import Importer, Stored
 from studio.library import Library, Project
 from studio.plan import Plan

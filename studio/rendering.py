@@ -30,7 +30,7 @@ from engine.contract.jobs import FromMedia, FromModel, Job, Take
 from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus
 from engine.contract.workspace import Workspace
-from studio.bell import Bell
+from studio.boards.bell import Bell
 from studio.engines import Engine
 from studio.errors import FilmError
 from studio.film import poster_of

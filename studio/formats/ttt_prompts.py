@@ -15,10 +15,10 @@ from typing import Any, Literal, cast
 
 from studio.errors import Problem, StoryboardError
 from studio.formats.plain_yaml import YamlError, parse_json
-from studio.joint import num_segments_of
+from studio.planning.joint import num_segments_of
+from studio.planning.wording import joined
 from studio.problems import show, suggestion
 from studio.storyboard import MAX_SCENES, Scene, Storyboard, read_document
-from studio.wording import joined
 
 Form = Literal["json", "jsonl"]
 FIELDS = ("text", "requires_scene_transition", "neg_text")

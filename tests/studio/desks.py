@@ -13,7 +13,7 @@ from typing import Any
 from engine.contract.cards import ModelCard
 from engine.contract.media import MediaStore
 from engine.contract.workspace import Workspace
-from studio.board import Board
+from studio.boards.board import Board
 from studio.desk import Desk
 from studio.edits import ChangeScene, Edit
 from studio.library import Project

@@ -14,10 +14,10 @@ from engine.contract.client import EngineClient
 from engine.contract.media import probe, read_frames
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.batch import found_beside, last_frame, target_of, write_picture
 from studio.cli import main
-from studio.cli_batch import guidance_of
-from studio.cli_flags import DONE, FAILED, WRONG
+from studio.commands.batch import found_beside, last_frame, target_of, write_picture
+from studio.commands.cli_batch import guidance_of
+from studio.commands.cli_flags import DONE, FAILED, WRONG
 from studio.errors import FilmError, StoryboardError
 from studio.formats.cosmos_batch import MODELS
 from studio.formats.ttt_prompts import MODEL

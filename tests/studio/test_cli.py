@@ -17,7 +17,7 @@ from engine.contract.media import probe
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
 from studio.cli import main
-from studio.cli_flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
+from studio.commands.cli_flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
 from studio.film import read_film_metadata
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from engine.contract.workspace import Workspace
 from studio.cli import main
-from studio.cli_flags import DONE, WRONG
+from studio.commands.cli_flags import DONE, WRONG
 from studio.formats.reading import read_file
 from studio.library import Library
 from studio.tables import Database

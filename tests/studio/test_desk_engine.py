@@ -14,7 +14,7 @@ from benchmarks import film as benchmark
 from engine.contract.client import EngineClient
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.board import Board
+from studio.boards.board import Board
 from studio.desk import Desk
 from studio.engine_keeper import EngineKeeper
 from studio.storyboard import Scene, Storyboard

@@ -8,11 +8,11 @@ from PIL import Image
 
 from engine.contract.cards import Joint, ModelCard
 from engine.contract.jobs import FromMedia, FromModel
+from studio.boards.view import family_of
 from studio.edits import ChangeScene, ChangeStoryboard
 from studio.errors import PlanError
 from studio.presets import load_cards
 from studio.storyboard import Scene
-from studio.view import family_of
 from tests.studio.desks import THREE, Bench, benched, states
 
 

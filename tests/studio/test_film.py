@@ -10,6 +10,7 @@ import pytest
 
 from engine.contract.jobs import Take
 from engine.contract.media import Frames, file_sha256, probe, read_frames
+from studio.commands.render_file import copy_whole
 from studio.errors import FilmError
 from studio.film import (
     EditList,
@@ -22,7 +23,6 @@ from studio.film import (
     read_film_metadata,
     scaled,
 )
-from studio.render_file import copy_whole
 from tests.fakes import write_clip
 from tests.studio.takes import a_take
 

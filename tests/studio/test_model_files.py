@@ -13,8 +13,8 @@ import pytest
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
 from engine.contract.workspace import Workspace
-from studio.model_download import INCOMING, Hub, token_of
-from studio.model_files import (
+from studio.commands.model_download import INCOMING, Hub, token_of
+from studio.commands.model_files import (
     Gpu,
     Machine,
     files_of,

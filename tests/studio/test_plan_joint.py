@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
-from studio.cost import timings_of
 from studio.edits import change_scene, change_storyboard, delete_scene, move_scene
-from studio.joint import num_segments_of
-from studio.joint_cost import joint_cost
 from studio.live import makes
 from studio.plan import Plan
+from studio.planning.cost import timings_of
+from studio.planning.joint import num_segments_of
+from studio.planning.joint_cost import joint_cost
 from studio.storyboard import Storyboard
 from tests.studio.planning import TOGETHER, board, card, known, planned, rendered, storyboards, takes_of
 

@@ -9,9 +9,9 @@ from engine.contract.cards import CosmosSettings, DfmSettings, ModelCard, ModelS
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Reimagine
 from studio.edits import change_scene, change_storyboard
 from studio.plan import Plan
+from studio.planning.wording import prompts_of
 from studio.presets import load_cards, load_presets
 from studio.storyboard import Scene, Storyboard
-from studio.wording import prompts_of
 from tests.studio.planning import (
     ANIMATOR,
     CARD,

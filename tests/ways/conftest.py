@@ -16,7 +16,7 @@ from engine.contract.jobs import Take
 from engine.contract.workspace import Workspace
 from engine.runtime.video import VideoWriter
 from engine.service.launch import ensure_engine, stop_engine
-from studio.board import Board
+from studio.boards.board import Board
 from studio.desk import Desk
 from studio.storyboard import Scene, Storyboard
 from tests.models.cosmos.making import make_predict1, make_predict2, write_card

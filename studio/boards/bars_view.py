@@ -6,10 +6,10 @@ or the page; all words that the page shows about rendering, film and engine are 
 
 from collections.abc import Sequence
 
-from studio.board import EngineView, FilmView, RenderBar, SceneCard
-from studio.durations import about, clock
+from studio.boards.board import EngineView, FilmView, RenderBar, SceneCard
+from studio.boards.durations import about, clock
+from studio.boards.shown import Facts, Moment
 from studio.shelf import Film
-from studio.shown import Facts, Moment
 
 STUCK = ("unplannable", "without_model")
 

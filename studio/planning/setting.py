@@ -12,12 +12,12 @@ from engine.contract.jobs import Take
 from engine.contract.media import MediaInfo
 from engine.contract.values import SizePx
 from studio.errors import PlanError
-from studio.planned import Note, about_all
+from studio.planning.planned import Note, about_all
+from studio.planning.sizes import fps_for, size_for
+from studio.planning.vocabulary import never_shown, unknown_words
 from studio.presets import Preset
 from studio.problems import suggestion
-from studio.sizes import fps_for, size_for
 from studio.storyboard import Storyboard
-from studio.vocabulary import never_shown, unknown_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.batch import DONE, FAILED, Wishes
+from studio.commands.batch import DONE, FAILED, Wishes
+from studio.commands.render_file import EngineUse, RenderFile
 from studio.desk import Desk
 from studio.errors import FilmError, PlanError, StoryboardError
-from studio.render_file import EngineUse, RenderFile
 from studio.storyboard import Scene, Storyboard, document_of, read_document
 
 

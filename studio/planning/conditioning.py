@@ -10,8 +10,8 @@ from engine.contract.cards import ModelCard
 from engine.contract.jobs import FromMedia, FromModel, FromTake, JobConditioning, Reimagine
 from engine.contract.media import MediaInfo
 from studio.errors import PlanError
-from studio.first_frames import DEFAULT_STRENGTH, made_frame
-from studio.setting import Setting
+from studio.planning.first_frames import DEFAULT_STRENGTH, made_frame
+from studio.planning.setting import Setting
 from studio.storyboard import Conditioning, FirstFrame, Scene
 
 _NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it starts anew"

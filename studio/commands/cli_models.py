@@ -12,9 +12,8 @@ from pathlib import Path
 
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
-from studio.cli_flags import DONE, FAILED, WRONG, Commands, desk_of, models_root_of, workspace_of
-from studio.errors import PlanError
-from studio.model_files import (
+from studio.commands.cli_flags import DONE, FAILED, WRONG, Commands, desk_of, models_root_of, workspace_of
+from studio.commands.model_files import (
     Machine,
     ModelFiles,
     PartFiles,
@@ -25,6 +24,7 @@ from studio.model_files import (
     part_files,
     this_machine,
 )
+from studio.errors import PlanError
 from studio.presets import load_cards
 from studio.problems import suggestion
 
@@ -126,7 +126,7 @@ def facts(files: ModelFiles, machine: Machine) -> dict[str, object]:
 
 
 def _get(flags: argparse.Namespace) -> int:
-    from studio.model_download import Hub  # here: the hub's library takes a moment to import
+    from studio.commands.model_download import Hub  # here: the hub's library takes a moment to import
 
     root = models_root_of(flags)
     card = _card(flags.name, load_cards(models_root=root))

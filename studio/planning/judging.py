@@ -7,8 +7,8 @@ Comes in: a scene, the recipe of the take that would be rendered now, what all s
 from collections.abc import Callable, Sequence
 
 from engine.contract.jobs import FromModel, Job, Segment, Take
-from studio.planned import Answer, ScenePlan, about_scene
-from studio.setting import Setting
+from studio.planning.planned import Answer, ScenePlan, about_scene
+from studio.planning.setting import Setting
 from studio.storyboard import Scene
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from engine.contract.jobs import Job, Take
 from engine.contract.media import MediaInfo, MediaStore
 from studio.assembly import Reel
-from studio.cost import Timings, timings_of
+from studio.boards.scene_view import shown_take_id
+from studio.boards.shown import Facts
 from studio.errors import FilmError, PlanError, ProjectMissing
 from studio.film import Join, cut_hash, edit_list
 from studio.formats.yaml_file import to_text
@@ -19,10 +20,9 @@ from studio.known_models import KnownModels
 from studio.library import Library, Project
 from studio.live import Uses, makes
 from studio.plan import Plan, plan
+from studio.planning.cost import Timings, timings_of
 from studio.presets import Preset
-from studio.scene_view import shown_take_id
 from studio.shelf import Shelf
-from studio.shown import Facts
 from studio.storyboard import Storyboard
 
 

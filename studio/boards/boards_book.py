@@ -7,14 +7,14 @@ import threading
 from collections.abc import Mapping
 
 from studio.assembly import Assembly
-from studio.bell import Bell
-from studio.board import Board
-from studio.facts import FactsBook
+from studio.boards.bell import Bell
+from studio.boards.board import Board
+from studio.boards.facts import FactsBook
+from studio.boards.shown import Moment
+from studio.boards.view import board_of
 from studio.known_models import KnownModels
 from studio.presets import Preset
 from studio.rendering import Rendering
-from studio.shown import Moment
-from studio.view import board_of
 
 BOARDS_KEPT = 32
 

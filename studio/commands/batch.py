@@ -18,15 +18,15 @@ from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariable
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from engine.contract.media import read_frames
-from studio.board import Board, SceneCard
+from studio.boards.board import Board, SceneCard
+from studio.commands.render_file import EngineUse, copy_whole, write_whole
+from studio.commands.terminal import Display, display_for
 from studio.desk import Desk
 from studio.errors import FilmError, PlanError, StoryboardError, StudioError
 from studio.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.plan import Plan
 from studio.problems import suggestion
-from studio.render_file import EngineUse, copy_whole, write_whole
 from studio.storyboard import Conditioning, Scene, Storyboard, read_document
-from studio.terminal import Display, display_for
 
 DONE, FAILED = 0, 1
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}

@@ -10,7 +10,7 @@ from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus
 from studio.library import Project
 from studio.live import LiveJob
-from studio.planned import Plan
+from studio.planning.planned import Plan
 from studio.shelf import Film, KnownJob, ShelvedTake
 
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from studio.batch import RunBatch, Wishes
-from studio.batch_videos import RunVideos, place_of
-from studio.cli_flags import (
+from studio.commands.batch import RunBatch, Wishes
+from studio.commands.batch_videos import RunVideos, place_of
+from studio.commands.cli_flags import (
     DONE,
     Commands,
     desk_of,
@@ -19,11 +19,11 @@ from studio.cli_flags import (
     plan_arguments,
     signals_as_ctrl_c,
 )
+from studio.commands.render_file import EngineUse
 from studio.errors import LibraryError, StoryboardError
 from studio.formats import ttt_prompts, yaml_file
 from studio.formats.cosmos_batch import ASPECT
 from studio.formats.reading import holds_videos, read_batch, read_storyboards
-from studio.render_file import EngineUse
 from studio.storyboard import MAX_SEED, Storyboard
 
 MAX_GUIDANCE = 100.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from engine.contract.cards import ModelCard
 from engine.contract.jobs import Job, Segment
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
-from studio.changes import frame_reasons, model_reasons, setting_reasons, which
+from studio.planning.changes import frame_reasons, model_reasons, setting_reasons, which
 from studio.presets import Preset
 from studio.storyboard import Scene, Storyboard
 

@@ -7,12 +7,12 @@ database, the engine or the page; all words that the page shows about a scene's 
 from collections.abc import Mapping, Sequence
 
 from engine.contract.cards import ModelStatus
-from studio.board import ConditioningView, FirstFrameView, ProgressView, SceneCard, SceneState, TakeView
-from studio.durations import clock
+from studio.boards.board import ConditioningView, FirstFrameView, ProgressView, SceneCard, SceneState, TakeView
+from studio.boards.durations import clock
+from studio.boards.shown import Facts
 from studio.live import LiveJob, makes
-from studio.planned import ScenePlan
+from studio.planning.planned import ScenePlan
 from studio.shelf import KnownJob, ShelvedTake
-from studio.shown import Facts
 from studio.storyboard import Scene
 
 STAGES = {

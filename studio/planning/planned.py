@@ -8,7 +8,7 @@ from typing import Literal
 
 from engine.contract.jobs import Job
 from engine.contract.values import Identifier, Sha256, SizePx, Value
-from studio.cost import Cost
+from studio.planning.cost import Cost
 
 State = Literal["fresh", "stale", "missing", "unplannable"]
 Level = Literal["info", "warn", "error"]

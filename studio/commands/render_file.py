@@ -14,13 +14,13 @@ from pathlib import Path
 
 from engine.contract.client import EngineClient
 from engine.service.launch import attach, ensure_engine
-from studio.board import Board
+from studio.boards.board import Board
+from studio.boards.view import clock
+from studio.commands.terminal import display_for
 from studio.desk import Desk
 from studio.errors import FilmError, PlanError
 from studio.plan import Plan
 from studio.storyboard import Storyboard
-from studio.terminal import display_for
-from studio.view import clock
 
 DONE, FAILED = 0, 1
 CANCEL_TIMEOUT_S = 20.0

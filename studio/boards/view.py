@@ -6,14 +6,14 @@ Does not know the database, the engine or the page.
 from collections.abc import Mapping
 
 from engine.contract.cards import ModelCard, ModelStatus
-from studio.bars_view import engine_view, film_view, render_bar
-from studio.board import Board, JointView, ModelView, NoteView, PresetView
-from studio.durations import about as about
-from studio.durations import clock as clock
-from studio.joint import num_segments_of
+from studio.boards.bars_view import engine_view, film_view, render_bar
+from studio.boards.board import Board, JointView, ModelView, NoteView, PresetView
+from studio.boards.durations import about as about
+from studio.boards.durations import clock as clock
+from studio.boards.scene_view import scene_card
+from studio.boards.shown import Facts, Moment
+from studio.planning.joint import num_segments_of
 from studio.presets import Preset
-from studio.scene_view import scene_card
-from studio.shown import Facts, Moment
 
 
 def board_of(facts: Facts, moment: Moment, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]) -> Board:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
-from studio.board import Board, SceneCard
+from studio.boards.board import Board, SceneCard
 
 BAR_WIDTH = 24
 MARKS = {"fresh": "done", "failed": "failed", "unplannable": "cannot be rendered"}

@@ -9,16 +9,16 @@ import json
 
 from engine.contract.frames import chunks_for
 from engine.contract.jobs import Job, Segment, make_job
-from studio.changes import Names, reasons
-from studio.conditioning import Before, Start, start_of
 from studio.errors import PlanError
-from studio.judging import blank_plan, judged, unplannable
-from studio.planned import Answer, Note, ScenePlan, about_scene
-from studio.setting import Setting
-from studio.sizes import check_length, chunk_length, num_frames_of
+from studio.planning.changes import Names, reasons
+from studio.planning.conditioning import Before, Start, start_of
+from studio.planning.judging import blank_plan, judged, unplannable
+from studio.planning.planned import Answer, Note, ScenePlan, about_scene
+from studio.planning.setting import Setting
+from studio.planning.sizes import check_length, chunk_length, num_frames_of
+from studio.planning.vocabulary import estimated_tokens, never_shown, unknown_words
+from studio.planning.wording import negative_of, prompts_of
 from studio.storyboard import Scene
-from studio.vocabulary import estimated_tokens, never_shown, unknown_words
-from studio.wording import negative_of, prompts_of
 
 
 def derived_seed(storyboard_seed: int, scene_id: str) -> int:
