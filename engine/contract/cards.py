@@ -164,6 +164,8 @@ class TttSettings(Value):
     mini_batch_size: int = Field(gt=0)
     base_lr: float = Field(gt=0)
     segment_latent_frames: int = Field(default=12, gt=0)
+    compile_scan: bool = False
+    """Fuses the walk along the film with torch.compile: for GPUs, where its many small steps wait for each other."""
 
 
 class DfmSettings(Value):

@@ -54,8 +54,10 @@ def plan_jointly(setting: Setting) -> tuple[list[Answer], list[Note]]:
         return [_stuck(part, stuck, refusal, setting) for part in parts], notes
     if not parts:
         return [], notes
-    cost = joint_cost(setting.card, setting.size_px, num_segments)
-    return _answers(parts, _job(parts, setting), setting), [*notes, about_all("info", cost.text)]
+    job = _job(parts, setting)
+    num_branches = 2 if job.speed.guidance == "batched" and job.guidance_scale != 1 else 1
+    cost = joint_cost(setting.card, setting.size_px, num_segments, num_branches)
+    return _answers(parts, job, setting), [*notes, about_all("info", cost.text)]
 
 
 def num_segments_of(duration_s: float, segment_s: float) -> int:

@@ -36,8 +36,8 @@ class JointCost:
         return f"each step denoises {self.num_tokens:,} tokens together: {memory}, {ratio}"
 
 
-def joint_cost(card: ModelCard, size_px: SizePx, num_segments: int) -> JointCost:
-    """Of one pass through the network."""
+def joint_cost(card: ModelCard, size_px: SizePx, num_segments: int, num_branches: int = 1) -> JointCost:
+    """Of one pass through the network; ``num_branches``: of guidance, that run in one batch."""
     assert card.joint is not None
     num_text = card.text_length(num_segments, size_px)
     per_frame = (size_px[0] // card.grid_px) * (size_px[1] // card.grid_px)
@@ -46,7 +46,8 @@ def joint_cost(card: ModelCard, size_px: SizePx, num_segments: int) -> JointCost
     local = _local_operations(card.network.width, num_segments, num_text + (per_segment + 1) * per_frame, num_tokens)
     trained = _ttt_operations(card, num_tokens)
     bytes_each = BYTES[card.precision]
-    memory_bytes = card.network.num_parameters * bytes_each + LIVE_COPIES * num_tokens * card.network.width * bytes_each
+    sequence_bytes = LIVE_COPIES * num_tokens * card.network.width * bytes_each
+    memory_bytes = card.network.num_parameters * bytes_each + num_branches * sequence_bytes
     return JointCost(num_tokens, memory_bytes, (local + trained) / local)
 
 

@@ -251,6 +251,12 @@ def test_the_published_lengths_have_the_published_numbers_of_tokens() -> None:
     assert tokens == {1: 18048, 3: 51456, 6: 101376, 10: 168320, 21: 351168}
 
 
+def test_guidance_in_one_batch_holds_two_sequences() -> None:
+    one, two = (joint_cost(TOGETHER, (96, 64), 3, branches).memory_bytes for branches in (1, 2))
+    weights = TOGETHER.network.num_parameters * 4
+    assert two - weights == 2 * (one - weights) > 0
+
+
 def test_layers_of_test_time_training_cost_more_the_bigger_their_inner_model() -> None:
     linear_layers = TOGETHER.ttt.model_copy(update={"ssm_layer": "ttt_linear"}) if TOGETHER.ttt else None
     linear = joint_cost(card("linear", base=TOGETHER, ttt=linear_layers), (96, 64), 3)

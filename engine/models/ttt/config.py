@@ -52,7 +52,7 @@ class TttConfig:
         return self.width // self.num_heads
 
 
-def config_from(shapes: Shapes, settings: TttSettings, base: bool = False, compile_scan: bool = False) -> TttConfig:
+def config_from(shapes: Shapes, settings: TttSettings, base: bool = False) -> TttConfig:
     """``shapes``: our key -> size, of all weights. ``base``: they are a CogVideoX transformer's, without TTT layers.
 
     Raises Rejected("weights") where a key is missing, or the weights hold another layer than ``settings`` names.
@@ -79,7 +79,7 @@ def config_from(shapes: Shapes, settings: TttSettings, base: bool = False, compi
         base_lr=settings.base_lr,
         segment_latent_frames=settings.segment_latent_frames,
         inner_width=inner,
-        compile_scan=compile_scan,
+        compile_scan=settings.compile_scan,
     )
 
 
