@@ -111,6 +111,8 @@ class TextSizes(Value):
     by_num_segments: dict[int, int] = {}
     """Where the padded length follows the number of segments denoised jointly."""
     precision: Precision = "float32"
+    num_parameters: int = Field(default=0, ge=0)
+    """Of the encoder; 0: too few to count."""
 
 
 class SamplerDefaults(Value):

@@ -156,7 +156,8 @@ def needed_bytes(card: ModelCard) -> tuple[int, str]:
     if published:
         figure = max(published, key=lambda each: each.memory_gb or 0)
         return int((figure.memory_gb or 0) * 10**9), f"published: {figure.device}"
-    weights = card.network.num_parameters * BYTES_OF[card.precision]
+    text = card.text.num_parameters * BYTES_OF[card.text.precision]
+    weights = card.network.num_parameters * BYTES_OF[card.precision] + text
     return int(weights * WORKING_SHARE), "an estimate"
 
 
