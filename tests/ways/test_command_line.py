@@ -11,6 +11,9 @@ import pytest
 from engine.contract.media import probe
 from tests.ways.conftest import House
 
+pytestmark = pytest.mark.parametrize("house", [1], indirect=True, ids=["1 rank"])
+"""How many ranks render is nothing that a command knows; ``test_ways`` has both."""
+
 STORYBOARD = """
 model: {model}
 preset: draft
