@@ -97,7 +97,7 @@ def _job(model: ModelStatus, seed: int, num_steps: int) -> Job:
         num_overlap_frames=0,
         starts_scene=True,
     )
-    schedule = card.sampler.model_dump()
+    schedule = card.sampler.model_dump(exclude={"allowed"})
     return make_job(
         project_id="overhead",
         scene_ids=("s1",),
