@@ -41,13 +41,9 @@ class EngineClient:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=5.0),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-            trust_env=False,
-        )
+        self._token = token
+        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._http = self._connections()
         self._streams: set[EventStream] = set()
 
     def submit(self, job: Job) -> JobStatus:
@@ -84,7 +80,7 @@ class EngineClient:
 
     def events(self, after: int) -> "EventStream":
         """All events with ``seq`` above ``after``, as they happen, until ``close()`` of the stream or the client."""
-        stream = EventStream(self._http, self.url, after, self._streams.discard)
+        stream = EventStream(self._connections(), after, self._streams.discard)
         self._streams.add(stream)
         return stream
 
@@ -140,6 +136,16 @@ class EngineClient:
             stream.close()
         self._http.close()
 
+    def _connections(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=5.0),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            trust_env=False,
+            verify=self._tls,
+        )
+
     def _reaching(self) -> "_Reaching":
         return _Reaching(self.url)
 
@@ -172,12 +178,14 @@ class EventStream(Iterator[Event]):
     """Events in order, each once; reconnects by itself with ``Last-Event-ID`` until closed, from any thread.
 
     Raises Rejected where the token is refused; an engine that does not answer is waited for.
+
+    ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which may
+    be in the middle of another call of the same thread; were that call's connections the same, it would wait for itself.
     """
 
-    def __init__(self, http: httpx.Client, url: str, after: int, on_close: "Callable[[EventStream], None]") -> None:
+    def __init__(self, http: httpx.Client, after: int, on_close: "Callable[[EventStream], None]") -> None:
         self.last_seq = after
         self._http = http
-        self._url = url
         self._on_close = on_close
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
@@ -197,16 +205,17 @@ class EventStream(Iterator[Event]):
 
     def _follow(self) -> Iterator[Event]:
         failures = 0
-        while not self._closed.is_set():
-            try:
-                for event in self._once():
-                    failures = 0
-                    yield event
-            except (httpx.TransportError, httpx.StreamError, OSError, RuntimeError):
-                if self._closed.is_set():
-                    return
-            failures += 1
-            self._closed.wait(RETRY_S[min(failures, len(RETRY_S)) - 1])
+        with self._http:
+            while not self._closed.is_set():
+                try:
+                    for event in self._once():
+                        failures = 0
+                        yield event
+                except (httpx.TransportError, httpx.StreamError, OSError, RuntimeError):
+                    if self._closed.is_set():
+                        return
+                failures += 1
+                self._closed.wait(RETRY_S[min(failures, len(RETRY_S)) - 1])
 
     def _once(self) -> Iterator[Event]:
         """The events of one connection."""
@@ -219,6 +228,8 @@ class EventStream(Iterator[Event]):
                 return
             self._socket = answer.extensions["network_stream"].get_extra_info("socket")
             try:
+                if self._closed.is_set():  # closed before there was a socket to shut
+                    return
                 for data in _sse_data(answer.iter_lines()):
                     if self._closed.is_set():
                         return

@@ -1,7 +1,9 @@
 """The HTTP interface, asked as a stranger would: with httpx, and with a bare socket where that is the point."""
 
+import gc
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -245,8 +247,6 @@ def test_a_reader_that_never_reads_holds_up_nobody(shared: EngineClient) -> None
 
 def test_closing_a_stream_wakes_its_reader(shared: EngineClient) -> None:
     stream = shared.events(shared.status().last_seq)
-    import threading
-
     ended = threading.Event()
 
     def read() -> None:
@@ -259,6 +259,31 @@ def test_closing_a_stream_wakes_its_reader(shared: EngineClient) -> None:
     began_s = time.monotonic()
     stream.close()
     assert ended.wait(20), f"still reading after {time.monotonic() - began_s:.1f} s"
+
+
+def test_streams_left_midway_hold_up_no_call(shared: EngineClient) -> None:
+    """What is left of a closed stream goes with the garbage collector, here at every place within another call."""
+
+    def leave_and_ask() -> None:
+        for num_allocations in range(1, 600, 3):
+            gc.disable()
+            stream = shared.events(0)
+            assert next(stream).seq == 1
+            stream.close()
+            del stream
+            gc.set_threshold(gc.get_count()[0] + num_allocations)
+            gc.enable()
+            shared.status()
+        done.set()
+
+    done = threading.Event()
+    thresholds = gc.get_threshold()
+    try:
+        threading.Thread(target=leave_and_ask, daemon=True).start()
+        assert done.wait(60), "a call waits for itself"
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
 
 
 # ---- queue
