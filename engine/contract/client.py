@@ -179,8 +179,8 @@ class EventStream(Iterator[Event]):
 
     Raises Rejected where the token is refused; an engine that does not answer is waited for.
 
-    ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which may
-    be in the middle of another call of the same thread; were that call's connections the same, it would wait for itself.
+    ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which
+    may be amid another call of the same thread; were that call's connections the same, it would wait for itself.
     """
 
     def __init__(self, http: httpx.Client, after: int, on_close: "Callable[[EventStream], None]") -> None:

@@ -127,7 +127,7 @@ def test_weights_that_change_while_the_studio_runs(tmp_path: Path) -> None:
         bench.rendered(project.id)
         bench.engine.weights = "e" * 64
         bench.desk.render_again(project.id, "a")
-        board = bench.until(project.id, lambda board: board.scenes[0].state == "stale")  # failed, until models are heard
+        board = bench.until(project.id, lambda board: board.scenes[0].state == "stale")  # at first it is failed
         assert board.scenes[0].reason == "the model's weights changed, seed changed"
         bench.rendered(project.id)
 
