@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.layers.attention import TokenLayout
 from engine.models.cosmos.network import CosmosDiT
 from engine.runtime.denoiser import (
     SIGMA_CONDITIONAL,
@@ -31,14 +30,7 @@ class Ideal:
         self.seen: dict[str, Tensor] = {}
 
     def __call__(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        condition_mask: Tensor | None = None,
-        padding_mask: Tensor | None = None,
-        fps: float | None = None,
-        layout: TokenLayout | None = None,
+        self, x: Tensor, timesteps: Tensor, text: Tensor, condition_mask: Tensor | None = None, *_: object, **__: object
     ) -> Tensor:
         assert condition_mask is not None
         self.seen = {"x": x, "timesteps": timesteps, "mask": condition_mask}

@@ -5,13 +5,13 @@ The numbers themselves are held by the golden case of Predict1's sampler; here, 
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from engine.contract.cards import CosmosSettings, ModelCard, read_card
-from engine.layers.attention import TokenLayout
 from engine.models.cosmos.network import CosmosDiT
 from engine.runtime.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
 from engine.runtime.denoisers import denoiser_for
@@ -33,18 +33,11 @@ class Told:
         self.seen: dict[str, Tensor] = {}
 
     def __call__(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        condition_mask: Tensor | None = None,
-        padding_mask: Tensor | None = None,
-        fps: float | None = None,
-        layout: TokenLayout | None = None,
+        self, x: Tensor, timesteps: Tensor, text: Tensor, condition_mask: Tensor | None = None, *rest: Any, **named: Any
     ) -> Tensor:
         assert condition_mask is not None
         self.seen = {"x": x, "timesteps": timesteps, "mask": condition_mask[:, 0, :, 0, 0]}
-        return self.network(x, timesteps, text, condition_mask, padding_mask, fps, layout)
+        return self.network(x, timesteps, text, condition_mask, *rest, **named)
 
 
 def given() -> Conditioning:

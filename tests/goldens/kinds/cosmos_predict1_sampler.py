@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from engine.layers.attention import TokenLayout
 from engine.runtime.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, Denoiser, edm
 from engine.runtime.guidance import Guided
 from engine.runtime.sampling import SamplerState, Sigmas, euler, karras_to_zero_sigmas, sample, seeded_noise
@@ -43,16 +42,7 @@ class Formula:
     seen: list[Tensor] = field(default_factory=list)
     told: list[float] = field(default_factory=list)
 
-    def __call__(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        condition_mask: Tensor | None = None,
-        padding_mask: Tensor | None = None,
-        fps: float | None = None,
-        layout: TokenLayout | None = None,
-    ) -> Tensor:
+    def __call__(self, x: Tensor, timesteps: Tensor, text: Tensor, *_: object, **__: object) -> Tensor:
         assert bool((timesteps == timesteps[0, 0]).all()), "Predict1 has one timestep for all frames"
         self.seen.append(x[:1])
         self.told.append(float(timesteps[0, 0]))

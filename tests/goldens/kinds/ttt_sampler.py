@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.layers.attention import TokenLayout
 from engine.runtime.denoiser import Conditioning
 from engine.runtime.guidance import Guided, guidance_weight
 from engine.runtime.sampling import SamplerState, dpmpp_2m_sde, sample
@@ -35,16 +34,7 @@ class Formula:
     def __init__(self, a: float, b: float, c: float, d: float) -> None:
         self.a, self.b, self.c, self.d = a, b, c, d
 
-    def __call__(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        condition_mask: Tensor | None = None,
-        padding_mask: Tensor | None = None,
-        fps: float | None = None,
-        layout: TokenLayout | None = None,
-    ) -> Tensor:
+    def __call__(self, x: Tensor, timesteps: Tensor, text: Tensor, *_: object, **__: object) -> Tensor:
         per_sample = self.c * timesteps[:, 0] / 1000 + self.d * text.flatten(1).mean(1)
         return self.a * x + self.b * torch.sin(x) + per_sample.view(-1, 1, 1, 1, 1)
 
