@@ -125,8 +125,9 @@ def web(studio: Studio) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """While it is open an event loop runs in this thread, so it goes before other folders' tests want one."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.fail("The tests of the page need Chromium, which is not installed: apt-get install chromium")
@@ -163,7 +164,7 @@ class Visitor:
             self.wrongs.append(f"another host: {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # pyright: ignore[reportArgumentType]
     yield context

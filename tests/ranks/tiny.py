@@ -36,9 +36,9 @@ def make_tiny_model(folder: Path, cards_folder: Path, name: str = "tiny") -> Mod
     ``folder`` is the models' root that the card's own ``folder`` is relative to.
     """
     model = folder / name
-    _write_tokenizer(model / "tokenizer")
+    write_tokenizer(model / "tokenizer")
     torch.manual_seed(5)
-    _text_encoder(len(_characters()) + 3).save_pretrained(model / "text_encoder")
+    _text_encoder(len(characters()) + 3).save_pretrained(model / "text_encoder")
     _autoencoder().save_pretrained(model / "autoencoder")
     num_parameters = _write_network(model / "transformer")
     card = tiny_card(name, num_parameters)
@@ -102,11 +102,11 @@ def _preview() -> LatentPreview:
     return LatentPreview(weight=(red, green, blue), bias=(0.5, 0.5, 0.5))
 
 
-def _characters() -> list[str]:
+def characters() -> list[str]:
     return [chr(c) for c in range(33, 127) if not chr(c).isupper()] + ["▁"]
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
     """One token per character, three special tokens: padding, end, unknown."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -114,9 +114,9 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer.decoder = decoders.Metaspace()
     specials = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=len(_characters()) + 3,
+        vocab_size=len(characters()) + 3,
         special_tokens=specials,
-        initial_alphabet=_characters(),
+        initial_alphabet=characters(),
         show_progress=False,
     )
     tokenizer.train_from_iterator([], trainer)

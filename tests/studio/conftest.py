@@ -3,7 +3,14 @@
 Goldens are made again with ``pytest tests/studio --regenerate-goldens``; read the difference before committing it.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from engine.contract.client import EngineClient
+from engine.contract.workspace import Workspace
+from engine.service.launch import ensure_engine, stop_engine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,3 +20,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def regenerate_goldens(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--regenerate-goldens", default=False))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path / "workspace")
+
+
+@pytest.fixture
+def engine(workspace: Workspace) -> Iterator[EngineClient]:
+    """A real service; its group draws coloured cards. The command line attaches to it, as to any that runs."""
+    client = ensure_engine(workspace, group="fake", die_with_parent=True)
+    yield client
+    client.close()
+    stop_engine(workspace)

@@ -1,7 +1,6 @@
 """Batch files run as they are: with a real engine process over a fake group, through the command line."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from safetensors.numpy import save_file
 from engine.contract.client import EngineClient
 from engine.contract.media import probe, read_frames
 from engine.contract.workspace import Workspace
-from engine.service.launch import ensure_engine, stop_engine
 from studio.cli import main
 from studio.commands.batch import found_beside, last_frame, target_of, write_picture
 from studio.commands.cli_batch import guidance_of
@@ -25,19 +23,6 @@ from studio.presets import load_cards
 from tests.fakes import write_clip
 
 CARD = load_cards()["diorama"]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.at(tmp_path / "workspace")
-
-
-@pytest.fixture
-def engine(workspace: Workspace) -> Iterator[EngineClient]:
-    client = ensure_engine(workspace, group="fake", die_with_parent=True)
-    yield client
-    client.close()
-    stop_engine(workspace)
 
 
 def written(folder: Path, entries: object, name: str = "batch.json") -> Path:

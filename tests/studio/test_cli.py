@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import app
 from engine.contract.client import EngineClient
 from engine.contract.media import probe
 from engine.contract.workspace import Workspace
-from engine.service.launch import ensure_engine, stop_engine
 from studio.cli import main
 from studio.commands.cli_flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
 from studio.film import read_film_metadata
@@ -30,20 +28,6 @@ scenes:
   - {id: a, prompt: "a red ball in a meadow", duration_s: 1}
   - {id: b, prompt: "PROMPT", duration_s: 1, transition: continue}
 """
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.at(tmp_path / "workspace")
-
-
-@pytest.fixture
-def engine(workspace: Workspace) -> Iterator[EngineClient]:
-    """A real service; its group draws coloured cards. The command line attaches to it, as to any that runs."""
-    client = ensure_engine(workspace, group="fake", die_with_parent=True)
-    yield client
-    client.close()
-    stop_engine(workspace)
 
 
 def storyboard(folder: Path, prompt: str = "a blue ball in a meadow") -> Path:

@@ -22,11 +22,6 @@ VIDEOS = [
 YAML = "schema: storyboard/1\ntitle: Two\nscenes:\n  - {id: a, prompt: a ball, duration_s: 6}\n  - {prompt: a boat}\n"
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.at(tmp_path / "workspace")
-
-
 def written(folder: Path, name: str, content: object) -> Path:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))

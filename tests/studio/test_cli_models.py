@@ -35,11 +35,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield server
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.at(tmp_path / "workspace")
-
-
 def run(workspace: Workspace, *arguments: object) -> int:
     root = str(workspace.root.parent / "models")
     return main(["models", "--workspace", str(workspace.root), "--models-root", root, *map(str, arguments)])

@@ -54,11 +54,6 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace.at(tmp_path / "workspace")
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "models"
 

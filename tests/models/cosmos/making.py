@@ -31,14 +31,13 @@ from engine.contract.cards import (
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from tests.models.cosmos.making_ends import (
     LATENT_CHANNELS,
-    MAX_TOKENS,
-    TEXT_WIDTH,
     write_cv8x8x8_diffusers,
     write_cv8x8x8_jit,
     write_fast_tokenizer,
     write_t5,
     write_wan,
 )
+from tests.ranks.tiny import MAX_TOKENS, TEXT_WIDTH
 
 Form = Literal["pt", "both_ema", "only_ema", "safetensors", "diffusers", "own"]
 Wrapping = Literal["plain", "model", "module", "state_dict", "ema", "diffusers"]

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cosmos import AutoencoderKLCosmos
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel, T5ForConditionalGeneration
+from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration
 
-LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 16, 16, 12
+from tests.ranks.tiny import TEXT_WIDTH, characters, write_tokenizer
+
+LATENT_CHANNELS = 16
 WAN_WEIGHTS = Path(__file__).parents[2] / "goldens/cosmos/p2_wan_vae_dim4_weights.safetensors"
 
 
@@ -144,27 +145,3 @@ def t5_config() -> T5Config:
         eos_token_id=1,
         decoder_start_token_id=0,
     )
-
-
-def characters() -> list[str]:
-    return [chr(c) for c in range(33, 127) if not chr(c).isupper()] + ["▁"]
-
-
-def write_tokenizer(folder: Path) -> None:
-    """One token per character, three special tokens: padding, end, unknown."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(characters()) + 3,
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        initial_alphabet=characters(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=MAX_TOKENS
-    )
-    fast.save_pretrained(folder)

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
 
 from engine.contract.cards import LoraUse, ModelCard, fingerprint
 from engine.contract.events import Finished, JobRejected
 from engine.contract.hashes import FileHashes
 from engine.contract.jobs import FromMedia, FromModel, Job, Reimagine, SamplerSettings, Segment, Speed, make_job
-from engine.contract.media import Frames, MediaStore, probe
+from engine.contract.media import MediaStore
 from engine.contract.workspace import Workspace
 from tests.models.cosmos.making import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
 from tests.models.cosmos.test_networks import LAYERS, lora_file
+from tests.models.films import KnownFilms, frames_of
 from tests.ranks.group import Group
 
 SIZE_PX = (48, 32)
@@ -107,42 +107,26 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield house, group
 
 
-KNOWN: dict[str, Frames] = {}
-"""What the first rendering gave, to which every other number of ranks and form is compared."""
-
-
-def frames_of(group: Group, job: Job) -> Frames:
-    end = group.run(job)[-1]
-    assert isinstance(end, Finished), end
-    folder = group.workspace / "takes" / job.recipe
-    assert probe(folder / "take.mp4").num_frames == job.num_frames
-    return load_file(folder / "tail.safetensors")["frames"]
-
-
-def assert_same(ours: Frames, name: str) -> None:
-    known = KNOWN.setdefault(name, ours)
-    difference = np.abs(ours.astype(int) - known.astype(int))
-    print(f"{name}: max {difference.max()} of 255, mean {difference.mean():.4f}")
-    assert difference.max() <= 1, "ranks add up in another order, by a level at most"
+KNOWN = KnownFilms()
 
 
 def test_every_form_of_predict2_is_the_same_film(ranks: tuple[House, Group]) -> None:
     house, group = ranks
     for name in [*PREDICT2, "averaged"]:
-        assert_same(frames_of(group, house.job(name)), "predict2")
+        KNOWN.assert_same(frames_of(group, house.job(name)), "predict2")
 
 
 def test_every_wrapping_of_predict1_is_the_same_film(ranks: tuple[House, Group]) -> None:
     house, group = ranks
     for name in PREDICT1:
-        assert_same(frames_of(group, house.job(name)), "predict1")
+        KNOWN.assert_same(frames_of(group, house.job(name)), "predict1")
 
 
 @pytest.mark.parametrize("name", ["worlds", "sparse", "tuned", "predict1-diffusers-autoencoder"])
 def test_other_models_make_films(ranks: tuple[House, Group], name: str) -> None:
     house, group = ranks
     made = frames_of(group, house.job(name))
-    assert_same(made, name)
+    KNOWN.assert_same(made, name)
     plain = KNOWN.get("predict2" if name in ("sparse", "tuned") else "predict1")
     assert plain is None or made.shape != plain.shape or not np.array_equal(made, plain)
 
@@ -152,20 +136,20 @@ def test_picture_models_make_one_frame(ranks: tuple[House, Group], name: str) ->
     house, group = ranks
     made = frames_of(group, house.job(name))
     assert len(made) == 1
-    assert_same(made, name)
+    KNOWN.assert_same(made, name)
 
 
 @pytest.mark.parametrize("name", ["predict2-pt", "predict1-plain"])
 def test_a_picture_is_animated(ranks: tuple[House, Group], name: str) -> None:
     house, group = ranks
     given = FromMedia(kind="image", media=house.picture, num_frames=1)
-    assert_same(frames_of(group, house.job(name, conditioning=given)), f"{name} from a picture")
+    KNOWN.assert_same(frames_of(group, house.job(name, conditioning=given)), f"{name} from a picture")
 
 
 @pytest.mark.parametrize(("name", "overlap"), [("predict2-diffusers", 5), ("predict1-diffusers", 9)])
 def test_a_film_of_two_chunks(ranks: tuple[House, Group], name: str, overlap: int) -> None:
     house, group = ranks
-    assert_same(frames_of(group, house.job(name, overlaps=(0, overlap))), f"{name} in two chunks")
+    KNOWN.assert_same(frames_of(group, house.job(name, overlaps=(0, overlap))), f"{name} in two chunks")
 
 
 def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
@@ -182,7 +166,7 @@ def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
         guidance_scale=5.0,
         precision="float32",
     )
-    assert_same(frames_of(group, house.job("predict2-pt", conditioning=first)), "text to film")
+    KNOWN.assert_same(frames_of(group, house.job("predict2-pt", conditioning=first)), "text to film")
 
 
 def test_a_clip_is_re_imagined(ranks: tuple[House, Group]) -> None:

@@ -15,7 +15,8 @@ from engine.contract.errors import Rejected
 from engine.models.cosmos.load import load_model
 from engine.models.cosmos.text import load_text_encoder
 from tests.models.cosmos.making import make_predict2
-from tests.models.cosmos.making_ends import MAX_TOKENS, TEXT_WIDTH, write_t5
+from tests.models.cosmos.making_ends import write_t5
+from tests.ranks.tiny import MAX_TOKENS, TEXT_WIDTH
 
 PROMPTS = ["a cat", "", "a red ball that is far too long for it"]
 

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from engine.contract.cards import ModelCard, fingerprint
-from engine.contract.events import Finished, JobRejected
+from engine.contract.events import JobRejected
 from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
-from engine.contract.media import Frames, probe
 from engine.models.dfm.consolidate import consolidate
 from tests.models.dfm.making import FORMS, make_dfm
+from tests.models.films import KnownFilms, frames_of
 from tests.ranks.group import Group
 
 NUM_FRAMES = 9
@@ -70,35 +69,19 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield house, group
 
 
-KNOWN: dict[str, Frames] = {}
-"""What the first rendering gave, to which every other number of ranks and form is compared."""
-
-
-def frames_of(group: Group, job: Job) -> Frames:
-    end = group.run(job)[-1]
-    assert isinstance(end, Finished), end
-    folder = group.workspace / "takes" / job.recipe
-    assert probe(folder / "take.mp4").num_frames == job.num_frames
-    return load_file(folder / "tail.safetensors")["frames"]
-
-
-def assert_same(ours: Frames, name: str) -> None:
-    known = KNOWN.setdefault(name, ours)
-    difference = np.abs(ours.astype(int) - known.astype(int))
-    print(f"{name}: max {difference.max()} of 255, mean {difference.mean():.4f}")
-    assert difference.max() <= 1, "ranks add up in another order, by a level at most"
+KNOWN = KnownFilms()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_the_same_film(ranks: tuple[House, Group], form: str) -> None:
     house, group = ranks
-    assert_same(frames_of(group, house.job(form)), "film")
+    KNOWN.assert_same(frames_of(group, house.job(form)), "film")
 
 
 def test_a_negative_prompt_is_seen(ranks: tuple[House, Group]) -> None:
     house, group = ranks
     without, with_one = (frames_of(group, house.job(negative=negative)) for negative in ("", "blurry"))
-    assert_same(with_one, "negative")
+    KNOWN.assert_same(with_one, "negative")
     assert np.abs(without.astype(int) - with_one.astype(int)).max() > 8
 
 
@@ -130,7 +113,7 @@ def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[House, Group], na
     assert other.shape[1:3] == (job.size_px[1], job.size_px[0])
     assert not np.array_equal(other, end)
     if name != "bfloat16":
-        assert_same(other, name)
+        KNOWN.assert_same(other, name)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
 from engine.contract.media import Frames, probe
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
+from tests.models.films import KnownFilms
 from tests.models.ttt.making_models import AUTOENCODERS, FORMS, make_ttt
 from tests.ranks.group import Group
 
@@ -90,8 +91,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield house, group
 
 
-KNOWN: dict[str, Frames] = {}
-"""What the first rendering gave, to which every other number of ranks and form is compared."""
+KNOWN = KnownFilms()
 
 
 def ends_of_scenes(group: Group, job: Job) -> list[Frames]:
@@ -106,20 +106,13 @@ def ends_of_scenes(group: Group, job: Job) -> list[Frames]:
     return [load_file(folder / "tail.safetensors")["frames"] for folder in folders]
 
 
-def assert_same(ours: Frames, name: str) -> None:
-    known = KNOWN.setdefault(name, ours)
-    difference = np.abs(ours.astype(int) - known.astype(int))
-    print(f"{name}: max {difference.max()} of 255, mean {difference.mean():.4f}")
-    assert difference.max() <= 1, "ranks add up in another order, by a level at most"
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_on_one_and_two_ranks(ranks: tuple[House, Group], form: str) -> None:
     """Forms of the same weights in float32 are the same film; bfloat16 weights and the base are films of their own."""
     house, group = ranks
     own = form if form in ("dcp_bare", "diffusers") else "float32"
     (end,) = ends_of_scenes(group, house.job(form))
-    assert_same(end, own)
+    KNOWN.assert_same(end, own)
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m_sde", "ddim"])
@@ -128,14 +121,14 @@ def test_a_storyboard_is_one_job_with_a_take_for_each_scene(ranks: tuple[House, 
     ends = ends_of_scenes(group, house.job(scenes=(1, 2, 1), sampler=sampler(name)))
     assert len(ends) == 3
     for index, end in enumerate(ends):
-        assert_same(end, f"{name} scene {index}")
+        KNOWN.assert_same(end, f"{name} scene {index}")
 
 
 def test_guidance_schedules(ranks: tuple[House, Group]) -> None:
     house, group = ranks
     for schedule in ("constant", "reference_wave"):
         (end,) = ends_of_scenes(group, house.job(guidance_schedule=schedule))
-        assert_same(end, schedule)
+        KNOWN.assert_same(end, schedule)
         assert not np.array_equal(end, KNOWN["float32"])
 
 
