@@ -1,0 +1,31 @@
+"""Films made by real ranks, and what they are compared by.
+
+Comes in: a group of ranks, a job. Goes out: the lossless frames at a take's end. Does not know which model makes them.
+"""
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from engine.contract.events import Finished
+from engine.contract.jobs import Job
+from engine.contract.media import Frames, probe
+from tests.ranks.group import Group
+
+
+def frames_of(group: Group, job: Job) -> Frames:
+    """The last frames of the one take that a job makes, whose film has the length that the job says."""
+    end = group.run(job)[-1]
+    assert isinstance(end, Finished), end
+    folder = group.workspace / "takes" / job.recipe
+    assert probe(folder / "take.mp4").num_frames == job.num_frames
+    return load_file(folder / "tail.safetensors")["frames"]
+
+
+class KnownFilms(dict[str, Frames]):
+    """What the first rendering of a name gave, to which every other number of ranks and form is compared."""
+
+    def assert_same(self, ours: Frames, name: str) -> None:
+        known = self.setdefault(name, ours)
+        difference = np.abs(ours.astype(int) - known.astype(int))
+        print(f"{name}: max {difference.max()} of 255, mean {difference.mean():.4f}")
+        assert difference.max() <= 1, "ranks add up in another order, by a level at most"
