@@ -6,6 +6,7 @@ StudioError
   PlanError(scene_id)      a valid wish that the model cannot do; before queueing
   FilmError                ffmpeg, or a take that is missing; in the film panel
   LibraryError             projects, journal or takes could not be read or written
+    DatabaseTrouble        the database itself: full, locked, damaged; what was asked may be asked again
     ProjectMissing         no project has this id
     RevisionConflict       somebody else wrote first; nothing was overwritten
 
@@ -70,6 +71,10 @@ class FilmError(StudioError):
 
 class LibraryError(StudioError):
     """Projects, their journal or their takes could not be read or written."""
+
+
+class DatabaseTrouble(LibraryError):
+    """The database cannot be used now. Nothing was written; the same may be asked again."""
 
 
 class ProjectMissing(LibraryError):

@@ -50,6 +50,12 @@ class LiveJobs:
             known = self._jobs.get(job.id)
             self._jobs[job.id] = replace(known, uses=uses) if known else LiveJob(job, uses, state)
 
+    def change_uses(self, job_id: str, uses: Uses) -> None:
+        """Others wait for a job than before; one that ended stays so."""
+        with self._lock:
+            if job_id in self._jobs:
+                self._jobs[job_id] = replace(self._jobs[job_id], uses=uses)
+
     def uses(self, job_id: str) -> Uses:
         """Who waits for a job."""
         with self._lock:

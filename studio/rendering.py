@@ -32,7 +32,7 @@ from engine.contract.status import EngineStatus
 from engine.contract.workspace import Workspace
 from studio.boards.bell import Bell
 from studio.engines import Engine
-from studio.errors import FilmError
+from studio.errors import DatabaseTrouble, FilmError
 from studio.film import poster_of
 from studio.live import LiveJobs, Uses
 from studio.plan import with_new_id
@@ -43,6 +43,8 @@ LOOK_EVERY_S = 5.0
 """How often an engine that says nothing is asked how it is."""
 RETRY_S = (0.2, 1.0, 3.0, 10.0)
 MOST_IDS = 1000
+LATER = (EngineError, OSError, DatabaseTrouble)
+"""What goes over: no connection, no room on the disk, a database that is held. No take may be lost to it."""
 
 
 class Listener(Protocol):
@@ -64,6 +66,8 @@ class Rendering:
         self._bell = bell
         self._listener = listener
         self._submitting = threading.RLock()
+        self._cancelled: set[str] = set()
+        """Ids of jobs that the engine was told to stop and that have not ended yet."""
         self._link: _Link | None = None
         self.absence = "the engine is starting"
         """Why no engine is attached, while none is."""
@@ -84,14 +88,13 @@ class Rendering:
     @property
     def engine(self) -> Engine:
         """Raises Unreachable where none is attached."""
-        if self._link is None:
-            raise Unreachable(f"nothing can be rendered yet: {self.absence}. Try again in a moment.")
-        return self._link.engine
+        return self._attached("nothing can be rendered yet").engine
 
     @property
     def status(self) -> EngineStatus | None:
         """How the engine was when it last answered; None while it does not."""
-        return self._link.status if self._link else None
+        link = self._link
+        return link.status if link else None
 
     @property
     def attached(self) -> bool:
@@ -100,7 +103,14 @@ class Rendering:
     @property
     def trouble(self) -> str:
         """Why the engine's takes cannot be taken in just now; "" if they can."""
-        return self._link.trouble if self._link else ""
+        link = self._link
+        return link.trouble if link else ""
+
+    def _attached(self, what: str) -> "_Link":
+        link = self._link  # read once: another thread may let it go
+        if link is None:
+            raise Unreachable(f"{what}: {self.absence}. Try again in a moment.")
+        return link
 
     # ---- jobs
     def submit(self, jobs: Sequence[Job], uses: Callable[[Job], Uses]) -> list[str]:
@@ -110,9 +120,8 @@ class Rendering:
 
     def _submit(self, job: Job, uses: Uses) -> str:
         known = self._shelf.jobs_of_recipe(job.recipe)
-        waiting = next((one for one in known if one.state in LIVE), None)
-        if waiting is not None:
-            self._expect(waiting.job, tuple({*waiting.uses, *uses}))
+        waiting = next((one for one in known if one.state in LIVE and one.job.id not in self._cancelled), None)
+        if waiting is not None and self._joined(waiting, uses):
             return waiting.job.id
         self._send_media(job)
         for attempt in range(len(known), MOST_IDS):
@@ -120,6 +129,15 @@ class Rendering:
             if self._accepted(candidate, uses):
                 return candidate.id
         raise Rejected("job", f"recipe {job.recipe[:16]}: was tried {MOST_IDS} times. Change the scene's seed.")
+
+    def _joined(self, waiting: KnownJob, uses: Uses) -> bool:
+        """Whether these scenes wait for a job now as others do; False where it ended in the meantime."""
+        self._expect(waiting.job, tuple({*waiting.uses, *uses}))
+        now = self._shelf.job(waiting.job.id)
+        if now is not None and now.state in LIVE:
+            return True
+        self.live.drop(waiting.job.id)
+        return False
 
     def _accepted(self, job: Job, uses: Uses) -> bool:
         """Whether the engine works on a job under this id; False where the id belongs to one that ended."""
@@ -161,26 +179,28 @@ class Rendering:
             if self._shelf.leave(one.job.id, project_id):
                 self._cancel(one)
             else:
-                self.live.put(one.job, tuple(use for use in one.uses if use[0] != project_id))
+                self.live.change_uses(one.job.id, tuple(use for use in one.uses if use[0] != project_id))
             stopped.append(one.job.id)
         return stopped
 
     def _cancel(self, known: KnownJob) -> None:
+        self._cancelled.add(known.job.id)
         try:
             self.engine.cancel(known.job.id)
         except Rejected:  # the engine knows no such job: it began anew
             self._ended(known.job.id, "cancelled", "", None)
+        except EngineError:
+            self._cancelled.discard(known.job.id)
+            raise
 
     def pause(self, paused: bool) -> None:
         """Holds the engine's queue, or lets it go on."""
-        if self._link is None:
-            raise Unreachable(f"there is nothing to hold: {self.absence}.")
-        self._link.status = self._link.engine.pause() if paused else self._link.engine.resume()
+        self._attached("there is nothing to hold").pause(paused)
         self._bell.ring_all()
 
     # ---- events
     def take_in(self, event: Event, name: str) -> None:
-        """One event. Raises EngineError or OSError where it must be taken in again later."""
+        """One event. Raises one of ``LATER`` where it must be taken in again later."""
         if isinstance(event, Finished):
             self._finished(event, name)
         elif isinstance(event, TERMINAL):
@@ -213,6 +233,7 @@ class Rendering:
 
     def _drop(self, job_id: str) -> None:
         """Last of all, so that no board ever shows neither a job nor what came of it."""
+        self._cancelled.discard(job_id)
         self._bell.ring(*{project_id for project_id, _ in self.live.drop(job_id)})
 
     def _bring(self, take: Take) -> str | None:
@@ -293,6 +314,8 @@ class _Link:
         self.name = name
         self.status: EngineStatus | None = None
         self.trouble = ""
+        self._asking = threading.Lock()
+        """Held while the engine says how it is, so that no older word is put in the place of a newer one."""
         self._cursor = cursor
         self._rendering = rendering
         self._heard = False
@@ -317,6 +340,10 @@ class _Link:
             if thread is not threading.current_thread():
                 thread.join(timeout=5)
 
+    def pause(self, paused: bool) -> None:
+        with self._asking:
+            self.status = self.engine.pause() if paused else self.engine.resume()
+
     def _follow(self) -> None:
         failures = 0
         while not self._closed.is_set():
@@ -325,7 +352,7 @@ class _Link:
                     self._take_in(event)
                     failures = 0
                     self._over()
-            except (EngineError, OSError) as error:
+            except LATER as error:
                 LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
                 self.trouble = str(error)
                 self._rendering.looked(True, None)
@@ -342,7 +369,7 @@ class _Link:
     def _take_in(self, event: Event) -> None:
         try:
             self._rendering.take_in(event, self.name)
-        except (EngineError, OSError):
+        except LATER:
             raise
         except Exception:
             LOG.exception("event %d is passed over: %s", event.seq, event)
@@ -354,23 +381,31 @@ class _Link:
 
     def _look(self) -> None:
         while not self._closed.is_set():
-            before = self.status
-            models: Sequence[ModelStatus] | None = None
             try:
-                self.status = self.engine.status()
-                if not self._heard or before is None:
-                    self._heard = True
-                    models = self.engine.models()
-                    self._rendering.settle(self.engine)
-            except EngineError as error:
-                self.status, self._heard = None, False
-                LOG.info("the engine does not answer: %s", error)
-            except RuntimeError as error:  # a client that was closed under us
-                self.status = None
-                LOG.warning("the engine cannot be asked: %s", error)
-            self._rendering.looked(_shown(before) != _shown(self.status), models)
+                self._ask()
+            except DatabaseTrouble as error:
+                self._heard = False
+                LOG.warning("what the engine says is asked again: %s", error)
             self._poke.wait(LOOK_EVERY_S)
             self._poke.clear()
+
+    def _ask(self) -> None:
+        before = self.status
+        models: Sequence[ModelStatus] | None = None
+        try:
+            with self._asking:
+                self.status = self.engine.status()
+            if not self._heard or before is None:
+                self._heard = True
+                models = self.engine.models()
+                self._rendering.settle(self.engine)
+        except EngineError as error:
+            self.status, self._heard = None, False
+            LOG.info("the engine does not answer: %s", error)
+        except RuntimeError as error:  # a client that was closed under us
+            self.status = None
+            LOG.warning("the engine cannot be asked: %s", error)
+        self._rendering.looked(_shown(before) != _shown(self.status), models)
 
 
 def _shown(status: EngineStatus | None) -> tuple[object, ...]:

@@ -1,7 +1,8 @@
 """The tables of the library, and the database they lie in.
 
 Comes in: a SQLAlchemy URL (SQLite in WAL mode by default). Goes out: sessions to read and to write in. Documents are
-stored as JSON text, so that a row can be read by eye. Does not know what an edit or a take means.
+stored as JSON text, so that a row can be read by eye. A database that cannot be used is a ``DatabaseTrouble`` in words.
+Does not know what an edit or a take means.
 """
 
 import contextlib
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ForeignKey, Text, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from studio.errors import DatabaseTrouble
 
 BUSY_TIMEOUT_S = 20
 
@@ -129,7 +133,8 @@ class Database:
         if is_sqlite:
             _speak_sqlite(self._engine)
         self._writer = self._engine.execution_options(writes=True)
-        Row.metadata.create_all(self._writer)
+        with self._in_words():
+            Row.metadata.create_all(self._writer)
 
     @staticmethod
     def file(path: Path) -> "Database":
@@ -137,14 +142,26 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Generator[Session]:
-        with Session(self._engine) as session:
+        with self._in_words(), Session(self._engine) as session:
             yield session
 
     @contextlib.contextmanager
     def write(self) -> Generator[Session]:
         """Committed at the end, rolled back by any error."""
-        with Session(self._writer) as session, session.begin():
+        with self._in_words(), Session(self._writer) as session, session.begin():
             yield session
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Generator[None]:
+        try:
+            yield
+        except IntegrityError:  # of our own making, not the database's
+            raise
+        except DBAPIError as error:
+            where = self._engine.url.database or self._engine.url.render_as_string()
+            hint = "See that there is room on the disk and that no other program holds it"
+            lost = "if it is damaged, move it away: takes are found again from their files"
+            raise DatabaseTrouble(f"{where}: the database cannot be used ({error.orig}). {hint}; {lost}.") from error
 
     def close(self) -> None:
         self._engine.dispose()

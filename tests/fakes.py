@@ -74,7 +74,8 @@ class FakeEngine:
         self._interruptions: list[str] = []
         self._cancelled: set[str] = set()
         self._running: str | None = None
-        self._held = self._paused = self._closed = False
+        self._held_at = 0
+        self._deaf = self._paused = self._closed = False
         self._tell(EngineUp, num_ranks=1, device="fake")
         self._worker = threading.Thread(target=self._work, name="fake-engine", daemon=True)
         self._worker.start()
@@ -87,12 +88,13 @@ class FakeEngine:
         """The group dies under the next attempt."""
         self._interruptions.append(reason)
 
-    def hold(self) -> None:
-        """Stands still before the next step, until ``release``."""
-        self._set(_held=True)
+    def hold(self, at_step: int = 1, deaf: bool = False) -> None:
+        """Stands still before a step and all after it, until ``release``. ``deaf``: no cancel is heeded till then, as
+        amid a long step."""
+        self._set(_held_at=at_step, _deaf=deaf)
 
     def release(self) -> None:
-        self._set(_held=False)
+        self._set(_held_at=0)
 
     # ---- the engine's interface
     def submit(self, job: Job) -> JobStatus:
@@ -196,7 +198,7 @@ class FakeEngine:
         if not self.reachable:
             raise Unreachable("fake://engine: no engine answers. Start one (storyboard engine), or check the address.")
 
-    def _set(self, **values: bool) -> None:
+    def _set(self, **values: int) -> None:
         with self._changed:
             for name, value in values.items():
                 setattr(self, name, value)
@@ -283,18 +285,25 @@ class FakeEngine:
             self._tell(Stage, job_id=job.id, phase="first_frame", stage="denoise", segment=0, num_segments=1)
         self._tell(Stage, job_id=job.id, stage="denoise", segment=0, num_segments=len(job.segments))
         for step in range(1, num_steps + 1):
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or not self._held or job.id in self._cancelled)
-                if self.step_s:
-                    self._changed.wait_for(lambda: self._closed or job.id in self._cancelled, timeout=self.step_s)
-                if self._closed or job.id in self._cancelled:
-                    return False
+            if not self._may_step(job, step):
+                return False
             left_s = (num_steps - step) * self.step_s
             numbers = {"step": step, "num_steps": num_steps, "step_s": self.step_s, "left_s": left_s}
             self._tell(Step, job_id=job.id, stage="denoise", memory_bytes=1, **numbers)
             if step % job.speed.preview_every == 0:
                 self._show_preview(job, step)
         return True
+
+    def _holds(self, job: Job, step: int) -> bool:
+        return 0 < self._held_at <= step and (self._deaf or job.id not in self._cancelled)
+
+    def _may_step(self, job: Job, step: int) -> bool:
+        """Waits before a step; False where the job was cancelled meanwhile, or the engine closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._holds(job, step))
+            if self.step_s:
+                self._changed.wait_for(lambda: self._closed or job.id in self._cancelled, timeout=self.step_s)
+            return not self._closed and job.id not in self._cancelled
 
     def _show_preview(self, job: Job, step: int) -> None:
         shade = 255 * step // _num_steps(job)

@@ -1,15 +1,20 @@
 """From words to a film over a desk and an engine in this process: what is shown meanwhile, and what goes wrong."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.contract.errors import Rejected, Unreachable
+from engine.contract.events import EngineUp
 from engine.contract.jobs import FromTake
+from engine.contract.status import EngineStatus
 from studio.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
 from studio.errors import FilmError, PlanError
 from studio.film import read_film_metadata
 from studio.formats.yaml_file import from_text
+from studio.shelf import KnownJob
 from studio.storyboard import Scene
 from tests.studio.desks import benched, states
 
@@ -46,13 +51,13 @@ def test_jobs_go_in_the_order_of_the_story_and_continue_the_take_before(tmp_path
 
 
 def test_steps_and_previews_are_seen_as_they_come(tmp_path: Path) -> None:
-    with benched(tmp_path, step_s=0.02) as bench:
+    with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
         bench.desk.render(project.id)
         waiting = bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         assert waiting.render.busy and waiting.scenes[0].preview is None
-        bench.engine.release()
+        bench.engine.hold(at_step=10)
         board = bench.until(project.id, lambda board: board.scenes[0].preview is not None)
         card = board.scenes[0]
         assert card.progress is not None and 0 < card.progress.step <= card.progress.num_steps == 20
@@ -61,6 +66,7 @@ def test_steps_and_previews_are_seen_as_they_come(tmp_path: Path) -> None:
         assert picture is not None and picture[8:12] == b"WEBP"
         other = bench.project(ONE)
         assert bench.desk.preview(other.id, card.job_id) is None
+        bench.engine.release()
         after = bench.until(project.id, lambda board: board.scenes[0].state == "fresh")
         assert after.scenes[0].progress is None and after.version > board.version
 
@@ -206,6 +212,43 @@ def test_stop_mid_step_and_render_again(tmp_path: Path) -> None:
         bench.until(project.id, lambda board: board.film.up_to_date)
 
 
+def test_what_is_stopped_and_wanted_again_before_it_ended_is_rendered(tmp_path: Path) -> None:
+    """A step of a large model takes long: until its end the engine works on a job that nobody wants any more."""
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.engine.hold(deaf=True)
+        ids = bench.desk.render(project.id)
+        bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
+        bench.desk.stop(project.id)
+        assert bench.desk.render(project.id) == [f"{ids[0]}.1"]
+        assert bench.desk.render(project.id) == [f"{ids[0]}.1"], "this one is waited for"
+        bench.engine.release()
+        bench.until(project.id, lambda board: board.film.up_to_date)
+
+
+def test_a_job_that_ends_while_another_project_joins_it_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with benched(tmp_path) as bench:
+        first, second = bench.project(ONE), bench.project(ONE)
+        bench.engine.hold()
+        ids = bench.desk.render(first.id)
+        bench.until(first.id, lambda board: board.scenes[0].state == "rendering")
+        look = bench.desk._shelf.jobs_of_recipe
+
+        def looked(recipe: str) -> list[KnownJob]:
+            monkeypatch.undo()
+            found = look(recipe)
+            bench.desk.stop(first.id)
+            bench.until(first.id, lambda board: not board.render.busy)
+            return found
+
+        monkeypatch.setattr(bench.desk._shelf, "jobs_of_recipe", looked)
+        assert bench.desk.render(second.id) != ids
+        bench.engine.release()
+        bench.until(second.id, lambda board: board.film.up_to_date)
+
+
 def test_a_scene_changed_while_it_renders(tmp_path: Path) -> None:
     """The take of the words before arrives and is shown; rendering again stops what nobody wants any more."""
     with benched(tmp_path) as bench:
@@ -311,6 +354,34 @@ def test_moves_pause_and_resume(tmp_path: Path) -> None:
         assert not bench.desk.board(project.id).render.paused
 
 
+def test_what_the_engine_said_before_it_was_paused_does_not_undo_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        asked, arrives, status = threading.Event(), threading.Event(), bench.engine.status
+
+        def late() -> EngineStatus:
+            said = status()
+            if threading.current_thread().name == "studio-look":
+                asked.set()
+                arrives.wait(10)
+            return said
+
+        monkeypatch.setattr(bench.engine, "status", late)
+        bench.engine._tell(EngineUp, num_ranks=1, device="fake")
+        assert asked.wait(60)
+        pausing = threading.Thread(target=bench.desk.pause)
+        pausing.start()
+        pausing.join(0.3)
+        arrives.set()
+        pausing.join()
+        for number in range(10):
+            bench.reword(project.id, "a", f"{number} red balls")  # the board is painted anew
+            assert bench.desk.board(project.id).render.paused
+            time.sleep(0.01)
+
+
 def test_no_engine_is_said_and_nothing_is_left_waiting(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
@@ -350,6 +421,7 @@ def test_deleting_a_project_stops_its_jobs_and_loses_no_take(tmp_path: Path) -> 
 
 def test_a_watcher_is_told_and_let_go(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
+        bench.desk.detach()  # what an engine says of itself is told to every watcher, whenever it comes
         project = bench.project(ONE)
         version = bench.desk.board(project.id).version
         assert bench.desk.wait_for_change(project.id, version, timeout_s=0.01) == version

@@ -1,13 +1,16 @@
 """What survives: restarts of desk and engine, crashes between file and database, lost databases, engines elsewhere."""
 
+import contextlib
 import errno
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
 from engine.contract.workspace import Workspace
+from studio import tables
 from studio.desk import Desk
 from studio.edits import ChangeStoryboard
 from studio.storyboard import Scene, Storyboard
@@ -168,6 +171,23 @@ def test_a_take_that_cannot_be_stored_is_said_and_tried_again(tmp_path: Path) ->
         bench.until(project.id, lambda board: board.render.problem == "")
 
 
+def test_a_take_that_comes_while_the_database_is_held_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BUSY_TIMEOUT_S", 1.0)
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.engine.hold()
+        bench.desk.render(project.id)
+        bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
+        with contextlib.closing(sqlite3.connect(bench.workspace.studio_database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            bench.engine.release()
+            board = bench.until(project.id, lambda board: "database is locked" in board.render.problem)
+            assert board.scenes[0].take is None
+        assert states(bench.until(project.id, lambda board: board.film.up_to_date)) == ["fresh"]
+
+
 def test_a_film_that_cannot_be_made_is_said_and_the_old_one_stays(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
@@ -185,7 +205,7 @@ def test_a_film_that_cannot_be_made_is_said_and_the_old_one_stays(tmp_path: Path
         assert path is not None and path.is_file()
         file.write_bytes(whole)
         bench.desk.render(project.id)
-        assert bench.until(project.id, lambda board: board.film.up_to_date).film.error == ""
+        bench.until(project.id, lambda board: board.film.up_to_date and board.film.error == "")
 
 
 def test_without_an_engine_everything_but_rendering_works(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from studio.edits import (
     SplitScene,
     apply,
 )
-from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
+from studio.errors import DatabaseTrouble, ProjectMissing, RevisionConflict, StoryboardError
 from studio.library import Library, Project
 from studio.storyboard import Scene, Storyboard
 from studio.tables import Database, ProjectRow
@@ -224,6 +225,14 @@ EDITS = st.one_of(
     st.builds(ChangeStoryboard, field=st.just("look"), value=PROMPTS),
     st.builds(ChooseTake, scene_id=SCENE_IDS, take_id=st.sampled_from(["t", "u"]), seed=st.just(7)),
 )
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_bytes(b"no database " * 100), Path.mkdir])
+def test_a_database_that_cannot_be_used_is_said_in_words(make: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "studio.db"
+    make(path)
+    with pytest.raises(DatabaseTrouble, match=r"studio\.db: the database cannot be used .* move it away"):
+        Database.file(path)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
