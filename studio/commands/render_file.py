@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.contract.client import EngineClient
 from engine.service.launch import attach, ensure_engine
+from engine.service.settings import GroupKind
 from studio.boards.board import Board
 from studio.boards.view import clock
 from studio.commands.terminal import display_for
@@ -29,17 +30,25 @@ CANCEL_TIMEOUT_S = 20.0
 class EngineUse:
     """The engine of a desk, for as long as a command needs one: started, or attached to, at each first need.
 
-    ``ranks``, ``models_root``: of an engine that is started. ``engine_url``: of one elsewhere instead.
+    ``ranks``, ``models_root``, ``group``: of an engine that is started. ``engine_url``: of one elsewhere instead.
     """
 
     def __init__(
-        self, desk: Desk, ranks: int | None = None, engine_url: str | None = None, models_root: Path | None = None
+        self,
+        desk: Desk,
+        ranks: int | None = None,
+        engine_url: str | None = None,
+        models_root: Path | None = None,
+        group: GroupKind = "torchrun",
     ) -> None:
         self._desk = desk
         self._ranks = ranks
         self._engine_url = engine_url
         self._models_root = models_root
+        self._group: GroupKind = group
         self._client: EngineClient | None = None
+        self._waits = False
+        """Whether it was said that an engine elsewhere does not answer."""
 
     def learn(self, model: str) -> None:
         """Asks the engine for weights that are not known here; for a card that is not, only one that runs already."""
@@ -76,8 +85,13 @@ class EngineUse:
             if url:
                 self._client = EngineClient(url, workspace.token())
             else:
-                root = self._models_root
-                self._client = ensure_engine(workspace, ranks=self._ranks, models_root=root, die_with_parent=True)
+                self._client = ensure_engine(
+                    workspace,
+                    ranks=self._ranks,
+                    models_root=self._models_root,
+                    die_with_parent=True,
+                    group=self._group,
+                )
             self._desk.models_heard(self._client.models())
         return self._client
 
@@ -87,7 +101,34 @@ class EngineUse:
             shown(board)
             if not board.render.busy:
                 return board
+            if board.engine.state == "unreachable":
+                self._bring_back()
+            else:
+                self._waits = False
         return self._desk.board(project_id)
+
+    def _bring_back(self) -> None:
+        """An engine that ended under its jobs is started again, and they go on; one elsewhere is waited for.
+
+        Raises EngineError where none can be started.
+        """
+        lost = self._client
+        if lost is None or lost.healthy():  # it has not been asked yet
+            return
+        if self._engine_url:
+            if not self._waits:
+                self._say(f"{self._engine_url}: the engine does not answer; it is waited for (Ctrl-C ends that).")
+            self._waits = True
+            return
+        self._say("the engine ended before its jobs did; it is started again, and they go on.")
+        self._client = None
+        try:
+            self._desk.attach(self._engine())
+        finally:
+            lost.close()
+
+    def _say(self, what: str) -> None:
+        print(f"storyboard: {what}", file=sys.stderr, flush=True)
 
     def _cancelled(self, project_id: str) -> None:
         """All jobs are cancelled, and the engine has said so, as far as it answers."""

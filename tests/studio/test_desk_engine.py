@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from engine.contract.client import EngineClient
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
 from studio.boards.board import Board
+from studio.commands.render_file import DONE, EngineUse, RenderFile
 from studio.desk import Desk
 from studio.engine_keeper import EngineKeeper
+from studio.formats.yaml_file import write_file
 from studio.storyboard import Scene, Storyboard
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +71,27 @@ def test_the_service_is_killed_mid_job_and_the_film_still_comes(desk: Desk, keep
     board = until(desk, project.id, "film")
     assert [len(card.takes) for card in board.scenes] == [1, 1]
     assert json.loads(desk.workspace.engine_address.read_text())["pid"] != killed
+
+
+def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out, codes = tmp_path / "slow.yaml", tmp_path / "slow.mp4", list[int]()
+    words = Storyboard(scenes=(SLOW, QUICK))
+    write_file(path, words)
+    project = desk.open_file(path, words)
+    file = RenderFile(desk, path, True, EngineUse(desk, ranks=1, group="fake"))
+    making = threading.Thread(target=lambda: codes.append(file.run(words, out)), daemon=True)
+    making.start()
+    try:
+        until(desk, project.id, "mid-step")
+        killed = kill_service(desk.workspace)
+        making.join(timeout=120)
+        assert codes == [DONE] and out.is_file()
+        assert json.loads(desk.workspace.engine_address.read_text())["pid"] != killed
+        assert "it is started again" in capsys.readouterr().err
+    finally:
+        stop_engine(desk.workspace)
 
 
 def test_an_engine_elsewhere_with_its_own_workspace(desk: Desk, tmp_path: Path) -> None:
