@@ -1,5 +1,8 @@
 """Rendering from the browser: what the button says, steps and previews that move, the film, and what goes stale."""
 
+import re
+
+import pytest
 from playwright.sync_api import Page, expect
 
 from studio.storyboard import Scene
@@ -119,6 +122,77 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(studio: Studio, visito
     page.locator(".take[aria-pressed]").last.click()
     expect(page.locator(".take[aria-pressed]").last).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")
+
+
+def shown_on_screen(studio: Studio, project: str, place: int) -> re.Pattern[str]:
+    take = studio.desk.board(project).scenes[place].take
+    assert take is not None
+    return re.compile(take.media)
+
+
+def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_plays(
+    studio: Studio, visitor: Visitor
+) -> None:
+    other, project = studio.project(THREE[2]), studio.project(*THREE[:2])
+    for each in (other, project):
+        studio.desk.render(each)
+        wait_for(lambda each=each: studio.desk.board(each).film.up_to_date)
+    page = visitor.tab(project, "a")
+    video, newer = page.locator("#film-video"), page.locator(".newer")
+    video.evaluate("video => { video.loop = true; }")
+    page.get_by_role("button", name="Scene 1", exact=True).click()
+    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 0))
+    page.locator("#play").click()
+    page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
+    page.locator("#card-b").click()
+    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 1))
+    expect(newer).to_be_hidden()
+    page.locator("#play").click()
+    page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
+    page.locator(f'[data-project="{other}"] .project').click()
+    expect(page.locator("#card-c")).to_be_visible()
+    expect(video).to_have_attribute("src", shown_on_screen(studio, other, 0))
+    expect(newer).to_be_hidden()
+
+
+def test_a_newer_take_waits_until_the_one_that_plays_is_left(studio: Studio, visitor: Visitor) -> None:
+    project = studio.project(THREE[0])
+    studio.desk.render(project)
+    wait_for(lambda: studio.desk.board(project).film.up_to_date)
+    page = visitor.tab(project, "a")
+    video, newer = page.locator("#film-video"), page.locator(".newer")
+    video.evaluate("video => { video.loop = true; }")
+    page.get_by_role("button", name="Scene 1", exact=True).click()
+    before = shown_on_screen(studio, project, 0)
+    page.locator("#play").click()
+    page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
+    studio.desk.render_again(project, "a")
+    expect(newer).to_have_text("A newer take is ready")
+    expect(newer).to_be_visible()
+    expect(video).to_have_attribute("src", before)
+    newer.click()
+    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 0))
+    expect(video).not_to_have_attribute("src", before)
+    expect(newer).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "words"),
+    [
+        ("denoise", "denoising, step 3 of 9, 41 s left", "step 3 of 9 · 0:41 left"),
+        ("decode", "first frame: decoding frames, step 3 of 9", "first frame, decoding 3 of 9 · 0:41 left"),
+        ("write", "writing the take, step 3 of 9, 41 s left", "writing the take · 0:41 left"),
+        ("encode", "first frame: reading the prompt, step 3 of 9", "first frame: reading the prompt · 0:41 left"),
+    ],
+)
+def test_only_stages_that_are_counted_name_a_number(
+    studio: Studio, visitor: Visitor, stage: str, text: str, words: str
+) -> None:
+    """The last count stays with a job while it does what is not counted."""
+    page = visitor.tab(studio.project(THREE[0]))
+    progress = {"stage": stage, "step": 3, "num_steps": 9, "left_s": 41.0, "text": text}
+    script = "(progress) => import('/studio/static/words.js').then((words) => words.progressWords(progress))"
+    assert page.evaluate(script, progress) == words
 
 
 def test_closing_every_tab_stops_nothing(studio: Studio, visitor: Visitor) -> None:

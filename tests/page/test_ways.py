@@ -106,6 +106,10 @@ def test_a_clip_gives_its_last_frames_or_is_re_imagined(studio: Studio, visitor:
     page.locator("#field-strength").press("Home")
     page.locator("#field-first-frame-strength").press("End")
     wait_for(lambda: strengths(studio, project) == (0.0, 1.0))
+    page.keyboard.press("Control+z")
+    wait_for(lambda: strengths(studio, project) == (0.0, 0.4))
+    page.keyboard.press("Control+Shift+z")
+    wait_for(lambda: strengths(studio, project) == (0.0, 1.0))
     page.get_by_role("radio", name="Start from its end").check(force=True)
     wait_for(lambda: strengths(studio, project) == (None, None))
     page.locator(".undo").click()
@@ -271,6 +275,10 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(studi
     expect(page.locator(".plan-notes li:visible")).to_have_count(1)  # its shape: the model makes no 3:2
     expect(page.locator("#card-a .warn")).to_be_hidden()
     expect(page.locator("#render-film")).to_be_disabled()
+    page.get_by_role("tab", name="Scene").click()
+    for asks in ("#render-scene", "#another-take"):
+        expect(page.locator(asks)).to_be_disabled()
+    page.get_by_role("tab", name="Film").click()
     page.locator(".undo").click()
     expect(chosen).to_contain_text("Diorama")
 

@@ -208,7 +208,9 @@ export function step(name) {
   });
 }
 
-const writing = (node) => node?.matches?.('textarea, select, [contenteditable], input:not([type=button])') ?? false;
+// A field that undoes its own typing, and one that letters are meant for.
+const writing = (node) => node?.matches?.('textarea, [contenteditable], input:not([type=range], [type=radio], [type=file])') ?? false;
+const listening = (node) => writing(node) || (node?.matches?.('select') ?? false);
 
 function pressedAnywhere(event) {
   if (!state.board || event.defaultPrevented || document.querySelector('dialog[open]')) return;
@@ -219,10 +221,10 @@ function pressedAnywhere(event) {
   } else if ((event.ctrlKey || event.metaKey) && key === 'y' && !writing(event.target)) {
     event.preventDefault();
     step('redo');
-  } else if (key === 'n' && !event.ctrlKey && !event.metaKey && !event.altKey && !writing(event.target)) {
+  } else if (key === 'n' && !event.ctrlKey && !event.metaKey && !event.altKey && !listening(event.target)) {
     event.preventDefault();
     addScene(selectedScene() ? selectedScene().number : Infinity);
-  } else if (event.key === '?' && !writing(event.target)) {
+  } else if (event.key === '?' && !listening(event.target)) {
     showKeys();
   } else if (key === 'escape' && state.sheet) {
     update({ sheet: false });

@@ -10,7 +10,7 @@ import { flush, typed } from './saving.js';
 import { startPanel } from './startframes.js';
 import { selectedScene, state } from './store.js';
 import { takesPanel } from './takes.js';
-import { isBlank, lengthWords, stateWords } from './words.js';
+import { isBlank, isStuck, lengthWords, stateWords } from './words.js';
 
 const JOINS = [
   { value: 'cut', label: 'Cut' },
@@ -77,7 +77,7 @@ function showParts({ parts, start, clip, takes, notes }, card) {
 
 function showGo(go, card) {
   const words = { failed: 'Try again', fresh: joint() ? 'Render all scenes anew' : 'Render another take' };
-  setAttributes(go, { disabled: ['queued', 'rendering', 'unplannable', 'without_model'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
+  setAttributes(go, { disabled: isStuck(card) || ['queued', 'rendering'].includes(card.state) || !state.board.engine.state.match(/ready|busy|starting/) });
   setText(go, words[card.state] ?? (joint() ? 'Render all scenes' : 'Render this scene'));
 }
 

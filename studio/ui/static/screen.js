@@ -12,14 +12,15 @@ export function screen() {
     play: h('button.play', { type: 'button', 'aria-label': 'Play', id: 'play' }, icon('play')),
     time: h('span.pill.time', { 'aria-hidden': 'true' }),
     line: h('input.scrub', { type: 'range', min: 0, max: 1000, step: 1, value: 0, 'aria-label': 'Place in the film' }),
-    newer: h('button.pill.newer', { type: 'button' }, 'A newer film is ready'),
+    newer: h('button.pill.newer', { type: 'button' }),
     wants: 'film',
     watchers: [],
   };
   const wide = iconButton('expand', 'Whole screen', () => node.requestFullscreen?.(), '.wide-button');
   const node = h('div.screen', {}, video, parts.blank, parts.play, parts.time, parts.newer, parts.line, wide);
-  control(parts);
-  node.chooser = chooser(parts, () => node.show(parts.board, parts.card));
+  const changed = () => node.show(parts.board, parts.card);
+  control(parts, changed);
+  node.chooser = chooser(parts, changed);
   node.show = (board, card) => show(node, parts, board, card);
   node.seek = (seconds) => seek(parts, seconds);
   node.watch = (told) => parts.watchers.push(told);
@@ -42,13 +43,14 @@ function chooser(parts, changed) {
 function show(node, parts, board, card) {
   Object.assign(parts, { board, card });
   const showing = parts.wants === 'scene' && card?.take ? 'scene' : 'film';
-  const media = showing === 'scene' ? card.take.media : board.film.media;
+  const { media, poster } = showing === 'scene' ? card.take : board.film;
+  const of = `${board.project_id} ${showing === 'scene' ? card.id : ''}`;
   node.chooser.show(showing, card);
-  const busy = !parts.video.paused && !parts.video.ended && parts.media && !parts.swap && showing === parts.showing;
+  const busy = !parts.video.paused && !parts.video.ended && parts.media && !parts.swap && of === parts.of;
   parts.newer.hidden = !(busy && media && media !== parts.media);
-  if (media !== parts.media && !busy) load(parts, media, showing === 'scene' ? card.take.poster : board.film.poster);
-  parts.showing = showing;
-  parts.swap = false;
+  setText(parts.newer, `A newer ${showing === 'scene' ? 'take' : 'film'} is ready`);
+  if (media !== parts.media && !busy) load(parts, media, poster);
+  Object.assign(parts, { showing, of, swap: false });
   node.classList.toggle('nothing', !media);
   setText(parts.blank.lastChild, board.film.assembling ? 'Putting the film together…' : 'The film plays here once it is rendered.');
   showTime(parts);
@@ -62,15 +64,14 @@ function load(parts, media, poster) {
   parts.video.load();
 }
 
-function control(parts) {
+function control(parts, changed) {
   const { video, play, line, newer } = parts;
   const toggle = () => (video.paused ? video.play().catch(() => {}) : video.pause());
   play.addEventListener('click', toggle);
   video.addEventListener('click', toggle);
   newer.addEventListener('click', () => {
-    video.pause();
-    load(parts, parts.board.film.media, parts.board.film.poster);
-    newer.hidden = true;
+    parts.swap = true;
+    changed();
     video.play().catch(() => {});
   });
   line.addEventListener('input', () => video.duration && (video.currentTime = (line.value / 1000) * video.duration));

@@ -4,7 +4,7 @@ import { h, icon, setAttributes, setChildren } from './dom.js';
 import { still } from './picture.js';
 import { change } from './saving.js';
 import { mediaAddress } from './store.js';
-import { seedWords } from './words.js';
+import { isStuck, seedWords } from './words.js';
 
 /** A node with `show(card)`; `again(card)` is called for one more take. */
 export function takesPanel(again) {
@@ -18,7 +18,7 @@ export function takesPanel(again) {
     card = scene;
     for (const id of known.keys()) if (!scene.takes.some((take) => take.id === id)) known.delete(id);
     setChildren(list, [...scene.takes.map((take) => shown(known, take, () => card)), more]);
-    setAttributes(more, { disabled: !scene.prompt });
+    setAttributes(more, { disabled: !scene.prompt || isStuck(scene) });
     node.querySelector('.hint').textContent = scene.takes.length ? '' : 'None yet';
   };
   return node;

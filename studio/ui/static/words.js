@@ -13,8 +13,11 @@ const STATES = {
   without_model: 'waits for the model',
 };
 
+/** Whether there is no way to render a scene as it is. */
+export const isStuck = (card) => ['unplannable', 'without_model'].includes(card.state);
+
 /** A scene that nobody has written yet is not a fault. */
-export const isBlank = (card) => ['unplannable', 'without_model'].includes(card.state) && !card.prompt.trim();
+export const isBlank = (card) => isStuck(card) && !card.prompt.trim();
 
 /** `stale: prompt changed`: the state's word, and why where that says more. */
 export function stateWords(card) {
@@ -29,11 +32,11 @@ const COUNTED = { denoise: 'step', decode: 'decoding' };
 /** `step 12 of 20 · 0:41 left`. */
 export function progressWords(progress) {
   const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
-  if (progress.num_steps > 0 && progress.step > 0) {
+  if (COUNTED[progress.stage] && progress.num_steps > 0 && progress.step > 0) {
     const first = progress.text.startsWith('first frame') ? 'first frame, ' : '';
-    return `${first}${COUNTED[progress.stage] ?? progress.stage} ${progress.step} of ${progress.num_steps}${left}`;
+    return `${first}${COUNTED[progress.stage]} ${progress.step} of ${progress.num_steps}${left}`;
   }
-  return `${progress.text || progress.stage}${left}`;
+  return `${progress.text.split(',')[0] || progress.stage}${left}`;
 }
 
 export const progressShare = (progress) =>
