@@ -56,3 +56,18 @@ def test_a_bad_file_says_its_name_and_what_is_wrong(
     expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
     expect(page.locator(".note.bad")).not_to_contain_text("upload")
     assert len(studio.desk.projects()) == before
+
+
+def test_what_is_wrong_stays_while_it_is_read(studio: Studio, visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor.tab(studio.project(BALL))
+    page.clock.install()
+    (tmp_path / "bad.json").write_text(json.dumps([{"promt": "x"}, {"prompt": 3}, "hello"]))
+    page.locator("#import-file").set_input_files(tmp_path / "bad.json")
+    note = page.locator(".note.bad")
+    expect(note).to_contain_text("entry 3")
+    note.hover()
+    page.clock.fast_forward(120_000)
+    expect(note).to_be_visible()
+    page.mouse.move(5, 5)
+    page.clock.fast_forward(120_000)
+    expect(note).to_have_count(0)

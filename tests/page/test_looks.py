@@ -147,6 +147,43 @@ def test_the_whole_page_can_be_used_by_keys_alone(studio: Studio, visitor: Visit
     assert len([name for name in reached if name.startswith("card-")]) == 1
 
 
+def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, visitor: Visitor, story: str) -> None:
+    """They are pressed one after another, to see what each would cost."""
+    page = visitor.tab(story, "b")
+    expect(page.locator("#render-film")).to_have_text("Render film")  # the empty scene keeps it from being ready
+    before = box(page, ".presets"), box(page, ".bar")
+    page.locator('[data-preset="max"]').click()
+    expect(page.locator(".what-words")).to_contain_text("renders")
+    assert (box(page, ".presets"), box(page, ".bar")) == before
+    studio.engine.hold()
+    page.locator("#render-film").click()
+    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("#render-film")).to_have_text("Rendering…")
+    assert (box(page, ".presets"), box(page, ".bar")) == before
+    page.locator("#stop").click()
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def box(page: Page, there: str) -> list[int]:
+    """Place and size, in whole pixels."""
+    found = page.locator(there).bounding_box()
+    assert found is not None
+    return [round(value) for value in found.values()]  # pyright: ignore[reportArgumentType]
+
+
+def test_the_tabs_of_the_inspector_are_turned_by_arrows(studio: Studio, visitor: Visitor, story: str) -> None:
+    page = visitor.tab(story, "b")
+    scene, film = page.get_by_role("tab", name="Scene 2"), page.get_by_role("tab", name="Film")
+    scene.focus()
+    page.keyboard.press("ArrowRight")
+    expect(film).to_be_focused()
+    expect(film).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tabpanel").locator("#field-look")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(scene).to_be_focused()
+    expect(page.get_by_role("tabpanel").locator("#field-prompt")).to_be_visible()
+
+
 def test_no_style_names_a_colour_outside_the_tokens() -> None:
     for sheet in Path(STATIC).glob("*.css"):
         if sheet.name != "tokens.css":

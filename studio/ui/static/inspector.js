@@ -15,7 +15,8 @@ export function mount(element, given) {
   saveWith(given);
   const head = heading();
   const forms = { scene: sceneForm(() => server, work), film: filmForm() };
-  const sheet = h('aside.inspector', { 'aria-label': 'Inspector' }, head, h('div.inspector-scroll', {}, forms.scene, forms.film));
+  const panel = h('div.inspector-scroll', { role: 'tabpanel', id: 'inspector-forms' }, forms.scene, forms.film);
+  const sheet = h('aside.inspector', { 'aria-label': 'Inspector' }, head, panel);
   element.replaceChildren(h('div.veil', { onclick: () => update({ sheet: false }) }), sheet);
   const draw = () => show(element, head, forms);
   subscribe(draw);
@@ -34,19 +35,28 @@ function show(element, head, forms) {
 }
 
 function heading() {
-  const tab = (name, film) => h('button', { type: 'button', role: 'tab', onclick: () => update({ film }) }, name);
+  const tab = (name, film) => h('button', { type: 'button', role: 'tab', 'aria-controls': 'inspector-forms', onclick: () => update({ film }) }, name);
   const tabs = { scene: tab('Scene', false), film: tab('Film', true) };
   const tools = h('div.tools', { role: 'toolbar', 'aria-label': 'This scene' }, ...sceneTools());
   const close = iconButton('close', 'Close', () => update({ sheet: false }), '.sheet-close');
-  const node = h('header.inspector-head', {}, h('div.tabs', { role: 'tablist' }, tabs.scene, tabs.film), tools, close);
+  const list = h('div.tabs', { role: 'tablist', 'aria-label': 'What is edited', onkeydown: (event) => turned(event, tabs) }, tabs.scene, tabs.film);
+  const node = h('header.inspector-head', {}, list, tools, close);
   node.show = (card, film) => {
     setText(tabs.scene, card ? `Scene ${card.number}` : 'Scene');
-    setAttributes(tabs.scene, { 'aria-selected': String(!film), disabled: !card });
-    setAttributes(tabs.film, { 'aria-selected': String(film) });
+    setAttributes(tabs.scene, { 'aria-selected': String(!film), disabled: !card, tabindex: film ? -1 : 0 });
+    setAttributes(tabs.film, { 'aria-selected': String(film), tabindex: film ? 0 : -1 });
     tools.hidden = film;
     if (card) tools.querySelector('.merge').disabled = card.number === state.board.scenes.length;
   };
   return node;
+}
+
+function turned(event, tabs) {
+  if (!['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
+  event.preventDefault();
+  const other = event.target === tabs.film ? tabs.scene : tabs.film;
+  other.click();
+  other.focus();
 }
 
 function sceneTools() {

@@ -13,7 +13,9 @@ export function announce(text) {
   setText(live, text);
 }
 
-/** A short note that goes by itself. `tone`: '' or 'bad'; `action`: {label, act}. */
+const READING_MS = 70; // a letter
+
+/** A short note that goes by itself, though not while it is looked at. `tone`: '' or 'bad'; `action`: {label, act}. */
 export function say(text, tone = '', action = null) {
   const note = h(`div.note${tone ? `.${tone}` : ''}`, {}, h('span', {}, text));
   const close = () => note.remove();
@@ -22,7 +24,12 @@ export function say(text, tone = '', action = null) {
   }
   note.append(h('button.icon-button', { type: 'button', 'aria-label': 'Dismiss', onclick: close }, icon('close')));
   notes.append(note);
-  setTimeout(close, tone === 'bad' ? 12000 : 6000);
+  let timer = null;
+  const stay = () => clearTimeout(timer);
+  const go = () => (stay(), (timer = setTimeout(close, Math.max(tone === 'bad' ? 12000 : 6000, READING_MS * text.length))));
+  for (const name of ['pointerenter', 'focusin']) note.addEventListener(name, stay);
+  for (const name of ['pointerleave', 'focusout']) note.addEventListener(name, go);
+  go();
 }
 
 const shown = new Map();

@@ -71,6 +71,7 @@ function row(project) {
   rows.set(project.id, item);
   const [here, name, scenes] = [project.id === state.project, item.querySelector('.name'), item.querySelector('.count')];
   setText(name, (here && state.board?.title) || project.title || 'Untitled');
+  for (const tool of item.querySelectorAll('.icon-button')) setAttributes(tool, { 'aria-label': `${tool.title} “${name.textContent}”` });
   setText(scenes, project.num_scenes === 1 ? '1 scene' : `${project.num_scenes} scenes`);
   setAttributes(item.firstChild, { 'aria-current': here ? 'true' : null });
   return item;

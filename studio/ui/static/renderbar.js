@@ -16,7 +16,7 @@ export function mount(element, given) {
   const parts = { ...titleParts(), ...actingParts() };
   const skip = h('button.skip', { type: 'button', onclick: () => focusScene(state.selected) }, 'Skip to the scenes');
   const top = h('header.topbar', {}, skip, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
-  const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, parts.what, parts.stop, parts.go);
+  const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, h('div.doing', {}, parts.what, parts.stop), parts.go);
   element.replaceChildren(h('div.bar', {}, top, acting));
   const draw = () => show(parts, state);
   subscribe(draw);
@@ -112,7 +112,7 @@ function showPresets(group, board) {
 
 function presetButton(preset) {
   const choose = () => typed(null, 'preset', preset.name, 0);
-  return h('button', { type: 'button', role: 'radio', 'data-preset': preset.name, onclick: choose }, preset.title);
+  return h('button', { type: 'button', role: 'radio', 'data-preset': preset.name, 'data-title': preset.title, onclick: choose }, preset.title);
 }
 
 function turned(event, group) {
