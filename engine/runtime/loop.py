@@ -25,6 +25,8 @@ from engine.runtime.rendering import Room
 from engine.runtime.shelf import Shelf
 
 NOTHING, JOB, LEAVE = range(3)
+NO_MEMORY = "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed"
+"""What the host's allocator, a mapped file, the device's driver and its libraries say, which have no type for it."""
 
 
 def work(num_threads: int) -> None:
@@ -89,13 +91,14 @@ def do(job: Job, room: Room) -> None:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors of what failed
         fail_for_memory(job, room)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of a device (torch's own error) or of the host (torch's allocator has no type of its own for that)."""
-    words = "can't allocate memory", "not enough memory"
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+    """Of a device or of the host."""
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in told for words in NO_MEMORY)
 
 
 def fail_for_memory(job: Job, room: Room) -> None:
