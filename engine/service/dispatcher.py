@@ -26,7 +26,7 @@ from engine.contract.events import (
     Stage,
     Step,
 )
-from engine.contract.jobs import Job
+from engine.contract.jobs import PIPELINE_VERSION, Job
 from engine.contract.workspace import Workspace
 from engine.service.changes import Changes
 from engine.service.groups import Group, GroupDied
@@ -174,13 +174,16 @@ class Dispatcher:
         takes = self._takes.standing(job)
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
+        if job.pipeline != PIPELINE_VERSION:
+            words = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
+            return _rejected(job, "pipeline", f"{words} Render it again from a studio of this engine's version.")
         to_come = frozenset(span.recipe for other in waiting if other.job.id != job.id for span in other.job.spans)
         missing = self._takes.missing(job, to_come)
         if missing is None:
             return None
         if missing == "":
             return "later"
-        return JobRejected(time_s=time.time(), job_id=job.id, code="conditioning", reason=f"job {job.id}: {missing}")
+        return _rejected(job, "conditioning", missing)
 
     # ---- one job
     async def _run(self, group: Group, job: Job, attempt: int) -> None:
@@ -284,6 +287,10 @@ class Dispatcher:
             except SQLAlchemyError as error:
                 _log.error("not stored, trying again in %s s: %s", RETRY_STORE_S, error)
                 await asyncio.sleep(RETRY_STORE_S)
+
+
+def _rejected(job: Job, code: str, why: str) -> JobRejected:
+    return JobRejected(time_s=time.time(), job_id=job.id, code=code, reason=f"job {job.id}: {why}")
 
 
 STOPPED = "the engine was stopped; the job goes on when it is started again."
