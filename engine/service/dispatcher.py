@@ -14,7 +14,6 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.contract import wire
-from engine.contract.errors import EngineError
 from engine.contract.events import (
     TERMINAL,
     EngineDown,
@@ -105,6 +104,8 @@ class Dispatcher:
                 reason, started = await self._group.died(), True
             except GroupDied as death:
                 reason, started = str(death), False
+            except OSError as error:
+                reason, started = f"no process could be started ({error}). See the machine's memory and limits.", False
             await self._lost(reason, started)
 
     async def _lost(self, reason: str, started: bool) -> None:
@@ -112,19 +113,16 @@ class Dispatcher:
         self._group = self._ready = None
         await self._record(EngineDown(time_s=time.time(), reason=reason))
         if not started:
-            await self._blame_first_waiting(reason)
+            await self._persist(lambda: self._blame_first_waiting(f"the ranks did not start: {reason}"))
         wait_s = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
         self._deaths += 1
         await asyncio.sleep(wait_s)
 
-    async def _blame_first_waiting(self, reason: str) -> None:
+    def _blame_first_waiting(self, reason: str) -> None:
         """A group that does not even start costs the next job an attempt, so that no job waits for ever."""
-        if self._store.paused():
-            return
-        waiting = await asyncio.to_thread(self._store.waiting)
+        waiting = [] if self._store.paused() else self._store.waiting()
         if waiting:
-            words = f"the ranks did not start: {reason}"
-            await self._persist(lambda: self._store.interrupt(waiting[0].job.id, words))
+            self._store.interrupt(waiting[0].job.id, reason)
 
     # ---- the queue
     async def _work(self) -> None:
@@ -133,8 +131,8 @@ class Dispatcher:
                 woken.clear()
                 try:
                     busy = await self._turn()
-                except (SQLAlchemyError, OSError, EngineError) as error:
-                    _log.error("the store or the workspace cannot be used: %s", error)
+                except Exception as error:  # a full disk, most likely; whatever it is, the queue goes on
+                    _log.error("the queue stands still: %s", error, exc_info=error)
                     await asyncio.sleep(RETRY_STORE_S)
                     continue
                 if not busy:
@@ -194,7 +192,7 @@ class Dispatcher:
             self._deaths = 0
         except GroupDied as death:
             await self._interrupted(job, str(death))
-        except (SQLAlchemyError, OSError, EngineError) as error:
+        except Exception as error:  # whatever it is, the job does not stay behind as running
             _log.error("job %s: %s", job.id, error, exc_info=error)
             group.kill(f"the engine lost hold of job {job.id}: {error}")
             await self._interrupted(job, await group.died())
@@ -244,7 +242,7 @@ class Dispatcher:
 
     async def _relay_wishes(self, group: Group, job_id: str) -> None:
         """Cancel, pause and resume, as the store has them, to the ranks."""
-        told_pause = False
+        told_pause: bool | None = None  # the ranks may still stand where the job before was paused
         with self._changes.subscribe() as woken:
             while True:
                 woken.clear()

@@ -40,6 +40,7 @@ from engine.contract.media import Frames, file_sha256
 from engine.contract.workspace import Workspace
 
 DEFAULT_STEP_S = 0.02
+PAUSE_LOOK_S = 0.02
 LOST_SIGHT = 1
 """Exit code where the service is gone."""
 
@@ -75,7 +76,6 @@ class Rank:
                     self._jobs.put(command)
                 case wire.CancelJob(job_id=job_id):
                     self._cancelled.add(job_id)
-                    self._going.set()
                 case wire.Pause():
                     self._going.clear()
                 case wire.Resume():
@@ -111,10 +111,11 @@ class Rank:
                 self._tell(job, stage, step, num_steps, step_s)
 
     def _edge(self, job: Job) -> None:
-        """A step's edge, where pause and cancel are obeyed."""
-        self._going.wait()
-        if job.id in self._cancelled:
-            raise Stopped
+        """A step's edge, where pause and cancel are obeyed; a cancel while it is paused, too."""
+        while job.id not in self._cancelled:
+            if self._going.wait(PAUSE_LOOK_S):
+                return
+        raise Stopped
 
     def _tell(self, job: Job, stage: StageName, step: int, num_steps: int, step_s: float) -> None:
         progress = {"stage": stage, "step": step, "num_steps": num_steps, "step_s": step_s}

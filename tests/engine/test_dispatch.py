@@ -2,13 +2,17 @@
 
 import asyncio
 import dataclasses
+import errno
+import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from engine.contract import wire
 from engine.contract.client import EngineClient
-from engine.contract.events import EVENT, Event, Failed, Finished, Interrupted, JobRejected
+from engine.contract.events import EVENT, EngineDown, Event, Failed, Finished, Interrupted, JobRejected
 from engine.contract.jobs import FromMedia, FromTake, Job
 from engine.contract.media import probe
 from engine.contract.workspace import Workspace
@@ -19,7 +23,7 @@ from engine.service.settings import Settings
 from engine.service.store import Store
 from engine.service.tables import open_database
 from tests.engine.conftest import StartEngine
-from tests.engine.making import a_job, a_picture, events_of, milestones, until, wait_for_step
+from tests.engine.making import a_job, a_picture, events_of, milestones, until, wait_for_step, wait_until
 
 
 def test_a_job_becomes_a_take(shared: EngineClient, tmp_path: Path) -> None:
@@ -121,23 +125,51 @@ def test_cancel_while_it_works(shared: EngineClient, stage: str) -> None:
     assert shared.job(job.id).state == "cancelled"
 
 
+def pause_in_the_middle(client: EngineClient, job: Job) -> None:
+    """Until the job says nothing more."""
+    client.submit(job)
+    wait_for_step(client, job.id, step=3)
+    assert client.pause().running_job_id == job.id
+
+    def silent() -> bool:
+        before = client.status().last_seq
+        time.sleep(0.5)  # ten of its steps
+        return client.status().last_seq == before
+
+    wait_until(silent, "the pause")
+
+
 def test_pause_holds_the_running_job(shared: EngineClient) -> None:
     job = a_job("paused in the middle 0.05 s per step", num_steps=20)
-    shared.submit(job)
-    wait_for_step(shared, job.id, step=3)
-    assert shared.pause().running_job_id == job.id
+    pause_in_the_middle(shared, job)
     behind = a_job("paused behind")
     shared.submit(behind)
-    assert shared.job(behind.id).state == "queued"
+    assert (shared.job(job.id).state, shared.job(behind.id).state) == ("running", "queued")
     shared.resume()
     assert milestones(events_of(shared, job.id)) == ["queued", "started", "finished"]
     events_of(shared, behind.id)
 
 
+def test_a_pause_ends_for_the_next_job_too(shared: EngineClient) -> None:
+    """The one that was paused is cancelled, so that nothing runs when the queue is let go."""
+    job, behind = a_job("paused and cancelled 0.05 s per step", num_steps=20), a_job("after a paused one")
+    pause_in_the_middle(shared, job)
+    shared.cancel(job.id)
+    assert milestones(events_of(shared, job.id)) == ["queued", "started", "cancelled"]
+    shared.resume()
+    shared.submit(behind)
+    wait_until(lambda: shared.job(behind.id).state == "finished", "a job after a paused one")
+
+
 # ---- in this process, with short patience
 
 
-def dispatch(folder: Path, story: Callable[[Store], Awaitable[None]], **patience: float) -> list[Event]:
+def dispatch(
+    folder: Path,
+    story: Callable[[Store], Awaitable[None]],
+    make_group: Callable[[Settings], Group] = Group,
+    **patience: float,
+) -> list[Event]:
     """Runs a dispatcher over a fresh workspace while ``story`` goes on. -> all events."""
 
     async def run() -> list[Event]:
@@ -146,7 +178,7 @@ def dispatch(folder: Path, story: Callable[[Store], Awaitable[None]], **patience
         changes = Changes()
         changes.bind(asyncio.get_running_loop())
         store = Store(open_database(settings.database), changes.notify)
-        dispatcher = Dispatcher(settings, store, changes, lambda: Group(settings))
+        dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
         dispatcher.start()
         try:
             await asyncio.wait_for(story(store), 60)
@@ -200,6 +232,48 @@ def test_ranks_that_never_get_ready_fail_the_job_in_the_end(tmp_path: Path) -> N
     end = [e for e in seen if isinstance(e, Failed)]
     assert len(end) == 1 and "did not start" in end[0].reason
     assert [e.type for e in seen if e.type == "interrupted"] == ["interrupted"] * 3
+
+
+def test_a_group_whose_processes_cannot_be_started_is_followed_by_another(tmp_path: Path) -> None:
+    """As on a machine that is short of memory for a while."""
+    job = a_job("after a while")
+    groups: list[Group] = []
+
+    class Refused(Group):
+        async def _spawn(self, port: int) -> None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def make_group(settings: Settings) -> Group:
+        groups.append(Group(settings) if groups else Refused(settings))
+        return groups[-1]
+
+    async def story(store: Store) -> None:
+        store.submit(job)
+        await ended(store, job)
+
+    seen = dispatch(tmp_path, story, make_group)
+    assert any(isinstance(event, EngineDown) and "temporarily unavailable" in event.reason for event in seen)
+    assert [e.type for e in seen if e.type in ("failed", "finished")] == ["finished"]
+
+
+def test_an_unknown_fault_in_a_job_leaves_no_job_behind_as_running(tmp_path: Path) -> None:
+    job, behind = a_job("unlucky"), a_job("lucky")
+
+    class Faulty(Group):
+        async def send(self, command: wire.Command) -> None:
+            if isinstance(command, wire.RunJob) and (command.job.id, command.attempt) == (job.id, 1):
+                raise ValueError("nobody thought of this")
+            await super().send(command)
+
+    async def story(store: Store) -> None:
+        store.submit(job)
+        store.submit(behind)
+        await ended(store, behind)
+
+    seen = dispatch(tmp_path, story, Faulty)
+    own = [event for event in seen if getattr(event, "job_id", "") == job.id]
+    assert milestones(own) == ["queued", "started", "interrupted", "started", "finished"]
+    assert any(isinstance(e, Interrupted) and "nobody thought of this" in e.reason for e in own)
 
 
 def test_a_clean_stop_puts_the_job_back(tmp_path: Path) -> None:
