@@ -164,6 +164,23 @@ def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, v
     expect(page.locator("#stop")).to_be_hidden()
 
 
+@pytest.mark.parametrize("width", [1280, 1120, 1000, 920])
+def test_nothing_of_the_film_lies_over_the_queue(studio: Studio, visitor: Visitor, width: int) -> None:
+    """At sizes between a desk's and a hand's too, with all the links there can be."""
+    project = studio.project(STORY[0])
+    studio.desk.render(project)
+    wait_for(lambda: studio.desk.board(project).film.up_to_date)
+    page = visitor.tab(project, "a")
+    page.set_viewport_size({"width": width, "height": 760})
+    link = page.locator(".film-head .link").get_by_text("Prompts")
+    link.evaluate("link => { link.hidden = false; }")  # a joint model's
+    for end in (link, page.locator(".film-head .mini-choice")):
+        found, queue = end.bounding_box(), page.locator(".queue").bounding_box()
+        assert found and queue and found["x"] + found["width"] <= queue["x"]
+    title, presets = page.locator("#field-title").bounding_box(), page.locator(".presets").bounding_box()
+    assert title and presets and title["x"] + title["width"] <= presets["x"]
+
+
 def box(page: Page, there: str) -> list[int]:
     """Place and size, in whole pixels."""
     found = page.locator(there).bounding_box()
