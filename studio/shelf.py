@@ -233,10 +233,6 @@ class Shelf:
             row = session.get(CursorRow, engine)
             return row.seq if row is not None else 0
 
-    def reset_cursor(self, engine: str) -> None:
-        with self._database.write() as session:
-            session.merge(CursorRow(engine=engine, seq=0))
-
 
 def _shelved(row: TakeRow, scene_id: str) -> ShelvedTake:
     take = Take.model_validate_json(row.take).model_copy(update={"scene_id": scene_id})
@@ -259,12 +255,12 @@ def _uses_of(session: Session, job_id: str) -> list[tuple[str, str]]:
 
 
 def _waiting(session: Session, take: Take) -> list[tuple[str, str]]:
-    """Who gets a take: all scenes that wait for its recipe, and the one it was made for, if that project is here.
+    """Who gets a take: all scenes that wait for its recipe, else the one it was made for, if that project is here.
 
     Of a job with several scenes each has its own; a scene that waits for it under another name finds its take by the
-    recipe, when its project is looked at again.
+    recipe, when its project is looked at again. Who waited for a job that was stopped or failed waits no more.
     """
-    jobs = select(JobRow.id).where(JobRow.recipe == take.job.recipe)
+    jobs = select(JobRow.id).where(JobRow.recipe == take.job.recipe, JobRow.state.in_(LIVE))
     query = select(JobUseRow).where(JobUseRow.job_id.in_(jobs))
     if len(take.job.scene_ids) > 1:
         query = query.where(JobUseRow.scene_id == take.scene_id)

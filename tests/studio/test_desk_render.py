@@ -283,6 +283,20 @@ def test_two_projects_that_ask_for_the_same_pixels_share_one_job(tmp_path: Path)
         assert states(bench.desk.board(third.id)) == ["fresh"]
 
 
+def test_a_scene_that_waits_no_more_is_left_alone_by_a_take_of_its_old_words(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.engine.hold()
+        bench.desk.render(project.id)
+        bench.desk.stop(project.id)
+        bench.until(project.id, lambda board: not board.render.busy)
+        bench.engine.release()
+        bench.reword(project.id, "a", "a green ball")
+        bench.rendered(project.id)
+        bench.rendered(bench.project(ONE, title="Other").id)
+        assert len(bench.desk.board(project.id).scenes[0].takes) == 1
+
+
 def test_a_duplicate_has_the_same_takes(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
