@@ -172,9 +172,21 @@ def _accepted(card: ModelCard, said_so: bool) -> bool:
     if said_so:
         return True
     if sys.stdin.isatty():
-        return input(f"Do you accept these licences of {card.title}? [y/N] ").strip().lower() in ("y", "yes")
-    print("storyboard: read the licences above and run this again with --accept-licence.", file=sys.stderr)
-    return False
+        accepted = _answer(f"Do you accept these licences of {card.title}? [y/N] ") in ("y", "yes")
+        why = "not accepted, so nothing is brought"
+    else:
+        accepted, why = False, "read the licences above and run this again with --accept-licence"
+    if not accepted:
+        print(f"storyboard: {why}.", file=sys.stderr)
+    return accepted
+
+
+def _answer(question: str) -> str:
+    try:
+        return input(question).strip().lower()
+    except EOFError:  # Ctrl-D
+        print()
+        return ""
 
 
 def _consolidate(flags: argparse.Namespace) -> int:

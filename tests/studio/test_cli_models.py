@@ -1,6 +1,8 @@
 """``storyboard models`` from the command line: what is listed, what is brought, and what is said when it cannot be."""
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +70,25 @@ def test_nothing_is_brought_before_the_licence_is_accepted(
     said = capsys.readouterr()
     assert CARD.licence in said.out and "--accept-licence" in said.err
     assert not hub.asked
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", DONE), ("no\n", FAILED), ("", FAILED)])
+def test_a_person_at_a_terminal_is_asked(
+    typed: str,
+    code: int,
+    hub: FakeHub,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    assert run(workspace, "get", NAME, "--part", "network") == code
+    assert bool(hub.asked) == (code == DONE)
+    assert ("nothing is brought" in capsys.readouterr().err) == (code == FAILED)
 
 
 def test_a_gated_model_without_a_token(hub: FakeHub, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
