@@ -1,7 +1,8 @@
 """``python -m engine.service``: one engine process over one workspace, until it is told to stop.
 
 Comes in: flags. Goes out: an HTTP interface; ``engine.json`` in the workspace with its address once it answers. Exit
-codes: 0 stopped, 2 wrong flags or port in use, 3 another engine has this workspace. Does not know who started it.
+codes: 2 wrong flags or port in use, 3 another engine has this workspace. Told to stop, it ends its ranks, then itself
+by the signal that told it (15 where standard input closed). Does not know who started it.
 """
 
 import argparse

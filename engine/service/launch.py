@@ -42,8 +42,9 @@ def ensure_engine(
     ``ranks`` None: one for each GPU, else one. A running engine is taken as it is, whatever is asked here. Raises
     EngineError with the last words of an engine that does not start.
     """
-    for ended in [pid for pid, child in _children.items() if child.poll() is not None]:
-        del _children[ended]
+    for pid, child in tuple(_children.items()):  # other threads start engines too
+        if child.poll() is not None:
+            _children.pop(pid, None)
     found = attach(workspace)
     if found is not None:
         return found

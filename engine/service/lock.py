@@ -54,11 +54,11 @@ def _take(file: TextIOWrapper) -> bool:
 
 
 def holder_of(workspace: Workspace) -> int | None:
-    """The process that holds the lock; None where it is free."""
+    """The process that holds the lock; None where it is free. Shared, so that two who look do not see each other."""
     try:
         with (workspace.root / "engine.lock").open("r+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
                 file.seek(0)
                 return int(file.read() or 0)

@@ -4,8 +4,10 @@ Comes in: flags. Goes out: ``Settings``, and the folders that ship with the proj
 """
 
 import importlib.util
+import os
 import subprocess
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -57,9 +59,14 @@ def default_roots() -> tuple[Path, Path]:
 
 
 def default_num_ranks() -> int:
-    """One rank for each GPU of this machine, 1 where there is none."""
+    """One rank for each GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible, 1 where there is none."""
     try:
         found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return 1
-    return max(1, sum(line.startswith("GPU ") for line in found.stdout.splitlines()))
+    num_gpus = sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is not None:  # CUDA reads names up to the first that is none
+        names = takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in wanted.split(",")))
+        num_gpus = min(num_gpus, len(list(names)))
+    return max(1, num_gpus)

@@ -1,5 +1,6 @@
 """Kill -9 and other ends of the service itself: the queue comes back, the job goes on, and no rank is left behind."""
 
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from engine.contract.workspace import Workspace
 from engine.service.__main__ import main
 from engine.service.launch import attach, ensure_engine, stop_engine
 from engine.service.lock import holder_of
+from engine.service.settings import default_num_ranks
 from tests.engine.conftest import StartEngine
 from tests.engine.making import a_job, a_picture, events_of, milestones, processes_of, until, wait_for_step, wait_until
 
@@ -109,10 +113,9 @@ def test_the_starters_end_is_the_engines(tmp_path: Path, workspace: Workspace, c
         "print('up', flush=True); time.sleep(100)"
     )
     command = [sys.executable, "-c", code, str(workspace.root), str(cards)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
+    with killed_at_last(subprocess.Popen(command, stdout=subprocess.PIPE)) as starter:
         assert starter.stdout is not None and starter.stdout.readline() == b"up\n"
         assert attach(workspace) is not None
-        starter.kill()
     wait_until(lambda: holder_of(workspace) is None, "the engine's end")
     assert not processes_of(workspace.root)
 
@@ -160,6 +163,44 @@ def test_several_starters_at_once_get_one_engine(start: StartEngine, workspace: 
         thread.join(60)
     assert len(urls) == 3 and len(set(urls)) == 1
     stop_engine(workspace)
+
+
+def test_two_who_look_for_the_engine_do_not_take_each_other_for_it(workspace: Workspace) -> None:
+    """A dead engine leaves its number behind; who reads it might signal a stranger that has it now."""
+    lock = workspace.root / "engine.lock"
+    lock.write_text("12345")
+    assert holder_of(workspace) is None
+    with lock.open("r+") as other:  # as another holder_of has it for a moment
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert holder_of(workspace) is None
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert holder_of(workspace) == 12345
+
+
+@pytest.mark.parametrize(
+    ("visible", "num_ranks"),
+    [
+        (None, 4),
+        ("0", 1),
+        ("2,3", 2),
+        ("GPU-1a, GPU-2b,GPU-3c", 3),
+        ("0,-1,1", 1),
+        ("-1", 1),
+        ("", 1),
+        ("0,1,2,3,4", 4),
+    ],
+)
+def test_a_rank_for_each_gpu_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, num_ranks: int
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\nfor i in 0 1 2 3; do echo "GPU $i: NVIDIA H200 (UUID: GPU-$i)"; done\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert default_num_ranks() == num_ranks
 
 
 def test_a_port_in_use_is_said(workspace: Workspace, cards: Path) -> None:
@@ -228,7 +269,7 @@ runpy.run_module("engine.service", run_name="__main__")
 def test_a_disk_that_takes_no_more(workspace: Workspace, cards: Path, tmp_path: Path) -> None:
     """Files may not grow beyond 2 MiB in this engine, as on a disk that is full then: told, nothing kept, it lives."""
     command = [sys.executable, "-c", LIMITED, "--workspace", str(workspace.root), "--group", "fake"]
-    with subprocess.Popen([*command, "--cards", str(cards)]) as service:
+    with killed_at_last(subprocess.Popen([*command, "--cards", str(cards)])):
         wait_until(lambda: attach_or_none(workspace), "the engine")
         client = attach(workspace)
         assert client is not None
@@ -242,7 +283,16 @@ def test_a_disk_that_takes_no_more(workspace: Workspace, cards: Path, tmp_path: 
         client.submit(job)
         assert milestones(events_of(client, job.id)) == ["queued", "started", "finished"]
         client.close()
-        service.terminate()
+
+
+@contextmanager
+def killed_at_last(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
+    """Also where the test fails: a ``Popen`` alone would wait for ever."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def attach_or_none(workspace: Workspace) -> bool:
