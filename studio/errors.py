@@ -22,12 +22,21 @@ class StudioError(Exception):
     """Anything that the author's side can answer instead of doing what was asked."""
 
 
+def printable(text: str) -> str:
+    """Half a surrogate pair, which JSON can hold and neither a terminal nor a page, as the escape that stood there."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong in a document. ``field`` is a path such as ``scenes[2].prompt``; "" is the whole."""
 
     field: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field", printable(self.field))
+        object.__setattr__(self, "message", printable(self.message))
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}" if self.field else self.message

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from studio.errors import Problem, StoryboardError
+from studio.errors import Problem, StoryboardError, printable
 from studio.formats.plain_yaml import YamlError, parse_json
 from studio.problems import show, suggestion
 from studio.storyboard import MAX_SCENES, Scene, Storyboard, read_document
@@ -54,6 +54,9 @@ class BadEntry:
 
     number: int
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
 
 
 @dataclass(frozen=True, slots=True)

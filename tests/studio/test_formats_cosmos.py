@@ -153,6 +153,16 @@ def test_a_format_is_known_by_its_content(text: str, name: str, wanted: str) -> 
     assert format_of(text, name) == wanted
 
 
+def test_half_a_character_in_a_file_is_told_in_words_that_can_be_written(tmp_path: Path) -> None:
+    path = written(tmp_path, r'[{"prom\ud800pt": "a"}, {"prompt": "b"}]')
+    assert [entry.reason.encode() for entry in read_batch(path).bad] == [
+        rb"prom\ud800pt: unknown field, did you mean prompt?"
+    ]
+    with pytest.raises(StoryboardError) as caught:
+        read_storyboards(path)
+    assert rb"entry 1: prom\ud800pt" in str(caught.value).encode()
+
+
 def test_a_storyboard_is_no_batch(tmp_path: Path) -> None:
     with pytest.raises(StoryboardError, match="is no batch file"):
         read_batch(written(tmp_path, "scenes:\n- {prompt: a}", "a.yaml"))
