@@ -17,6 +17,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from engine.contract.errors import EngineError
 from engine.contract.events import Phase
 from engine.contract.frames import num_latent_frames, start_step
 from engine.contract.jobs import PIPELINE_VERSION, Job
@@ -237,8 +238,12 @@ class Rendering:
         return seeded_noise((1, sizes.latent_channels, self.num_latents[call], *space), self.job.seed + call)
 
     def _evaluated(self, x0: Tensor, began_s: float) -> None:
-        if self.ranks.device.type == "cuda":
-            x0[..., 0, 0].cpu()  # waits, so that the time told is the evaluation's own
+        """Raises EngineError where the network's answer is no numbers: its film would be black, and kept as a take."""
+        has_numbers = bool(x0.isfinite().all())  # waits for the device, so that the time told is the evaluation's own
+        if not self.ranks.agree(int(has_numbers)):
+            told = "the network answered with infinities, or with what is no number"
+            ways = "Choose precision float32 or a weaker LoRA, or get the model's files again."
+            raise EngineError(f"{self.card.name}: {told}. {ways}")
         self.progress.evaluated(time.monotonic() - began_s)
         if self.ranks.leads and self.preview_clock.is_due():
             card, fps = self.card, self.job.fps

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.contract.errors import EngineError
 from engine.contract.frames import start_step
 from engine.contract.jobs import Reimagine
 from engine.contract.media import Frames, MediaStore
@@ -15,10 +16,12 @@ from engine.models.model import Model
 from engine.runtime.denoiser import Conditioning, NetworkDenoiser
 from engine.runtime.guidance import Guided
 from engine.runtime.link import Wishes
+from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
 from engine.runtime.rendering import Rendering, Room
 from engine.runtime.sampling import seeded_noise
 from engine.runtime.shelf import Shelf, wanted_by
+from engine.runtime.takes import finished_takes
 from tests.ranks.group import tiny_job
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -93,3 +96,14 @@ def test_a_clip_is_encoded_as_every_picture_is(root: Path, tmp_path: Path, stren
 def test_strengths_begin_where_the_script_does(strength: float, first: int) -> None:
     """And 0, with which the script fails, is what is left: the clean evaluation."""
     assert start_step(35, strength) == first
+
+
+@pytest.mark.parametrize("answer", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_film(root: Path, tmp_path: Path, answer: float) -> None:
+    """Weights that are damaged within their numbers: no black take that stands for its recipe ever after."""
+    room = room_of(root, tmp_path)
+    next(model_of(root, room).network.parameters()).fill_(answer)
+    job = tiny_job(root, num_steps=4)
+    with pytest.raises(EngineError, match="tiny: the network answered with"):
+        run(job, room)
+    assert finished_takes(room.workspace, job) is None and not list(room.workspace.takes.iterdir())
