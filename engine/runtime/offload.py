@@ -20,6 +20,12 @@ def resident(module: M, device: torch.device, keep: bool = False) -> Generator[M
     try:
         yield module
     finally:
-        if not keep and device.type != "cpu":
-            module.to("cpu")
-            torch.cuda.empty_cache()
+        if not keep:
+            withdraw(module, device)
+
+
+def withdraw(module: nn.Module, device: torch.device) -> None:
+    """Back to host memory, if it was on ``device``."""
+    if device.type != "cpu":
+        module.to("cpu")
+        torch.cuda.empty_cache()

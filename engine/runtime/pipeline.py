@@ -72,4 +72,6 @@ def loaded(job: Job, room: Room, phase: Phase) -> Model:
         room.send(Stage(stage="load", segment=0, **told))
     model = room.shelf.model(wanted)
     check_job(job, model.card, room.ranks.size)
+    if job.speed.offload == "components":
+        room.shelf.withdraw()
     return model

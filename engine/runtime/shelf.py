@@ -17,6 +17,7 @@ from engine.contract.values import Sha256
 from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.models.model import Model
+from engine.runtime.offload import withdraw
 from engine.runtime.ranks import Ranks
 from engine.runtime.texts import Texts
 
@@ -70,6 +71,15 @@ class Shelf:
             gc.freeze()  # what is loaded stays: later collections need not walk through it, mid-job
         assert self._model is not None
         return self._model
+
+    def withdraw(self) -> None:
+        """Leaves nothing on the device of what a job without offload kept there."""
+        assert self._model is not None, "a model is loaded"
+        if self._texts is not None:
+            self._texts.unload()
+        withdraw(self._model.network, self.ranks.device)
+        if self._model.ends is not None:
+            withdraw(self._model.ends.autoencoder, self.ranks.device)
 
     def texts(self, workspace: Workspace) -> Texts:
         """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends.

@@ -35,6 +35,10 @@ class Texts:
         found |= self._fresh([prompt for prompt in kept if prompt not in found], max_tokens, device, stays)
         return torch.cat([found[prompt] for prompt in prompts])
 
+    def unload(self) -> None:
+        """Forgets the encoder, so that its memory is free; it is loaded again for the next new prompt."""
+        self._loaded = None
+
     def _fresh(self, prompts: list[str], max_tokens: int, device: torch.device, stays: bool) -> dict[str, Tensor]:
         """Encoded now, and kept."""
         if not prompts:
@@ -43,7 +47,7 @@ class Texts:
         with resident(self._loaded, device, stays) as encoder:
             fresh = {prompt: encoder([prompt], max_tokens).cpu() for prompt in prompts}
         if not stays:
-            self._loaded = None
+            self.unload()
         for prompt, embedding in fresh.items():
             self._keep(prompt, max_tokens, embedding)
         return fresh

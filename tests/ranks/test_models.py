@@ -1,10 +1,11 @@
 """Reading a model's folder, checking a job against its card, decoding as a stream."""
 
 import json
-import resource
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import Rejected
-from engine.contract.jobs import FromTake, Job, SamplerSettings
+from engine.contract.jobs import FromTake, Job, SamplerSettings, Speed
+from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.decode import decode_into, undropped
+from engine.runtime.link import Wishes
 from engine.runtime.offload import resident
+from engine.runtime.pipeline import loaded
 from engine.runtime.ranks import Ranks
+from engine.runtime.rendering import Room
 from engine.runtime.shelf import Shelf, wanted_by
+from tests.checkpoints.measure_memory import memory
 from tests.ranks.group import make_model_once, tiny_job
 from tests.ranks.tiny import LATENT_CHANNELS, MAX_TOKENS
 
@@ -59,9 +65,10 @@ def test_memory_does_not_grow_with_length(model: Model) -> None:
     parts = model.ends.autoencoder.decode(latents)
     for _ in range(10):
         next(parts)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here, not from what ran before
+    before = memory("VmRSS")
     assert sum(len(part) for part in parts) == 50 * 4
-    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown_mb = (memory("VmHWM") - before) / 2**20
     print(f"grown by {grown_mb:.1f} MB")
     assert grown_mb < 8
 
@@ -143,10 +150,40 @@ def test_shelf_keeps_a_model_and_sees_a_changed_file(root: Path, tmp_path: Path)
         shelf.model(wanted)
 
 
-def test_resident_comes_and_goes() -> None:
-    module = torch.nn.Linear(2, 2)
-    with resident(module, torch.device("cpu")) as there:
-        assert there is module and next(there.parameters()).device.type == "cpu"
+class Travelling(torch.nn.Module):
+    """Writes down where it was sent, and stays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def to(self, *where: Any, **how: Any) -> "Travelling":
+        self.sent.append(torch.device(where[0]).type)
+        return self
+
+
+@pytest.mark.parametrize(("keep", "sent"), [(False, ["cuda", "there", "cpu"]), (True, ["cuda", "there"])])
+def test_resident_comes_and_goes(keep: bool, sent: list[str]) -> None:
+    module = Travelling()
+    with resident(module, torch.device("cuda"), keep) as there:
+        there.sent.append("there")
+    assert module.sent == sent
+
+
+@pytest.mark.parametrize(("offload", "sent"), [("components", ["cpu"]), ("none", [])])
+def test_offload_begins_with_an_empty_device(offload: Any, sent: list[str], root: Path, tmp_path: Path) -> None:
+    """A job before it, without offload, has left all three components there."""
+    shelf = Shelf(Ranks(0, 1, torch.device("cuda")), root / "cards", root / "models")
+    room = Room(shelf.ranks, shelf, Workspace.at(tmp_path), lambda event: None, Wishes())
+    job = tiny_job(root, speed=Speed(precision="float32", offload=offload))
+    model = shelf.model(wanted_by(job))
+    assert model.ends is not None
+    shelf._model = replace(model, network=Travelling(), ends=replace(model.ends, autoencoder=Travelling()))
+    shelf.texts(room.workspace).encode(["a"], MAX_TOKENS, ALONE.device, stays=True)
+    left = loaded(job, room, "film")
+    assert isinstance(left.network, Travelling) and left.ends is not None
+    assert left.network.sent == left.ends.autoencoder.sent == sent
+    assert (shelf.texts(room.workspace)._loaded is None) == (offload == "components")
 
 
 FIVE = FromTake(recipe="a" * 64, num_frames=5)
