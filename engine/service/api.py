@@ -8,12 +8,12 @@ import asyncio
 import errno
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Protocol
 
 import anyio.from_thread
 import anyio.to_thread
-from fastapi import Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
@@ -29,6 +29,7 @@ from engine.contract.jobs import Job
 from engine.contract.media import MediaInfo, MediaStore, probe
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.values import Identifier, Sha256, Value
+from engine.contract.workspace import Workspace
 from engine.service.changes import Changes
 from engine.service.models import Models
 from engine.service.settings import Settings
@@ -62,18 +63,37 @@ class GroupView(Protocol):
 def make_api(settings: Settings, store: Store, changes: Changes, models: Models, group: GroupView) -> FastAPI:
     """The application. Every route but ``/healthz`` and ``/openapi.json`` asks for the token."""
     api = FastAPI(title="Storyboard engine", version=VERSION, docs_url=None, redoc_url=None)
-    media = MediaStore(settings.workspace.media)
     _answer_errors(api)
     api.add_middleware(LimitBodies)
-    token = settings.workspace.token()
+    guarded = [Depends(_token_check(settings.workspace.token()))]
+    for routes in (
+        _engine_routes(store, models, group),
+        _job_routes(store, settings.workspace),
+        _event_routes(store, changes, settings.keep_alive_s),
+        _media_routes(MediaStore(settings.workspace.media), settings.max_media_bytes),
+    ):
+        api.include_router(routes, dependencies=guarded)
 
-    def authorised(authorization: Annotated[str, Header()] = "") -> None:
+    @api.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return api
+
+
+def _token_check(token: str) -> Callable[[str], Awaitable[None]]:
+    async def authorised(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
             raise HTTPException(401, "this engine needs its workspace's token: the file 'token' in the workspace.")
 
-    guarded = [Depends(authorised)]
+    return authorised
 
-    def engine_status() -> EngineStatus:
+
+def _engine_routes(store: Store, models: Models, group: GroupView) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/status")
+    def status() -> EngineStatus:
         return EngineStatus(
             version=VERSION,
             group=group.group_state,
@@ -85,61 +105,65 @@ def make_api(settings: Settings, store: Store, changes: Changes, models: Models,
             last_seq=store.last_seq(),
         )
 
-    @api.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @api.get("/status", dependencies=guarded)
-    def status() -> EngineStatus:
-        return engine_status()
-
-    @api.get("/models", dependencies=guarded)
+    @routes.get("/models")
     def list_models() -> list[ModelStatus]:
         return models.all()
 
-    @api.post("/jobs", dependencies=guarded, status_code=201, responses={200: {"model": JobStatus}})
+    @routes.post("/pause")
+    def pause() -> EngineStatus:
+        store.set_paused(True)
+        return status()
+
+    @routes.post("/resume")
+    def resume() -> EngineStatus:
+        store.set_paused(False)
+        return status()
+
+    return routes
+
+
+def _job_routes(store: Store, workspace: Workspace) -> APIRouter:
+    routes = APIRouter(prefix="/jobs")
+
+    @routes.post("", status_code=201, responses={200: {"model": JobStatus}})
     def submit(job: Job, response: Response) -> JobStatus:
         """201: queued. 200: the same job was here before. 409: this id belongs to another body."""
         answer, is_new = store.submit(job)
         response.status_code = 201 if is_new else 200
         return answer
 
-    @api.get("/jobs", dependencies=guarded)
+    @routes.get("")
     def list_jobs() -> list[JobStatus]:
         return store.jobs()
 
-    @api.get("/jobs/{job_id}", dependencies=guarded)
+    @routes.get("/{job_id}")
     def one_job(job_id: Identifier) -> JobStatus:
         return store.job(job_id)
 
-    @api.delete("/jobs/{job_id}", dependencies=guarded)
+    @routes.delete("/{job_id}")
     def cancel(job_id: Identifier) -> JobStatus:
         return store.cancel(job_id)
 
-    @api.post("/jobs/{job_id}/move", dependencies=guarded)
+    @routes.post("/{job_id}/move")
     def move(job_id: Identifier, to: Move) -> JobStatus:
         return store.move(job_id, to.position)
 
-    @api.get("/jobs/{job_id}/preview", dependencies=guarded)
+    @routes.get("/{job_id}/preview")
     def preview(job_id: Identifier) -> Response:
-        path = settings.workspace.root / "jobs" / job_id / "preview.webp"
+        path = workspace.root / "jobs" / job_id / "preview.webp"
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             raise HTTPException(404, f"job {job_id}: has no preview yet.") from None
         return Response(content, media_type="image/webp", headers={"Cache-Control": "no-store"})
 
-    @api.post("/pause", dependencies=guarded)
-    def pause() -> EngineStatus:
-        store.set_paused(True)
-        return engine_status()
+    return routes
 
-    @api.post("/resume", dependencies=guarded)
-    def resume() -> EngineStatus:
-        store.set_paused(False)
-        return engine_status()
 
-    @api.get("/events", dependencies=guarded, response_class=StreamingResponse)
+def _event_routes(store: Store, changes: Changes, keep_alive_s: float) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/events", response_class=StreamingResponse)
     async def events(
         after: Annotated[int, Query(ge=0)] = 0,
         last_event_id: Annotated[int | None, Header(ge=0)] = None,
@@ -152,10 +176,17 @@ def make_api(settings: Settings, store: Store, changes: Changes, models: Models,
                 f"events: {start} has not happened yet (the newest is {newest}). Ask from 0; the history began anew."
             )
             raise Rejected("cursor", words)
-        stream = follow_events(store, changes, start, settings.keep_alive_s)
+        stream = follow_events(store, changes, start, keep_alive_s)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
-    @api.api_route("/media/{sha256}", methods=["GET", "HEAD"], dependencies=guarded, response_class=FileResponse)
+    return routes
+
+
+def _media_routes(media: MediaStore, max_bytes: int) -> APIRouter:
+    routes = APIRouter(prefix="/media")
+
+    @routes.head("/{sha256}", response_class=FileResponse)
+    @routes.get("/{sha256}", response_class=FileResponse)
     def get_media(sha256: Sha256) -> FileResponse:
         """A stored file; ``Range`` is obeyed (206, or 416 beyond the end)."""
         path = media.path(sha256)
@@ -165,12 +196,12 @@ def make_api(settings: Settings, store: Store, changes: Changes, models: Models,
         with path.open("rb") as file:
             return FileResponse(path, media_type=content_type(file.read(16)), headers=headers)
 
-    @api.put("/media/{sha256}", dependencies=guarded, status_code=201)
+    @routes.put("/{sha256}", status_code=201)
     async def put_media(sha256: Annotated[Sha256, InPath()], request: Request) -> MediaInfo:
         """Stores a picture or clip under its SHA-256; what has another hash, or is neither, is refused and not kept."""
-        return await _receive(media, sha256, request, settings.max_media_bytes)
+        return await _receive(media, sha256, request, max_bytes)
 
-    return api
+    return routes
 
 
 async def follow_events(store: Store, changes: Changes, after: int, keep_alive_s: float) -> AsyncIterator[str]:
@@ -279,6 +310,11 @@ def _answer_errors(api: FastAPI) -> None:
             return _problem(507, "disk_full", "the engine's disk is full. Free some space there, then try again.")
         _log.error("%s", error, exc_info=error)
         return _problem(503, "database", "the engine's database cannot be used now. See logs/service.log there.")
+
+    @api.exception_handler(Exception)
+    async def unknown(_: Request, error: Exception) -> JSONResponse:  # the server logs it, with its traceback
+        told = f"the engine failed at this ({type(error).__name__}). See logs/service.log there."
+        return _problem(500, "engine", told)
 
 
 class LimitBodies:

@@ -10,10 +10,21 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from engine.contract.client import EngineClient
 from engine.contract.errors import Conflict, Rejected
 from engine.contract.media import file_sha256
+from engine.contract.workspace import Workspace
+from engine.service.api import make_api
+from engine.service.changes import Changes
+from engine.service.dispatcher import Dispatcher
+from engine.service.groups import Group
+from engine.service.models import Models
+from engine.service.settings import Settings
+from engine.service.store import Store
+from engine.service.tables import JobRow, open_database
 from tests.engine.making import a_job, a_picture, events_of, milestones, until, wait_until
 
 pytestmark = pytest.mark.usefixtures("shared")
@@ -42,6 +53,8 @@ def test_health_needs_no_token(shared: EngineClient) -> None:
 
 def test_the_description_names_every_route(shared: EngineClient) -> None:
     paths = httpx.get(shared.url + "/openapi.json").json()["paths"]
+    names = [route["operationId"] for verbs in paths.values() for route in verbs.values()]
+    assert len(names) == len(set(names)), "generated clients name their methods so"
     assert {f"{verb} {path}" for path, verbs in paths.items() for verb in verbs} == {
         "get /healthz",
         "get /status",
@@ -111,6 +124,21 @@ def test_a_body_too_large(http: httpx.Client) -> None:
 def test_what_is_not_there(http: httpx.Client, verb: str, path: str, code: str) -> None:
     answer = http.request(verb, path)
     assert (answer.status_code, answer.json()["code"]) == (404, code)
+
+
+def test_a_fault_that_nobody_thought_of_has_the_form_of_every_error(tmp_path: Path) -> None:
+    """Here a row of the database that is no job."""
+    settings = Settings(Workspace.at(tmp_path / "workspace"), tmp_path, tmp_path)
+    database = open_database(settings.database)
+    with Session(database) as session, session.begin():
+        session.add(JobRow(id="j1", body="{}", state="queued"))
+    changes, models = Changes(), Models(tmp_path, tmp_path, tmp_path / "hashes.json")
+    store = Store(database, changes.notify)
+    api = make_api(settings, store, changes, models, Dispatcher(settings, store, changes, lambda: Group(settings)))
+    headers = {"Authorization": f"Bearer {settings.workspace.token()}"}
+    answer = TestClient(api, raise_server_exceptions=False, headers=headers).get("/jobs")
+    assert (answer.status_code, answer.json()["code"]) == (500, "engine")
+    assert "logs/service.log" in answer.json()["message"]
 
 
 # ---- media
