@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -30,8 +30,9 @@ SILENCE_TIMEOUT_S = 45.0
 RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Waits between attempts to reach the event stream; the last one repeats."""
 
-_JOBS = TypeAdapter(list[JobStatus])
-_MODELS = TypeAdapter(list[ModelStatus])
+_JOB, _JOBS = TypeAdapter(JobStatus), TypeAdapter(list[JobStatus])
+_MODELS, _STATUS = TypeAdapter(list[ModelStatus]), TypeAdapter(EngineStatus)
+T = TypeVar("T")
 _LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 """The connection ended under a call. All calls may be repeated: they say what shall be, not what to add."""
 
@@ -51,32 +52,31 @@ class EngineClient:
 
         Raises Conflict where the id is taken by a job with another body.
         """
-        answer = self._call("POST", "/jobs", json_body=job.model_dump_json())
-        return JobStatus.model_validate_json(answer.content)
+        return self._call(_JOB, "POST", "/jobs", json_body=job.model_dump_json())
 
     def jobs(self) -> list[JobStatus]:
         """The running job, the waiting ones in order, then the ended ones, newest first."""
-        return _JOBS.validate_json(self._call("GET", "/jobs").content)
+        return self._call(_JOBS, "GET", "/jobs")
 
     def job(self, job_id: str) -> JobStatus:
         """Raises Rejected("unknown_job") where there is none of this id."""
-        return JobStatus.model_validate_json(self._call("GET", f"/jobs/{job_id}").content)
+        return self._call(_JOB, "GET", f"/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> JobStatus:
         """A waiting job is cancelled at once; a running one at its next step edge (JobCancelled follows)."""
-        return JobStatus.model_validate_json(self._call("DELETE", f"/jobs/{job_id}").content)
+        return self._call(_JOB, "DELETE", f"/jobs/{job_id}")
 
     def move(self, job_id: str, position: int) -> JobStatus:
         """Moves a waiting job to a place in the queue (0: the next to run; beyond the end: the last)."""
         body = json.dumps({"position": position})
-        return JobStatus.model_validate_json(self._call("POST", f"/jobs/{job_id}/move", json_body=body).content)
+        return self._call(_JOB, "POST", f"/jobs/{job_id}/move", json_body=body)
 
     def pause(self) -> EngineStatus:
         """Holds the queue, and the running job at its next step edge."""
-        return EngineStatus.model_validate_json(self._call("POST", "/pause").content)
+        return self._call(_STATUS, "POST", "/pause")
 
     def resume(self) -> EngineStatus:
-        return EngineStatus.model_validate_json(self._call("POST", "/resume").content)
+        return self._call(_STATUS, "POST", "/resume")
 
     def events(self, after: int) -> "EventStream":
         """All events with ``seq`` above ``after``, as they happen, until ``close()`` of the stream or the client."""
@@ -88,7 +88,7 @@ class EngineClient:
         """Stores a picture or clip at the engine. Raises Rejected("conditioning") where it is neither."""
         sha256 = file_sha256(path)
         if self._send("HEAD", f"/media/{sha256}").status_code != 200:
-            self._call("PUT", f"/media/{sha256}", upload=path)
+            _checked(self._send("PUT", f"/media/{sha256}", upload=path))
         return sha256
 
     def fetch_media(self, sha256: str, to: Path) -> None:
@@ -117,16 +117,16 @@ class EngineClient:
 
     def models(self) -> list[ModelStatus]:
         """All model cards of the engine. The first call may take long: big weights are hashed once."""
-        return _MODELS.validate_json(self._call("GET", "/models", timeout_s=3600.0).content)
+        return self._call(_MODELS, "GET", "/models", timeout_s=3600.0)
 
     def status(self) -> EngineStatus:
-        return EngineStatus.model_validate_json(self._call("GET", "/status").content)
+        return self._call(_STATUS, "GET", "/status")
 
     def healthy(self) -> bool:
         """Whether an engine that knows this token answers."""
         try:
-            self._call("GET", "/status", timeout_s=5.0)
-        except (EngineError, ValidationError):
+            self._call(_STATUS, "GET", "/status", timeout_s=5.0)
+        except EngineError:
             return False
         return True
 
@@ -149,8 +149,9 @@ class EngineClient:
     def _reaching(self) -> "_Reaching":
         return _Reaching(self.url)
 
-    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return _checked(self._send(method, path, **options))
+    def _call(self, form: TypeAdapter[T], method: str, path: str, **options: Any) -> T:
+        answer = _checked(self._send(method, path, **options))
+        return _read(form, answer.content, str(answer.request.url))
 
     def _send(
         self,
@@ -177,7 +178,8 @@ class EngineClient:
 class EventStream(Iterator[Event]):
     """Events in order, each once; reconnects by itself with ``Last-Event-ID`` until closed, from any thread.
 
-    Raises Rejected where the token is refused; an engine that does not answer is waited for.
+    Raises Rejected where the token is refused, EngineError where events of another version come; an engine that does
+    not answer is waited for.
 
     ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which
     may be amid another call of the same thread; were that call's connections the same, it would wait for itself.
@@ -211,7 +213,7 @@ class EventStream(Iterator[Event]):
                     for event in self._once():
                         failures = 0
                         yield event
-                except (httpx.TransportError, httpx.StreamError, OSError, RuntimeError):
+                except (httpx.TransportError, httpx.StreamError, OSError):
                     if self._closed.is_set():
                         return
                 failures += 1
@@ -233,7 +235,7 @@ class EventStream(Iterator[Event]):
                 for data in _sse_data(answer.iter_lines()):
                     if self._closed.is_set():
                         return
-                    event = EVENT.validate_json(data)
+                    event = _read(EVENT, data, str(answer.request.url))
                     if event.seq > self.last_seq:
                         self.last_seq = event.seq
                         yield event
@@ -282,6 +284,15 @@ def _file_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(1 << 18):
             yield chunk
+
+
+def _read(form: TypeAdapter[T], content: bytes | str, where: str) -> T:
+    try:
+        return form.validate_json(content)
+    except ValidationError as error:
+        why = f"{error.error_count()} errors, the first: {error.errors()[0]['msg']}"
+        hint = "Check the address, and that engine and studio are of one version"
+        raise EngineError(f"{where}: answered, and not as an engine of this version does ({why}). {hint}.") from error
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from engine.contract.client import EngineClient
-from engine.contract.errors import Conflict, Rejected
+from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.media import file_sha256
 from engine.contract.workspace import Workspace
 from engine.service.api import make_api
@@ -343,6 +344,39 @@ def test_a_preview_can_be_had_while_it_works(shared: EngineClient) -> None:
     picture = shared.preview(job.id)
     assert picture is not None and picture[8:12] == b"WEBP"
     events_of(shared, job.id)
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers everything with 200, and with nothing that an engine of this version would say."""
+
+    def do_GET(self) -> None:
+        kind = "text/event-stream" if self.path == "/events" else "text/html"
+        body = b'data: {"type":"moved","seq":1}\n\n' if self.path == "/events" else b"<p>It works!</p>"
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_whoever_else_answers_is_told_from_an_engine() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = EngineClient(f"http://127.0.0.1:{server.server_port}", "token")
+        for ask in (
+            client.status,
+            client.jobs,
+            client.models,
+            lambda: client.job("j1"),
+            lambda: next(client.events(0)),
+        ):
+            with pytest.raises(EngineError, match=f"{server.server_port}/.*not as an engine of this version does"):
+                ask()
+        assert not client.healthy()
+        client.close()
+        server.shutdown()
 
 
 def test_the_client_speaks_the_contracts_errors(shared: EngineClient) -> None:
