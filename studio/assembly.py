@@ -42,6 +42,7 @@ class Assembly:
         self._making = threading.Lock()
         self._wanted: queue.Queue[str | None] = queue.Queue()
         self._pending: set[str] = set()
+        self._at_work = ""
         self._errors: dict[str, str] = {}
         self._lock = threading.Lock()
         self._worker = threading.Thread(target=self._work, name="studio-assembly", daemon=True)
@@ -58,7 +59,7 @@ class Assembly:
     def state(self, project_id: str) -> tuple[bool, str]:
         """(whether it is being put together, why it could not be)."""
         with self._lock:
-            return project_id in self._pending, self._errors.get(project_id, "")
+            return project_id in (*self._pending, self._at_work), self._errors.get(project_id, "")
 
     def make(self, project_id: str) -> Film:
         """Makes the film now, unless it is there already, and waits. Raises FilmError."""
@@ -93,9 +94,12 @@ class Assembly:
 
     def _work(self) -> None:
         while (project_id := self._wanted.get()) is not None:
+            with self._lock:  # what is wished for from here on is another film
+                self._pending.discard(project_id)
+                self._at_work = project_id
             error = self._tried(project_id)
             with self._lock:
-                self._pending.discard(project_id)
+                self._at_work = ""
                 if error:
                     self._errors[project_id] = error
             self._told(project_id)

@@ -10,12 +10,15 @@ from engine.contract.errors import Rejected, Unreachable
 from engine.contract.events import EngineUp
 from engine.contract.jobs import FromTake
 from engine.contract.status import EngineStatus
+from engine.contract.workspace import Workspace
+from studio.assembly import Assembly, Reel
 from studio.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
 from studio.errors import FilmError, PlanError
 from studio.film import read_film_metadata
 from studio.formats.yaml_file import from_text
-from studio.shelf import KnownJob
+from studio.shelf import KnownJob, Shelf
 from studio.storyboard import Scene
+from studio.tables import Database
 from tests.studio.desks import benched, states
 
 ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
@@ -343,6 +346,26 @@ def test_a_new_join_needs_a_new_film_and_no_take(tmp_path: Path) -> None:
         assert bench.desk.render(project.id) == []
         board = bench.until(project.id, lambda board: board.film.up_to_date)
         assert board.film.duration_s == 1.5
+
+
+def test_a_film_wished_for_while_one_is_made_is_made_after_it(tmp_path: Path) -> None:
+    workspace, asked, again = Workspace.at(tmp_path), list[str](), threading.Event()
+
+    def reel_of(project_id: str) -> Reel:
+        asked.append(project_id)
+        if len(asked) == 1:
+            assembly.want(project_id)
+        else:
+            again.set()
+        raise FilmError("scene 1: not rendered yet.")
+
+    assembly = Assembly(workspace, Shelf(Database.file(workspace.studio_database)), reel_of, lambda _: None)
+    assembly.want("p-1")
+    try:
+        assert again.wait(10)
+    finally:
+        assembly.close()
+    assert assembly.state("p-1") == (False, "scene 1: not rendered yet.")
 
 
 def test_the_film_of_a_scene_deleted_is_the_others(tmp_path: Path) -> None:
