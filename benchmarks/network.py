@@ -109,7 +109,7 @@ def inputs(grid: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def run_theirs(theirs: Any, x: Tensor, timesteps: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-    padding = torch.zeros(1, 1, x.shape[3] * 8, x.shape[4] * 8)
+    padding = x.new_zeros(1, 1, x.shape[3] * 8, x.shape[4] * 8)
     per_frame = timesteps[:, None, :, None, None]
     return theirs(x, per_frame, text, condition_mask=mask, padding_mask=padding, fps=None, return_dict=False)[0]
 
