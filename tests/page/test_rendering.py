@@ -76,6 +76,7 @@ def test_a_change_makes_stale_only_it_and_what_continues_from_it(studio: Studio,
     expect(page.locator("#card-b .state")).to_contain_text("stale: continues scene 1")
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")
     expect(page.locator(".strip [data-old]")).to_have_count(2)
+    expect(page.locator(".take[data-old]")).to_have_attribute("aria-label", re.compile("from before the last changes"))
     expect(page.locator(".what-words")).to_have_text("renders scenes 1, 2; 1 is fresh")
     page.locator(".what summary").click()
     expect(page.locator(".popover li")).to_have_count(2)
@@ -119,6 +120,9 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(studio: Studio, visito
     expect(page.locator(".take[aria-pressed]")).to_have_count(2)
     newest = page.locator(".take[aria-pressed]").first
     expect(newest).to_have_attribute("aria-pressed", "true")
+    other = page.locator(".take[aria-pressed]").last
+    expect(other).to_have_attribute("aria-label", re.compile("of another seed$"))
+    expect(page.locator(".take[data-old]")).to_have_count(0)
     page.locator(".take[aria-pressed]").last.click()
     expect(page.locator(".take[aria-pressed]").last).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")

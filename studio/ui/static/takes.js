@@ -24,15 +24,17 @@ export function takesPanel(again) {
   return node;
 }
 
+// A take of another seed is one to choose from: whether words have changed since too is not known of it.
 function shown(known, take, card) {
   if (!known.has(take.id)) known.set(take.id, takeButton(take, card));
   const button = known.get(take.id);
-  const age = take.matches ? '' : ', from before the last changes';
+  const old = !take.matches && take.seed === card().effective_seed;
+  const age = take.matches ? '' : old ? ', from before the last changes' : ', of another seed';
   setAttributes(button, {
     'aria-pressed': take.chosen ? 'true' : 'false',
     'aria-label': `Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`,
     title: `seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`,
-    'data-old': !take.matches,
+    'data-old': old,
   });
   return button;
 }
