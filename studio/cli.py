@@ -21,6 +21,7 @@ from studio.commands.cli_flags import (
     STOPPED,
     WRONG,
     Commands,
+    counted,
     desk_of,
     engine_arguments,
     exit_code,
@@ -112,15 +113,15 @@ def plan_lines(plan: Plan) -> list[str]:
     lines: list[str] = []
     for scene in plan.scenes:
         said = f"{scene.state}: {scene.reason}" if scene.reason else scene.state
-        lines.append(f"{scene.number:3}  {scene.scene_id}  {clock(scene.seconds)}, {scene.num_frames} frames  {said}")
-        lines += [f"       {note.text}" for note in plan.notes if note.scene_id == scene.scene_id]
+        length = f"{clock(scene.seconds)}, {counted(scene.num_frames, 'frame')}"
+        lines.append(f"{scene.number:3}  {scene.scene_id}  {length}  {said}")
+        notes = [note.text for note in plan.notes if note.scene_id == scene.scene_id and note.text != scene.reason]
+        lines += [f"       {text}" for text in notes]
     lines += [f"     {note.text}" for note in plan.notes if note.scene_id is None]
-    number = len(plan.jobs)
-    if not number:
+    if not plan.jobs:
         return [*lines, "nothing to render"]
-    evaluations = plan.cost.num_evaluations
-    cost = f"{number} job{'s' if number > 1 else ''}, {evaluations} denoiser evaluations, {about(plan.cost.seconds)}"
-    return [*lines, f"to render: {cost}"]
+    work = f"{counted(len(plan.jobs), 'job')}, {counted(plan.cost.num_evaluations, 'denoiser evaluation')}"
+    return [*lines, f"to render: {work}, {about(plan.cost.seconds)}"]
 
 
 def _check(flags: argparse.Namespace) -> int:
@@ -135,8 +136,9 @@ def _check(flags: argparse.Namespace) -> int:
         print(f"{note.level}: {where}{note.text}")
     stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
     seconds = clock(sum(scene.seconds for scene in plan.scenes))
-    verdict = f"{len(stuck)} of {len(plan.scenes)} scenes cannot be rendered" if stuck else "right"
-    print(f"{flags.file}: {verdict} ({len(plan.scenes)} scenes, {seconds})")
+    scenes = counted(len(plan.scenes), "scene")
+    verdict = f"{len(stuck)} of {scenes} cannot be rendered" if stuck else "right"
+    print(f"{flags.file}: {verdict} ({scenes}, {seconds})")
     return WRONG if stuck else DONE
 
 

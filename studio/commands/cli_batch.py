@@ -13,6 +13,7 @@ from studio.commands.batch_videos import RunVideos, place_of
 from studio.commands.cli_flags import (
     DONE,
     Commands,
+    counted,
     desk_of,
     engine_arguments,
     models_root_of,
@@ -123,14 +124,17 @@ def _import(flags: argparse.Namespace) -> int:
     try:
         for number, words in enumerate(boards, start=1):
             project = desk.open_file(flags.file if len(boards) == 1 else place_of(flags.file, number), words)
-            print(f"{project.id}: {words.title} ({len(words.scenes)} scenes)")
+            print(f"{project.id}: {words.title} ({counted(len(words.scenes), 'scene')})")
     finally:
         desk.close()
     return DONE
 
 
 def _export(flags: argparse.Namespace) -> int:
-    text = exported(read_storyboards(flags.file), flags.format, flags.out)
+    try:
+        text = exported(read_storyboards(flags.file), flags.format, flags.out)
+    except StoryboardError as error:
+        raise StoryboardError(error.problems, str(flags.file)) from error
     if flags.out is None:
         print(text, end="")
         return DONE

@@ -56,6 +56,11 @@ def exit_code(error: StudioError | EngineError) -> int:
     return WRONG if isinstance(error, StoryboardError | PresetError | PlanError | LibraryError) else FAILED
 
 
+def counted(number: int, what: str) -> str:
+    """``1 scene``, ``2 scenes``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a storyboard (YAML or JSON, or another tool's list)")
     plan_arguments(parser)

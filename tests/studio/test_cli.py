@@ -164,7 +164,7 @@ def test_a_scene_without_a_prompt_is_said_before_anything_is_rendered(
 ) -> None:
     assert run(workspace, command, storyboard(tmp_path, " ")) == WRONG
     said = capsys.readouterr()
-    assert "no prompt" in said.out + said.err
+    assert (said.out + said.err).count("no prompt") == 1
     assert not workspace.engine_address.exists()
 
 

@@ -80,7 +80,7 @@ def test_a_storyboard_is_written_as_prompts_and_back(tmp_path: Path, capsys: pyt
 def test_what_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "prompts.json", VIDEOS)
     assert main(["export", str(path)]) == WRONG
-    assert "holds 2 storyboards" in capsys.readouterr().err
+    assert "prompts.json: holds 2 storyboards" in capsys.readouterr().err
     out = tmp_path / "nowhere" / "a.json"
     assert main(["export", str(path), "--format", "ttt", "--out", str(out)]) == WRONG
     assert "cannot be written" in capsys.readouterr().err
