@@ -244,4 +244,4 @@ def _choose_ema(tensors: dict[str, Tensor], source: str, ema: bool) -> dict[str,
         raise Rejected("weights", f"{source}: holds no averaged (EMA) copy of the weights. Ask for the plain ones.")
     if ema:
         return {name: tensors[name] for name in averaged}
-    return {name: tensor for name, tensor in tensors.items() if name not in set(averaged)} or tensors
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(EMA_PREFIX)} or tensors

@@ -86,12 +86,22 @@ def _pair(weights: Weights, layer: str, found: Mapping[str, str], settings: Mapp
         raise Rejected("weights", f"{weights.source}: {layer}: {told}.")
     rank = down.shape[0]
     own = f"{layer}.alpha"
-    alpha = float(weights[own]) if own in weights else float(settings.get("lora_alpha", rank))
+    try:
+        alpha = float(weights[own]) if own in weights else _alpha(layer, settings, rank)
+    except (ValueError, TypeError, AttributeError, RuntimeError, re.error) as error:
+        raise Rejected("weights", f"{weights.source}: {layer}: the LoRA's alpha cannot be read ({error}).") from error
     return Pair(down, up, alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank))
 
 
+def _alpha(layer: str, settings: Mapping[str, Any], rank: int) -> float:
+    """PEFT's rule: of the first pattern that is the end of the layer's name, else the one for all layers."""
+    patterns = settings.get("alpha_pattern") or {}
+    own = (alpha for pattern, alpha in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", layer))
+    return float(next(own, settings.get("lora_alpha", rank)))
+
+
 def _settings(path: Path, weights: Weights) -> dict[str, Any]:
-    """``lora_alpha`` and the like, from PEFT's file beside the weights or from their own metadata."""
+    """``lora_alpha``, ``alpha_pattern`` and the like: from PEFT's file beside the weights, or their own metadata."""
     beside = (path if path.is_dir() else path.parent) / CONFIG_NAME
     try:
         if beside.exists():

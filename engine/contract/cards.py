@@ -28,6 +28,9 @@ WEIGHT_SUFFIXES = (
     ".yaml",
 )
 
+BESIDE = ("adapter_config.json", "run_config.yaml")
+"""What is said of a file of weights by a file beside it: a LoRA's alpha, the sizes of a Megatron network."""
+
 BUNDLED_ROOT = Path(__file__).resolve().parents[2]
 """Of the project itself: the bundled model is found there whatever the models' root."""
 
@@ -273,13 +276,13 @@ class ModelCard(Value):
 
 
 def _files_at(places: list[Path]) -> list[Path]:
-    """The files themselves, and what decides inside folders; each once."""
+    """The files themselves with what stands beside them, and what decides inside folders; each once."""
     files: list[Path] = []
     for place in places:
         inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
         if not inside and not place.is_file():
             raise Rejected("weights", f"{place}: no weights there. Put the files there, or choose another model.")
-        files += inside if place.is_dir() else [place]
+        files += inside if place.is_dir() else [place, *filter(Path.is_file, map(place.with_name, BESIDE))]
     return list(dict.fromkeys(files))
 
 

@@ -78,9 +78,29 @@ def alpha_by_layer(path: Path) -> Path:
     return path / "x.safetensors"
 
 
-@pytest.mark.parametrize("write", [alpha_beside, alpha_inside, alpha_as_diffusers, alpha_by_layer])
+def alpha_by_pattern(path: Path) -> Path:
+    """PEFT's: each a regular expression for the end of the names."""
+    save_file(pair(), path / "adapter_model.safetensors")
+    settings = {"lora_alpha": 3, "alpha_pattern": {"er.q": 5, r"layer\.[qk]": 8, "q": 9}}
+    (path / "adapter_config.json").write_text(json.dumps(settings))
+    return path
+
+
+@pytest.mark.parametrize("write", [alpha_beside, alpha_inside, alpha_as_diffusers, alpha_by_layer, alpha_by_pattern])
 def test_alpha_is_read(write: Callable[[Path], Path], tmp_path: Path) -> None:
     assert torch.allclose(merged(write(tmp_path), 1.0), BASE + 8 / RANK * UP @ DOWN)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"lora_alpha": None}, {"lora_alpha": "much"}, {"alpha_pattern": {"(": 2}}, {"alpha_pattern": [2]}],
+    ids=str,
+)
+def test_an_alpha_that_is_none(settings: dict[str, object], tmp_path: Path) -> None:
+    save_file(pair(), tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(Rejected, match="layer.q: the LoRA's alpha cannot be read"):
+        read_lora(tmp_path, 1.0)
 
 
 def test_the_rank_stabilised_kind(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.contract.cards import ModelCard, fingerprint, read_cards
+from engine.contract.cards import LoraUse, ModelCard, fingerprint, read_cards
 from engine.contract.errors import EngineError
 from engine.contract.hashes import FileHashes
 from engine.service.models import Models
@@ -67,6 +67,19 @@ def test_what_the_card_says_of_the_network_decides_too(card: ModelCard, cards: P
     renamed = card.model_copy(update={"title": "Another name"})
     first, second, third = (fingerprint(each, tmp_path, FileHashes()) for each in (card, other, renamed))
     assert first == third != second
+
+
+@pytest.mark.parametrize("beside", ["adapter_config.json", "run_config.yaml"])
+def test_what_stands_beside_a_file_of_weights_decides_too(card: ModelCard, tmp_path: Path, beside: str) -> None:
+    """A LoRA's alpha, the norm of a Megatron network: no take of before is what is drawn with another."""
+    weights(tmp_path / "tiny")
+    (tmp_path / "loras").mkdir()
+    for name in ("style.safetensors", beside):
+        (tmp_path / "loras" / name).write_bytes(b"{}")
+    styled = card.model_copy(update={"loras": (LoraUse(path="loras/style.safetensors"),)})
+    before = fingerprint(styled, tmp_path, FileHashes())
+    (tmp_path / "loras" / beside).write_bytes(b'{"lora_alpha": 8}')
+    assert fingerprint(styled, tmp_path, FileHashes()) != before
 
 
 @pytest.mark.parametrize(
