@@ -5,7 +5,9 @@ Comes in: files made here. Goes out: failures. Does not know jobs, pages or mode
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -142,6 +144,31 @@ def test_what_cannot_be_used_is_refused_in_words(tmp_path: Path, kind: str, said
     with pytest.raises(Rejected, match=said) as caught:
         probe(path)
     assert caught.value.code == "conditioning"
+
+
+def large_bomb(folder: Path) -> Path:
+    """A little below the size at which Pillow itself says no, and far above what is taken here."""
+    Image.new("1", (8000, 14000)).save(folder / "large.png")
+    return folder / "large.png"
+
+
+def test_a_picture_that_pillow_only_warns_of_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.warns(Image.DecompressionBombWarning),
+        pytest.raises(Rejected, match="8000 x 14000 pixels is too large"),
+    ):
+        probe(large_bomb(tmp_path))
+
+
+def test_pictures_read_at_once_leave_the_process_as_it_was(tmp_path: Path) -> None:
+    """Python's filters of warnings are the whole process's."""
+    sizes = {"small.png": (200, 200), "large.png": (1200, 1200)}
+    for name, size in sizes.items():
+        Image.effect_noise(size, 60).save(tmp_path / name)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda name: probe(tmp_path / name), [*sizes, "small.png"] * 40))
+    assert list(warnings.filters) == before
 
 
 def test_what_is_not_there_and_what_is_too_short(tmp_path: Path) -> None:
