@@ -239,6 +239,17 @@ def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visit
     assert titles.count("First") == titles.count("First (copy)") == 1
 
 
+def test_the_strip_shows_the_scene_that_is_selected(studio: Studio, visitor: Visitor) -> None:
+    scenes = tuple(Scene(id=f"s{number}", prompt=f"a ball, {number}", duration_s=1.0) for number in range(30))
+    page = visitor.tab(studio.project(*scenes), "s0")
+    page.locator("#card-s0").focus()
+    expect(page.get_by_role("button", name="Scene 30,")).not_to_be_in_viewport()
+    page.keyboard.press("End")
+    expect(page.get_by_role("button", name="Scene 30,")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Home")
+    expect(page.get_by_role("button", name="Scene 1,")).to_be_in_viewport(ratio=1)
+
+
 def test_a_finger_that_rests_on_a_card_moves_it(studio: Studio, visitor: Visitor) -> None:
     project = studio.project(*THREE)
     page = visitor.tab(project)

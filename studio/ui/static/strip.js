@@ -10,16 +10,28 @@ export function strip(go) {
   const node = h('ol.strip', { 'aria-label': 'Scenes of the film' });
   const known = new Map();
   let begins = [];
+  let [chosen, plays] = [null, -1];
   node.show = (board) => {
     begins = startsOf(board.scenes);
     for (const id of known.keys()) if (!board.scenes.some((card) => card.id === id)) known.delete(id);
     setChildren(node, board.scenes.map((card, place) => frame(known, card, () => go(known.get(card.id).scene, begins[place]))));
+    if (chosen !== state.selected) reveal(node, known.get(state.selected));
+    chosen = state.selected;
   };
   node.playing = (seconds) => {
     const place = seconds === null ? -1 : begins.findLastIndex((start) => seconds >= start - 0.02);
     [...node.children].forEach((child, index) => child.classList.toggle('plays', index === place));
+    if (plays !== place) reveal(node, node.children[place]);
+    plays = place;
   };
   return node;
+}
+
+// Only the strip is moved: the page stays where the author is.
+function reveal(node, item) {
+  if (!item) return;
+  const [all, one] = [node.getBoundingClientRect(), item.getBoundingClientRect()];
+  if (one.left < all.left || one.right > all.right) node.scrollLeft += (one.left + one.right - all.left - all.right) / 2;
 }
 
 // Where each scene's take begins in the film, in seconds; a crossfade begins before the one before it has ended.
