@@ -116,7 +116,7 @@ def _job(model: ModelStatus, seed: int, num_steps: int) -> Job:
 
 
 def _time(client: EngineClient, job: Job) -> Timing:
-    """The stream is opened before the job is submitted, as a page has it open."""
+    """The stream tells all events since before the job. It connects when it is first read, which is counted too."""
     stream = client.events(client.status().last_seq)
     first: tuple[float, float] | None = None
     began_s = time.perf_counter()
