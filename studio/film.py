@@ -238,11 +238,16 @@ def read_film_metadata(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def poster_of(clip: Path) -> bytes:
-    """The first frame of a clip as WebP. Raises FilmError."""
+def poster_of(clip: Path, timeout_s: float = 60) -> bytes:
+    """The first frame of a clip as WebP. Raises FilmError, also where that takes longer than ``timeout_s``."""
     arguments = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-i", str(clip), "-frames:v", "1"]
     encode = ["-c:v", "libwebp", "-quality", "90", "-f", "image2pipe", "-"]
-    done = subprocess.run([*arguments, *encode], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(
+            [*arguments, *encode], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FilmError(f"{clip.name}: no poster could be made of it in {timeout_s:g} s.") from error
     if done.returncode or not done.stdout:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise FilmError(f"{clip.name}: no poster could be made of it ({' '.join(said)}).")

@@ -356,6 +356,7 @@ class _Link:
                 LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
                 self.trouble = str(error)
                 self._rendering.looked(True, None)
+            self._stream.close()
             self._closed.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
             if not self._closed.is_set():

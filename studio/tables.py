@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ForeignKey, Text, create_engine, event
+from sqlalchemy import Connection, Engine, ForeignKey, Text, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -124,12 +124,15 @@ class CursorRow(Row):
 
 
 class Database:
-    """Sessions on one database. ``write`` begins at once as a writer, so that two never wait for each other."""
+    """Sessions on one database. ``write`` begins at once as a writer, so that two never wait for each other.
+
+    ``url``: as SQLAlchemy's; SQLite's may say ``?timeout=``, seconds to wait for another program that writes.
+    """
 
     def __init__(self, url: str) -> None:
         is_sqlite = url.startswith("sqlite")
-        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if is_sqlite else {}
-        self._engine = create_engine(url, **options)
+        waits = is_sqlite and "timeout" not in make_url(url).query
+        self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if waits else {})
         if is_sqlite:
             _speak_sqlite(self._engine)
         self._writer = self._engine.execution_options(writes=True)

@@ -66,6 +66,10 @@ class FakeEngine:
         self.reachable = True
         self.fetch_troubles: list[OSError] = []
         """Raised one by one by ``fetch_media``, as a full disk would."""
+        self.late: list[threading.Event] = []
+        """The next answers to ``status`` are on their way until these are set, one by one."""
+        self.streams: set[FakeStream] = set()
+        """Those that are open."""
         self._changed = threading.Condition()
         self._events: list[Event] = []
         self._states: dict[str, JobStatus] = {}
@@ -143,14 +147,16 @@ class FakeEngine:
 
     def pause(self) -> EngineStatus:
         self._set(_paused=True)
-        return self.status()
+        return self._status()
 
     def resume(self) -> EngineStatus:
         self._set(_paused=False)
-        return self.status()
+        return self._status()
 
     def events(self, after: int) -> "FakeStream":
-        return FakeStream(self, after)
+        stream = FakeStream(self, after)
+        self.streams.add(stream)
+        return stream
 
     def put_media(self, path: Path) -> str:
         self._reached()
@@ -173,6 +179,12 @@ class FakeEngine:
         return [ModelStatus(card=card, fingerprint=self.weights, available=True) for card in self.cards.values()]
 
     def status(self) -> EngineStatus:
+        said = self._status()
+        if self.late:
+            self.late.pop(0).wait(10)
+        return said
+
+    def _status(self) -> EngineStatus:
         self._reached()
         with self._changed:
             return EngineStatus(
@@ -341,6 +353,7 @@ class FakeStream(Iterator[Event]):
     def close(self) -> None:
         with self._engine._changed:
             self._closed = True
+            self._engine.streams.discard(self)
             self._engine._changed.notify_all()
 
 

@@ -73,6 +73,7 @@ def rope_angles(
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotates pairs (i, i + d/2). x (B, T, S, A, d); cos and sin (T, S, 1, d) float32 -> x's shape and dtype."""
-    first, second = x.float().chunk(2, dim=-1)
+    wide = x.float()
+    first, second = wide.chunk(2, dim=-1)
     turned = torch.cat([-second, first], dim=-1)
-    return torch.addcmul(x.float() * cos, turned, sin).to(x.dtype)
+    return torch.addcmul(wide * cos, turned, sin).to(x.dtype)

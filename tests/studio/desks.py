@@ -24,16 +24,25 @@ PATIENCE_S = 60.0
 
 
 class Bench:
-    """``apart``: the engine has a workspace and media of its own, as on another machine. ``cards``: its models."""
+    """``apart``: the engine has a workspace and media of its own, as on another machine. ``cards``: its models.
+
+    ``busy_timeout_s``: how long the desk waits for another program that writes its database.
+    """
 
     def __init__(
-        self, root: Path, step_s: float = 0.0, apart: bool = False, cards: dict[str, ModelCard] | None = None
+        self,
+        root: Path,
+        step_s: float = 0.0,
+        apart: bool = False,
+        cards: dict[str, ModelCard] | None = None,
+        busy_timeout_s: int = 20,
     ) -> None:
         self.root = root
         self.workspace = Workspace.at(root / "workspace")
         self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
         self.engine = FakeEngine(self.engine_workspace, step_s, cards, MediaStore(self.engine_workspace.media))
-        self.desk = Desk(self.workspace, self.engine, examples=False)
+        url = f"sqlite:///{self.workspace.studio_database}?timeout={busy_timeout_s}"
+        self.desk = Desk(self.workspace, self.engine, database_url=url, examples=False)
         self.heard()
 
     def heard(self) -> None:

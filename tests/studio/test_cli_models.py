@@ -1,7 +1,8 @@
 """``storyboard models`` from the command line: what is listed, what is brought, and what is said when it cannot be."""
 
-import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,23 +73,18 @@ def test_nothing_is_brought_before_the_licence_is_accepted(
     assert not hub.asked
 
 
-@pytest.mark.parametrize(("typed", "code"), [("y\n", DONE), ("no\n", FAILED), ("", FAILED)])
-def test_a_person_at_a_terminal_is_asked(
-    typed: str,
-    code: int,
-    hub: FakeHub,
-    workspace: Workspace,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    assert run(workspace, "get", NAME, "--part", "network") == code
+@pytest.mark.parametrize(("typed", "code"), [(b"y\n", DONE), (b"no\n", FAILED), (b"\x04", FAILED)])
+def test_a_person_at_a_terminal_is_asked(typed: bytes, code: int, hub: FakeHub, workspace: Workspace) -> None:
+    terminal, keyboard = os.openpty()
+    os.write(terminal, typed)
+    words = ["models", "get", NAME, "--part", "network", "--workspace", str(workspace.root)]
+    command = [sys.executable, "-m", "studio.cli", *words, "--models-root", str(workspace.root.parent / "models")]
+    done = subprocess.run(command, stdin=keyboard, capture_output=True, text=True, timeout=120)
+    os.close(terminal)
+    os.close(keyboard)
+    assert done.returncode == code, done.stderr
     assert bool(hub.asked) == (code == DONE)
-    assert ("nothing is brought" in capsys.readouterr().err) == (code == FAILED)
+    assert ("nothing is brought" in done.stderr) == (code == FAILED)
 
 
 def test_a_gated_model_without_a_token(hub: FakeHub, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

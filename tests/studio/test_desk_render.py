@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from engine.contract.errors import Rejected, Unreachable
 from engine.contract.events import EngineUp
 from engine.contract.jobs import FromTake
-from engine.contract.status import EngineStatus
 from engine.contract.workspace import Workspace
 from studio.assembly import Assembly, Reel
 from studio.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
@@ -19,6 +19,7 @@ from studio.formats.yaml_file import from_text
 from studio.shelf import KnownJob, Shelf
 from studio.storyboard import Scene
 from studio.tables import Database
+from tests.engine.making import wait_until
 from tests.studio.desks import benched, states
 
 ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
@@ -229,24 +230,33 @@ def test_what_is_stopped_and_wanted_again_before_it_ended_is_rendered(tmp_path: 
         bench.until(project.id, lambda board: board.film.up_to_date)
 
 
-def test_a_job_that_ends_while_another_project_joins_it_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class LateShelf(Shelf):
+    """Its first answer about a recipe's jobs is old when it comes: something happened ``meanwhile``."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[], None]) -> None:
+        super().__init__(database)
+        self.meanwhile: Callable[[], None] | None = meanwhile
+
+    def jobs_of_recipe(self, recipe: str) -> list[KnownJob]:
+        found = super().jobs_of_recipe(recipe)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_a_job_that_ends_while_another_project_joins_it_is_not_waited_for(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         first, second = bench.project(ONE), bench.project(ONE)
         bench.engine.hold()
         ids = bench.desk.render(first.id)
         bench.until(first.id, lambda board: board.scenes[0].state == "rendering")
-        look = bench.desk._shelf.jobs_of_recipe
 
-        def looked(recipe: str) -> list[KnownJob]:
-            monkeypatch.undo()
-            found = look(recipe)
+        def stop() -> None:
             bench.desk.stop(first.id)
             bench.until(first.id, lambda board: not board.render.busy)
-            return found
 
-        monkeypatch.setattr(bench.desk._shelf, "jobs_of_recipe", looked)
+        bench.desk._rendering._shelf = LateShelf(bench.desk._database, stop)
         assert bench.desk.render(second.id) != ids
         bench.engine.release()
         bench.until(second.id, lambda board: board.film.up_to_date)
@@ -391,23 +401,13 @@ def test_moves_pause_and_resume(tmp_path: Path) -> None:
         assert not bench.desk.board(project.id).render.paused
 
 
-def test_what_the_engine_said_before_it_was_paused_does_not_undo_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_engine_said_before_it_was_paused_does_not_undo_that(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
-        asked, arrives, status = threading.Event(), threading.Event(), bench.engine.status
-
-        def late() -> EngineStatus:
-            said = status()
-            if threading.current_thread().name == "studio-look":
-                asked.set()
-                arrives.wait(10)
-            return said
-
-        monkeypatch.setattr(bench.engine, "status", late)
+        arrives = threading.Event()
+        bench.engine.late.append(arrives)
         bench.engine._tell(EngineUp, num_ranks=1, device="fake")
-        assert asked.wait(60)
+        wait_until(lambda: not bench.engine.late, "the desk's question")
         pausing = threading.Thread(target=bench.desk.pause)
         pausing.start()
         pausing.join(0.3)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from engine.contract.workspace import Workspace
-from studio import tables
 from studio.desk import Desk
 from studio.edits import ChangeStoryboard
 from studio.storyboard import Scene, Storyboard
@@ -169,13 +168,11 @@ def test_a_take_that_cannot_be_stored_is_said_and_tried_again(tmp_path: Path) ->
         board = bench.until(project.id, lambda board: board.film.up_to_date)
         assert states(board) == ["fresh"]
         bench.until(project.id, lambda board: board.render.problem == "")
+        assert len(bench.engine.streams) == 1, "those of before are closed"
 
 
-def test_a_take_that_comes_while_the_database_is_held_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "BUSY_TIMEOUT_S", 1.0)
-    with benched(tmp_path) as bench:
+def test_a_take_that_comes_while_the_database_is_held_is_not_lost(tmp_path: Path) -> None:
+    with benched(tmp_path, busy_timeout_s=1) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
         bench.desk.render(project.id)

@@ -1,5 +1,6 @@
 """Films from real little clips: what is in which frame, how long, how large; and everything that can fail."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,12 @@ def test_a_poster_is_a_picture_of_the_first_frame(tmp_path: Path) -> None:
     path.write_bytes(poster_of(joined(tmp_path, "g", GREEN).path))
     assert probe(path).content_type == "image/webp"
     assert hues(read_frames(path, 1)) == ["G"]
+
+
+def test_a_poster_that_takes_too_long_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "clip.mp4")
+    with pytest.raises(FilmError, match="no poster could be made of it in 0.5 s"):
+        poster_of(tmp_path / "clip.mp4", timeout_s=0.5)
 
 
 def test_a_film_of_nothing_is_refused() -> None:
