@@ -4,11 +4,12 @@ Comes in: model cards, the folder of local weights, what an engine says. Goes ou
 word counts; before it has spoken, small local weights are looked at here. Does not know plans or projects.
 """
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, fingerprint
+from engine.contract.cards import ModelCard, ModelStatus, status_of
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 
@@ -45,14 +46,8 @@ class KnownModels:
             return {**{card.name: self._local[card.name] for card in missing}, **self._from_engine}
 
     def _look_at(self, card: ModelCard) -> ModelStatus:
-        try:
-            num_bytes = sum(path.stat().st_size for path in card.part_files(self._root))
-            if num_bytes > LARGEST_LOOKED_AT_BYTES:
-                return _absent(card, "its weights are large: they are known once the engine is there")
-            return ModelStatus(card=card, fingerprint=fingerprint(card, self._root, self._hash_of), available=True)
-        except (Rejected, OSError) as error:
-            return _absent(card, str(error))
-
-
-def _absent(card: ModelCard, reason: str) -> ModelStatus:
-    return ModelStatus(card=card, fingerprint="", available=False, reason=reason)
+        with contextlib.suppress(Rejected, OSError):  # what is wrong with them is said below
+            if sum(path.stat().st_size for path in card.part_files(self._root)) > LARGEST_LOOKED_AT_BYTES:
+                reason = "its weights are large: they are known once the engine is there"
+                return ModelStatus(card=card, fingerprint="", available=False, reason=reason)
+        return status_of(card, self._root, self._hash_of)

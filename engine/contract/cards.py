@@ -65,13 +65,20 @@ class Part(Value):
 
     def find(self, models_root: Path) -> Path:
         """Raises Rejected("weights") that names all that was looked for."""
-        places = [models_root / self.folder / path for path in self.paths]
-        for place in [*places, *(BUNDLED_ROOT / self.folder / path for path in self.paths)]:
-            if place.exists():
-                return place
-        wanted = " or ".join(str(place) for place in places)
+        for root in (models_root, BUNDLED_ROOT):
+            for place in self._places(root):
+                if place.exists():
+                    return place
+        wanted = " or ".join(str(place) for place in self._places(models_root))
         origin = f" (published as {self.repository})" if self.repository else ""
         raise Rejected("weights", f"{wanted}: not there{origin}. Put the files there, or choose another model.")
+
+    def is_at(self, models_root: Path) -> bool:
+        """Whether ``find`` finds it."""
+        return any(place.exists() for root in (models_root, BUNDLED_ROOT) for place in self._places(root))
+
+    def _places(self, root: Path) -> list[Path]:
+        return [root / self.folder / path for path in self.paths]
 
 
 class Parts(Value):
@@ -353,18 +360,32 @@ def _laid_over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 class ModelStatus(Value):
-    """A card with what one machine knows of it. ``fingerprint`` is "" where the weights are not there."""
+    """A card with what one machine knows of it. ``fingerprint`` is "" where the weights are not there.
+
+    ``missing``: names of the parts of which no file is there.
+    """
 
     card: ModelCard
     fingerprint: str
     available: bool
     reason: str = ""
+    missing: tuple[str, ...] = ()
 
 
 _DECIDING = {
     *("family", "network", "autoencoder", "text", "parametrisation", "sigma_data"),
     *("cosmos", "ttt", "dfm", "joint", "loras"),
 }
+
+
+def status_of(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> ModelStatus:
+    """What stands here of a model; its files are hashed by ``hash_of``."""
+    try:
+        return ModelStatus(card=card, fingerprint=fingerprint(card, models_root, hash_of), available=True)
+    except (Rejected, OSError) as error:
+        reason = str(error) if isinstance(error, Rejected) else f"cannot be read ({error})."
+        missing = tuple(name for name, part in card.parts.all().items() if not part.is_at(models_root))
+        return ModelStatus(card=card, fingerprint="", available=False, reason=reason, missing=missing)
 
 
 def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> Sha256:

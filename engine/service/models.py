@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, card_paths, fingerprint, own_cards, read_card
+from engine.contract.cards import ModelCard, ModelStatus, card_paths, own_cards, read_card, status_of
 from engine.contract.errors import Rejected
 from engine.contract.hashes import FileHashes
 
@@ -31,7 +31,7 @@ class Models:
         with self._looking:
             folders = (self._cards, own_cards(self._root))
             read = [self._read(path, folders) for path in card_paths(*folders).values()]
-            return [self._look(card) for card in read if card is not None]
+            return [status_of(card, self._root, self._hash_of) for card in read if card is not None]
 
     def _read(self, path: Path, folders: tuple[Path, ...]) -> ModelCard | None:
         try:
@@ -41,12 +41,3 @@ class Models:
                 print(f"this model is left out: {error}", file=sys.stderr, flush=True)
                 self._told.add(str(error))
             return None
-
-    def _look(self, card: ModelCard) -> ModelStatus:
-        try:
-            value = fingerprint(card, self._root, self._hash_of)
-        except Rejected as error:
-            return ModelStatus(card=card, fingerprint="", available=False, reason=str(error))
-        except OSError as error:
-            return ModelStatus(card=card, fingerprint="", available=False, reason=f"cannot be read ({error}).")
-        return ModelStatus(card=card, fingerprint=value, available=True)

@@ -19,7 +19,7 @@ def render_bar(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> Rend
     waiting = [card for card in cards if card.state in ("queued", "rendering")]
     wanted = {scene_id for job in jobs for scene_id in job.scene_ids}
     due = [card for card in cards if card.id in wanted or (card.state == "stale" and not _matches(card))]
-    problem = _problem(facts, moment, cards)
+    problem, problem_text = _problem(facts, moment, cards)
     seconds = facts.plan.cost.seconds if facts.plan and jobs else None
     return RenderBar(
         num_scenes=len(due),
@@ -31,6 +31,7 @@ def render_bar(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> Rend
         busy=bool(waiting),
         paused=moment.engine is not None and moment.engine.paused,
         problem=problem,
+        problem_text=problem_text,
     )
 
 
@@ -59,19 +60,29 @@ def _scenes(cards: Sequence[SceneCard]) -> str:
     return f"scene{'s' if len(cards) > 1 else ''} " + ", ".join(str(card.number) for card in cards)
 
 
-def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> str:
+def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> tuple[str, str]:
+    """In short and in full, which differ where a model is not here: its files are many words."""
+    outside = _outside(facts, moment)
+    if outside or facts.plan is None or not _all_stuck(cards):
+        return outside, outside
+    short = facts.plan.scenes[0].reason
+    errors = [note.text for note in facts.plan.notes if note.level == "error"]
+    return short, errors[0] if errors else short
+
+
+def _outside(facts: Facts, moment: Moment) -> str:
+    """What is wrong with other than the scenes."""
     if facts.problem:
         return facts.problem
     if not moment.engine_known:
         return moment.absence
     if moment.engine is None:
         return "the engine does not answer; waiting jobs go on when it is back"
-    if moment.trouble:
-        return moment.trouble
-    general = [note.text for note in (facts.plan.notes if facts.plan else ()) if note.level == "error"]
-    if cards and all(card.state in STUCK for card in cards):
-        return general[0] if general else cards[0].reason
-    return ""
+    return moment.trouble
+
+
+def _all_stuck(cards: Sequence[SceneCard]) -> bool:
+    return bool(cards) and all(card.state in STUCK for card in cards)
 
 
 def film_view(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> FilmView:

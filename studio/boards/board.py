@@ -128,7 +128,10 @@ class PresetView(Value):
 
 
 class ModelView(Value):
-    """``family``: what its models are called together, in words. ``reason``: why it is not here."""
+    """``family``: what its models are called together, in words. ``reason``: why it is not here.
+
+    ``command``: what brings all that is missing of it; "" where nothing does.
+    """
 
     name: str
     title: str
@@ -136,6 +139,7 @@ class ModelView(Value):
     summary: str
     available: bool
     reason: str
+    command: str
     aspects: tuple[str, ...]
     sizes_px: dict[str, tuple[int, int]]
     """(width, height) by aspect."""
@@ -176,7 +180,9 @@ class RenderBar(Value):
     """Whether jobs of this project wait or run."""
     paused: bool
     problem: str
-    """Why nothing can be rendered: the engine is not there, the model is missing; "" if nothing is wrong."""
+    """Why nothing can be rendered, in short: no engine, the model is missing; "" if nothing is wrong."""
+    problem_text: str
+    """The same in full."""
 
 
 class FilmView(Value):

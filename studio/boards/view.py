@@ -86,6 +86,7 @@ def _model(status: ModelStatus) -> ModelView:
         summary=card.summary,
         available=status.available,
         reason=status.reason,
+        command=_command(status),
         aspects=tuple(card.sizes_px),
         sizes_px=card.sizes_px,
         grid_px=card.grid_px,
@@ -97,6 +98,12 @@ def _model(status: ModelStatus) -> ModelView:
         conditioning_num_frames=card.conditioning_num_frames,
         samplers=card.sampler.allowed,
     )
+
+
+def _command(status: ModelStatus) -> str:
+    parts = status.card.parts.all()
+    published = bool(status.missing) and all(parts[name].repository for name in status.missing)
+    return f"storyboard models get {status.card.name}" if published else ""
 
 
 def _preset(preset: Preset, facts: Facts) -> PresetView:

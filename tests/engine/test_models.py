@@ -47,6 +47,8 @@ def test_a_model_without_weights(card: ModelCard, cards: Path, tmp_path: Path, m
     (status,) = Models(cards, tmp_path, tmp_path / "memory.json").all()
     assert (status.available, status.fingerprint) == (False, "")
     assert str(tmp_path / "tiny") in status.reason and "choose another" in status.reason
+    named = {"transformer": ("network",), "tokenizer": ("tokenizer",), "": tuple(card.parts.all())}
+    assert status.missing == named.get(missing, ()), "an empty folder is a part that is there, and wrong"
 
 
 def test_a_fingerprint_is_computed_once_and_again_after_a_change(card: ModelCard, cards: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.contract.cards import Joint, ModelCard
+from engine.contract.cards import Joint, ModelCard, ModelStatus
 from engine.contract.jobs import FromMedia, FromModel
 from studio.boards.view import family_of
 from studio.edits import ChangeScene, ChangeStoryboard
@@ -239,3 +239,25 @@ def test_takes_of_a_lost_library_come_back_to_their_scenes(bench: Bench) -> None
     assert states(board) == ["stale"] * 3
     bench.edit(project.id, ChangeStoryboard(field="seed", value=0))
     assert states(bench.desk.board(project.id)) == ["fresh"] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "missing", "command"),
+    [
+        (
+            "cosmos-predict2-2b-text2image",
+            ("network", "autoencoder"),
+            "storyboard models get cosmos-predict2-2b-text2image",
+        ),
+        ("dfm-dit-xl", ("autoencoder",), "storyboard models get dfm-dit-xl"),
+        ("dfm-dit-xl", ("network", "autoencoder"), ""),
+        ("diorama", (), ""),
+    ],
+)
+def test_the_command_that_brings_a_model_is_told_where_all_of_it_is_published(
+    bench: Bench, model: str, missing: tuple[str, ...], command: str
+) -> None:
+    status = ModelStatus(card=load_cards()[model], fingerprint="", available=False, reason="not here", missing=missing)
+    bench.desk.models_heard([*bench.desk.models().values(), status])
+    (view,) = [view for view in bench.desk.board(bench.project(ONE).id).models if view.name == model]
+    assert view.command == command

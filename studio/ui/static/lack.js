@@ -9,19 +9,16 @@ export function showLack(node, entry) {
   node.hidden = !reason;
   if (node.dataset.told === `${entry?.name} ${reason}`) return;
   node.dataset.told = `${entry?.name} ${reason}`;
-  setChildren(node, reason ? [...(isPublished(reason) ? brought(entry) : [h('p', {}, ...inCode(reason))])] : []);
+  setChildren(node, !reason ? [] : entry.command ? brought(entry) : [h('p', {}, ...inCode(reason))]);
 }
-
-const isPublished = (reason) => reason.includes('published as') && !reason.includes('storyboard models');
 
 /** Text with what stands between backquotes as code. */
 const inCode = (text) => text.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
 
-// What is published can be brought: the command first, where the files would lie for those who want to know.
+// The command that brings it first, where the files would lie for those who want to know.
 function brought(entry) {
-  const words = `storyboard models get ${entry.name}`;
-  const copy = () => navigator.clipboard.writeText(words).then(() => say('Copied.'), () => say('It could not be copied.', 'bad'));
-  const command = h('p.command', {}, h('code', {}, words), iconButton('copy', 'Copy the command', copy));
+  const copy = () => navigator.clipboard.writeText(entry.command).then(() => say('Copied.'), () => say('It could not be copied.', 'bad'));
+  const command = h('p.command', {}, h('code', {}, entry.command), iconButton('copy', 'Copy the command', copy));
   const places = h('details', {}, h('summary', {}, 'What was looked for'), h('p', {}, entry.reason));
   return [h('p', {}, 'Its files are not here. This brings them:'), command, places];
 }

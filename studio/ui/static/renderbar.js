@@ -127,18 +127,15 @@ function turned(event, group) {
 
 function showWhat({ what, why }, render) {
   const summary = what.firstChild;
-  setText(summary.firstChild, briefly(render.problem) || render.text);
+  setText(summary.firstChild, render.problem || render.text);
   setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
   setAttributes(what, { 'data-problem': Boolean(render.problem) });
   setText(why.previousSibling, render.problem ? 'Why nothing can be rendered' : 'What the button will do');
-  const lines = render.problem ? [render.problem] : render.why.length ? render.why : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
+  const lines = render.problem ? [render.problem_text] : render.why.length ? render.why : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
   if (why.dataset.told === lines.join('\n')) return;
   why.dataset.told = lines.join('\n');
   setChildren(why, lines.map((line) => h('li', {}, line)));
 }
-
-// Which files a model lacks stands in the list below, and beside the model.
-const briefly = (problem) => problem.replace(/ cannot be used: .*/s, ' cannot be used');
 
 function work(name) {
   return afterSaving(async () => {
