@@ -3,13 +3,33 @@
 Comes in: a group of ranks, a job. Goes out: the lossless frames at a take's end. Does not know which model makes them.
 """
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from engine.contract.events import Finished
 from engine.contract.jobs import Job
 from engine.contract.media import Frames, probe
 from tests.ranks.group import Group
+
+H = TypeVar("H")
+
+
+def ranks_with(house: Callable[[Path], H]) -> Callable[..., Iterator[tuple[H, Group]]]:
+    """A fixture of one module: what ``house`` makes in a folder, and real ranks on it, one and then two."""
+
+    @pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
+    def ranks(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[H, Group]]:
+        root = tmp_path_factory.mktemp("ranks")
+        made = house(root)
+        with Group(root, request.param) as group:
+            yield made, group
+
+    return ranks
 
 
 def frames_of(group: Group, job: Job) -> Frames:

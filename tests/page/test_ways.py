@@ -148,6 +148,7 @@ def test_a_first_frame_is_kept_where_no_picture_model_changes_it(studio: Studio,
     wait_for(lambda: strengths(studio, project) == (0.8, 0.0))
     page.locator("#field-first-frame").select_option("Re-imagined with the rest")
     wait_for(lambda: strengths(studio, project) == (0.8, None))
+    assert page.locator("#field-first-frame").input_value() == "" and visitor.wrongs == []
 
 
 def conditioning(studio: Studio, project: str) -> Conditioning:

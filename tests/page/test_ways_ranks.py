@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from studio.storyboard import Scene, Storyboard
 from tests.page.conftest import Served, Visitor
@@ -21,18 +21,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def served(house: House) -> Iterator[Served]:
+def studio(house: House) -> Iterator[Served]:
+    """What the visitors of this file visit."""
     served = Served(house.desk)
     yield served
     served.stop_serving()
-
-
-@pytest.fixture
-def visitor(context: BrowserContext, served: Served) -> Iterator[Visitor]:
-    visitor = Visitor(context, served)
-    yield visitor
-    visitor.leave()
-    assert visitor.wrongs == []
 
 
 def opened(visitor: Visitor, house: House, model: str, *scenes: Scene) -> tuple[str, Page]:
@@ -107,6 +100,8 @@ def test_a_joint_storyboard_is_one_job(house: House, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("model", ["worlds", "dfm"])
 def test_words_alone_make_a_film(house: House, visitor: Visitor, model: str) -> None:
-    _, page = opened(visitor, house, model, SCENE)
+    project, page = opened(visitor, house, model, SCENE)
     rendered(page)
     page.wait_for_function("document.querySelector('#film-video').readyState >= 2")
+    assert house.desk.board(project).film.up_to_date
+    assert page.evaluate("document.querySelector('#film-video').duration") > 0

@@ -41,29 +41,41 @@ def wait_for_saved_state(group: Group, job: Job) -> None:
         group.next_event()
 
 
+def kill_amid(group: Group, job: Job) -> None:
+    """A rank dies after some of the job was saved, and the group with it."""
+    group.send(wire.RunJob(job=job, attempt=1))
+    assert first_step(group) == 1
+    wait_for_saved_state(group, job)
+    group.kill_a_rank(signal.SIGKILL)
+    assert group.is_gone()
+
+
+def finished_from(group: Group, job: Job, attempt: int) -> int:
+    """The first step that was told of an attempt that finished."""
+    group.send(wire.RunJob(job=job, attempt=attempt))
+    step = first_step(group)
+    assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+    return step
+
+
 @pytest.mark.parametrize("how", ["kill -9 of a rank", "shutdown"])
 def test_the_job_goes_on_from_its_last_saved_step(how: str, tmp_path: Path) -> None:
     with Group(tmp_path, 1) as group:
         job = tiny_job(tmp_path, num_steps=STEPS, overlaps=(0, 5))
-        group.send(wire.RunJob(job=job, attempt=1))
-        assert first_step(group) == 1
         if how == "shutdown":
+            group.send(wire.RunJob(job=job, attempt=1))
+            assert first_step(group) == 1
             group.send(wire.Shutdown())
+            assert group.is_gone()
         else:
-            wait_for_saved_state(group, job)
-            group.kill_a_rank(signal.SIGKILL)
-        assert group.is_gone()
+            kill_amid(group, job)
     with Group(tmp_path, 1) as group:
-        group.send(wire.RunJob(job=job, attempt=2))
-        assert first_step(group) > 1, "not from the beginning"
-        assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+        assert finished_from(group, job, attempt=2) > 1, "not from the beginning"
         frames = tail_of(tmp_path, job)
         saved = list((tmp_path / "workspace" / "jobs" / job.id).glob("*/*"))
         assert not saved, "saved work is forgotten after the end"
         shutil.rmtree(tmp_path / "workspace" / "takes" / job.recipe)
-        group.send(wire.RunJob(job=job, attempt=1))
-        assert first_step(group) == 1
-        assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+        assert finished_from(group, job, attempt=1) == 1
     assert np.array_equal(tail_of(tmp_path, job), frames), "bit for bit the film that was not disturbed"
 
 

@@ -3,7 +3,6 @@
 Letters: F H W frames and pixels.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from engine.contract.media import MediaStore
 from engine.contract.workspace import Workspace
 from tests.models.cosmos.making import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
 from tests.models.cosmos.test_networks import LAYERS, lora_file
-from tests.models.films import KnownFilms, frames_of
+from tests.models.films import KnownFilms, frames_of, ranks_with
 from tests.ranks.group import Group
 
 SIZE_PX = (48, 32)
@@ -99,14 +98,7 @@ class House:
         return make_job(**(settings | changes))
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Group]]:
-    root = tmp_path_factory.mktemp("cosmos")
-    house = House(root)
-    with Group(root, request.param) as group:
-        yield house, group
-
-
+ranks = ranks_with(House)
 KNOWN = KnownFilms()
 
 

@@ -1,6 +1,5 @@
 """DFM models through real ranks: every form of checkpoint, one and two ranks, negative prompts, and what is refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
 from engine.models.dfm.consolidate import consolidate
 from tests.models.dfm.making import FORMS, make_dfm
-from tests.models.films import KnownFilms, frames_of
+from tests.models.films import KnownFilms, frames_of, ranks_with
 from tests.ranks.group import Group
 
 NUM_FRAMES = 9
@@ -61,14 +60,7 @@ class House:
         return make_job(**(settings | changes))
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Group]]:
-    root = tmp_path_factory.mktemp("dfm")
-    house = House(root)
-    with Group(root, request.param) as group:
-        yield house, group
-
-
+ranks = ranks_with(House)
 KNOWN = KnownFilms()
 
 

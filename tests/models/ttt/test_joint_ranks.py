@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from engine.runtime.loop import memory_advice
 from engine.runtime.takes import TakesWriter
 from tests.models.ttt.test_load_ranks import House, ends_of_scenes, sampler
 from tests.ranks.group import Group
-from tests.ranks.test_death import children_of, first_step, is_alive, wait_for_saved_state
+from tests.ranks.test_death import children_of, finished_from, is_alive, kill_amid
 
 LENGTHS = (3, 9, 21)
 
@@ -66,21 +65,13 @@ def test_a_killed_storyboard_goes_on_with_the_noise_it_would_have_drawn(place: t
     house, root = place
     job = long_run(house, seed=3)
     with Group(root, 1) as group:
-        group.send(wire.RunJob(job=job, attempt=1))
-        assert first_step(group) == 1
-        wait_for_saved_state(group, job)
-        group.kill_a_rank(signal.SIGKILL)
-        assert group.is_gone()
+        kill_amid(group, job)
     with Group(root, 1) as group:
-        group.send(wire.RunJob(job=job, attempt=2))
-        assert first_step(group) > 1, "not from the beginning"
-        assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+        assert finished_from(group, job, attempt=2) > 1, "not from the beginning"
         resumed = tails(root, job)
         for span in job.spans:
             shutil.rmtree(group.workspace / "takes" / span.recipe)
-        group.send(wire.RunJob(job=job, attempt=1))
-        assert first_step(group) == 1
-        assert isinstance(group.until_end(timeout_s=90)[-1], Finished)
+        assert finished_from(group, job, attempt=1) == 1
     for number, (first, second) in enumerate(zip(resumed, tails(root, job), strict=True), start=1):
         assert np.array_equal(first, second), f"scene {number}: bit for bit the film that was not disturbed"
 

@@ -1,6 +1,5 @@
 """TTT-Video models through real ranks: every form of checkpoint, one and two ranks, a take for each scene, refusals."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
 from engine.contract.media import Frames, probe
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
-from tests.models.films import KnownFilms
+from tests.models.films import KnownFilms, ranks_with
 from tests.models.ttt.making_models import AUTOENCODERS, FORMS, make_ttt
 from tests.ranks.group import Group
 
@@ -83,14 +82,7 @@ def sampler(name: str) -> SamplerSettings:
     return SamplerSettings.model_validate(given)
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Group]]:
-    root = tmp_path_factory.mktemp("ttt")
-    house = House(root)
-    with Group(root, request.param) as group:
-        yield house, group
-
-
+ranks = ranks_with(House)
 KNOWN = KnownFilms()
 
 
