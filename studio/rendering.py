@@ -44,7 +44,7 @@ LOOK_EVERY_S = 5.0
 RETRY_S = (0.2, 1.0, 3.0, 10.0)
 MOST_IDS = 1000
 LATER = (EngineError, OSError, DatabaseTrouble)
-"""What goes over: no connection, no room on the disk, a database that is held. No take may be lost to it."""
+"""Troubles that pass: no connection, no room on the disk, a database that is held. No take may be lost to them."""
 
 
 class Listener(Protocol):

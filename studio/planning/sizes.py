@@ -113,7 +113,8 @@ def _check_largest(size_px: SizePx, card: ModelCard) -> None:
     most = _largest(card)
     if most is not None and (size_px[0] > most[0] or size_px[1] > most[1]):
         patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_said(most)} pixels"
-        raise PlanError("", f"{_said(size_px)} is too large: {card.title}'s table of positions ends at {patches}")
+        limit = f"{card.title}'s table of positions ends at {patches}"
+        raise PlanError("", f"{_said(size_px)} is too large: {limit}. Choose a smaller size")
 
 
 def _largest(card: ModelCard) -> SizePx | None:

@@ -13,14 +13,15 @@ export function filmForm() {
     field({ id: 'negative-look', kind: 'text', rows: 1, label: 'Never', path: 'negative_look', read: (board) => board.negative_look, hint: () => 'added to every negative prompt' }),
     modelField(),
     sizeField(),
+  ];
+  const numbers = [
     field({ id: 'film-seed', kind: 'number', min: 0, step: 1, whole: true, label: 'Seed of the film', path: 'seed', read: (board) => board.seed }),
     field({ id: 'fps', kind: 'number', min: 1, max: 120, step: 1, whole: true, optional: true, label: 'Frames a second', path: 'fps', read: (board) => board.fps, placeholder: "the model's" }),
   ];
-  const [seed, fps] = fields.splice(-2);
   const notes = notesList();
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, notes, h('div.pair', {}, seed, fps));
+  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, notes, h('div.pair', {}, ...numbers));
   form.show = (board) => {
-    for (const node of [...fields, seed, fps]) node.show(board, null);
+    for (const node of [...fields, ...numbers]) node.show(board, null);
     notes.show(board.notes);
   };
   return form;
