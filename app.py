@@ -5,7 +5,7 @@ Comes in: flags. Goes out: a page on http://127.0.0.1:7860 until the process is 
 
 import sys
 
-from studio.cli import main
+from studio.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["serve", *sys.argv[1:]]))

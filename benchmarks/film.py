@@ -14,9 +14,9 @@ from pathlib import Path
 
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.desk import Desk
-from studio.presets import load_presets
-from studio.storyboard import Scene, Storyboard
+from studio.document.storyboard import Scene, Storyboard
+from studio.planning.presets import load_presets
+from studio.studio import Desk
 
 NOTHING_TO_RENDER_LIMIT_S = 1.0
 PLAN_LIMIT_S = 0.5

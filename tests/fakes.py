@@ -41,7 +41,7 @@ from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Span, Take
 from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.workspace import Workspace
-from studio.presets import load_cards
+from studio.planning.presets import load_cards
 
 ATTEMPTS = 3
 

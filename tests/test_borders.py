@@ -21,7 +21,9 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("modules", ["studio, engine.contract, engine.service", "studio.desk, studio.cli, studio.plan"])
+@pytest.mark.parametrize(
+    "modules", ["studio, engine.contract, engine.service", "studio.studio, studio.cli.main, studio.planning.plan"]
+)
 def test_the_studio_and_the_service_start_without_torch(modules: str) -> None:
     code = f"import {modules}, sys; sys.exit('torch' in sys.modules or 'gradio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

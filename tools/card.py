@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from studio.presets import MODELS_FOLDER, load_cards
+from studio.planning.presets import MODELS_FOLDER, load_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 110

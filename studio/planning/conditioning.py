@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from engine.contract.cards import ModelCard
 from engine.contract.jobs import FromMedia, FromModel, FromTake, JobConditioning, Reimagine
 from engine.contract.media import MediaInfo
+from studio.document.storyboard import Conditioning, FirstFrame, Scene
 from studio.errors import PlanError
+from studio.planning.context import Setting
 from studio.planning.first_frames import DEFAULT_STRENGTH, made_frame
-from studio.planning.setting import Setting
-from studio.storyboard import Conditioning, FirstFrame, Scene
 
 _NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it starts anew"
 """A note, not an error: a scene may be moved to the front and back again without losing how it joins."""

@@ -7,12 +7,12 @@ one of many, and a preset for films says nothing about it.
 
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import FromModel
+from studio.document.prompts import joined, negative_of
+from studio.document.storyboard import Scene
 from studio.errors import PlanError
-from studio.planning.setting import Setting
+from studio.planning.context import Setting
+from studio.planning.presets import Preset
 from studio.planning.sizes import nearest_size
-from studio.planning.wording import joined, negative_of
-from studio.presets import Preset
-from studio.storyboard import Scene
 
 DEFAULT_STRENGTH = 0.4
 """How far the first frame of a clip is re-imagined, where nothing is said; NVIDIA's own."""

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from engine.contract.cards import Joint
 from engine.contract.jobs import Job, Segment, make_job
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
+from studio.document.prompts import negative_of, prompts_of
+from studio.document.storyboard import FirstFrame, Overrides, Scene
 from studio.errors import PlanError
-from studio.planning.joint_changes import TOGETHER, JointNames, joint_reasons
+from studio.planning.context import Setting
 from studio.planning.joint_cost import joint_cost
-from studio.planning.judging import blank_plan, judged, unplannable
-from studio.planning.one_scene import check_possible, scene_notes, with_id
-from studio.planning.planned import Answer, Note, ScenePlan, about_all, about_scene
-from studio.planning.setting import Setting
-from studio.planning.wording import negative_of, prompts_of
-from studio.storyboard import FirstFrame, Overrides, Scene
+from studio.planning.joint_reasons import TOGETHER, JointNames, joint_reasons
+from studio.planning.scene import check_possible, scene_notes, with_id
+from studio.planning.stale import blank_plan, judged, unplannable
+from studio.planning.types import Answer, Note, ScenePlan, about_all, about_scene
 
 
 @dataclass(frozen=True, slots=True)

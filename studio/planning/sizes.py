@@ -9,8 +9,8 @@ import math
 from engine.contract.cards import ModelCard
 from engine.contract.frames import num_frames_for, num_latent_frames, num_pixel_frames
 from engine.contract.values import SizePx
+from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
-from studio.storyboard import Scene, Storyboard
 
 COSMOS_MAX_PATCHES = 120
 """A side of the tables of positions that NVIDIA's Cosmos networks have."""

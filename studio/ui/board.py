@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from studio.desk import Desk
+from studio.studio import Desk
 from studio.ui.panel import Answer, OfProject, Wish, answered, editing, panel, shown
 
 

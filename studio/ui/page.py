@@ -11,7 +11,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Response
 
-from studio.desk import Desk
+from studio.studio import Desk
 from studio.ui import board, inspector, player, projects, renderbar
 from studio.ui.guard import LOOPBACK, Guard
 from studio.ui.routes import MAX_UPLOAD_BYTES, Scripts, routes

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from engine.contract.errors import EngineError
 from engine.contract.values import Value
-from studio.desk import Desk
-from studio.edits import EDIT
+from studio.document.edits import EDIT
 from studio.errors import RevisionConflict, StoryboardError, StudioError
+from studio.studio import Desk
 
 Wish = dict[str, Any]
 """What a script sends: one JSON object. Any visitor may send anything: every function checks it."""

@@ -5,7 +5,7 @@ Comes in: a desk. Goes out: the panel with its handlers. Does not assemble anyth
 
 import gradio as gr
 
-from studio.desk import Desk
+from studio.studio import Desk
 from studio.ui.panel import Answer, OfProject, Wish, answered, panel, shown
 
 

@@ -17,9 +17,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Scope
 
 from engine.contract.errors import EngineError
-from studio.desk import Desk
+from studio.document.formats.ttt_prompts import to_text
 from studio.errors import StudioError
-from studio.formats.ttt_prompts import to_text
+from studio.studio import Desk
 from studio.ui.stream import board_events
 
 JSON = "application/json"

@@ -14,8 +14,8 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from sse_starlette import ServerSentEvent
 
-from studio.desk import Desk
 from studio.errors import StudioError
+from studio.studio import Desk
 
 WAIT_S = 10.0
 GATHER_S = 0.15

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from engine.contract.cards import ModelCard
 from engine.contract.workspace import Workspace
-from studio.desk import Desk
-from studio.storyboard import Scene, Storyboard
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
 from studio.ui.page import build_app
 from tests.fakes import FakeEngine
 from tests.page.likenesses import cards

@@ -4,7 +4,7 @@ Comes in: nothing. Goes out: cards for an engine that draws. Does not know weigh
 """
 
 from engine.contract.cards import Joint, ModelCard
-from studio.presets import load_cards
+from studio.planning.presets import load_cards
 
 
 def cards() -> dict[str, ModelCard]:

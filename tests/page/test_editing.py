@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from studio.storyboard import Scene
+from studio.document.storyboard import Scene
 from tests.page.conftest import SCREENSHOTS, Studio, Visitor, wait_for
 
 THREE = (
@@ -56,9 +56,9 @@ def test_every_field_of_a_scene_is_saved_as_it_is_typed(studio: Studio, visitor:
         control.click()
         control.press("Control+a")
         control.press_sequentially(typed)
-        wait_for(lambda read=read: read(studio.desk.open(project).storyboard.scene("b")))
+        wait_for(lambda read=read: read(studio.studio.open(project).storyboard.scene("b")))
     page.locator("#field-transition").select_option("crossfade")
-    wait_for(lambda: studio.desk.open(project).storyboard.scene("b").transition == "crossfade")
+    wait_for(lambda: studio.studio.open(project).storyboard.scene("b").transition == "crossfade")
     expect(page.locator("#field-crossfade")).to_be_visible()
     expect(page.locator(".saved")).to_contain_text("saved")
 
@@ -72,9 +72,9 @@ def test_a_wrong_number_says_so_and_is_not_saved(studio: Studio, visitor: Visito
     expect(page.locator("#field-duration-problem")).to_have_text("Seconds is a number.")
     page.locator("#field-duration").press_sequentially("0")
     expect(page.locator("#field-duration-problem")).to_contain_text("0")
-    assert studio.desk.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
+    assert studio.studio.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
     page.locator("#field-duration").press_sequentially(".5")
-    wait_for(lambda: studio.desk.open(project).storyboard.scene("a").duration_s == 0.5)
+    wait_for(lambda: studio.studio.open(project).storyboard.scene("a").duration_s == 0.5)
     expect(page.locator("#field-duration-problem")).to_be_hidden()
 
 
@@ -196,8 +196,8 @@ def test_title_preset_and_look_belong_to_the_film(studio: Studio, visitor: Visit
     page.get_by_role("radio", name="Fast").click()
     page.get_by_role("tab", name="Film").click()
     page.locator("#field-look").press_sequentially("papercut")
-    wait_for(lambda: studio.desk.open(project).storyboard.look == "papercut")
-    words = studio.desk.open(project).storyboard
+    wait_for(lambda: studio.studio.open(project).storyboard.look == "papercut")
+    words = studio.studio.open(project).storyboard
     assert (words.title, words.preset) == ("The long way", "fast")
     expect(page.locator(".project[aria-current] .name")).to_have_text("The long way")
 
@@ -235,7 +235,7 @@ def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visit
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Bring back").click()
     expect(page.locator("#field-title")).to_have_value("First")
-    titles = [summary.title for summary in studio.desk.projects()]
+    titles = [summary.title for summary in studio.studio.projects()]
     assert titles.count("First") == titles.count("First (copy)") == 1
 
 
@@ -284,8 +284,8 @@ def test_a_swipe_scrolls_and_moves_nothing(studio: Studio, visitor: Visitor) -> 
 
 
 def test_the_last_project_may_be_deleted_and_a_new_one_made(studio: Studio, visitor: Visitor) -> None:
-    for summary in studio.desk.projects():
-        studio.desk.delete(summary.id)
+    for summary in studio.studio.projects():
+        studio.studio.delete(summary.id)
     page = visitor.context.new_page()
     page.goto(studio.address)
     expect(page.locator(".vacant")).to_contain_text("A project is one film")
@@ -310,6 +310,6 @@ def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(studio: Studio
         }"""
     )
     expect(page.locator(".cell")).to_have_count(2)
-    studio.desk.rename(project, "Renamed")
+    studio.studio.rename(project, "Renamed")
     expect(page.locator("#field-title")).to_have_value("Renamed")
     expect(page.locator(".cell .prompt")).to_have_text([A, B, C])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from studio.storyboard import Scene
+from studio.document.storyboard import Scene
 from tests.page.conftest import Studio, Visitor
 
 BALL = Scene(id="a", prompt="a red ball", duration_s=2.0)
@@ -23,12 +23,12 @@ def test_files_of_others_become_projects(studio: Studio, visitor: Visitor, tmp_p
     segment = {"text": "a cat walks", "requires_scene_transition": False, "neg_text": ""}
     (tmp_path / "stories.jsonl").write_text(f"{json.dumps([segment, segment])}\n{json.dumps([segment])}\n")
     (tmp_path / "batch.json").write_text(json.dumps([{"prompt": "a robot", "output_video": "robot.mp4"}]))
-    before = {summary.id for summary in studio.desk.projects()}
+    before = {summary.id for summary in studio.studio.projects()}
     page.locator("#import-file").set_input_files([tmp_path / "stories.jsonl", tmp_path / "batch.json"])
     expect(page.locator(".note")).to_contain_text("3 projects made")
-    made = [summary.id for summary in studio.desk.projects() if summary.id not in before]
-    assert sorted(len(studio.desk.open(project).storyboard.scenes) for project in made) == [1, 1, 2]
-    titles = {studio.desk.open(project).storyboard.title for project in made}
+    made = [summary.id for summary in studio.studio.projects() if summary.id not in before]
+    assert sorted(len(studio.studio.open(project).storyboard.scenes) for project in made) == [1, 1, 2]
+    titles = {studio.studio.open(project).storyboard.title for project in made}
     assert {"stories, 1 of 2", "stories, 2 of 2"} < titles
     expect(page.locator(".cell .prompt")).to_have_text(["a cat walks", "a cat walks"])
 
@@ -51,11 +51,11 @@ def test_a_bad_file_says_its_name_and_what_is_wrong(
 ) -> None:
     page = visitor.tab(studio.project(BALL))
     (tmp_path / "bad.jsonl").write_text(text)
-    before = len(studio.desk.projects())
+    before = len(studio.studio.projects())
     page.locator("#import-file").set_input_files(tmp_path / "bad.jsonl")
     expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
     expect(page.locator(".note.bad")).not_to_contain_text("upload")
-    assert len(studio.desk.projects()) == before
+    assert len(studio.studio.projects()) == before
 
 
 def test_what_is_wrong_stays_while_it_is_read(studio: Studio, visitor: Visitor, tmp_path: Path) -> None:

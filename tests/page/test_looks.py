@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from studio.edits import ChangeScene
-from studio.storyboard import Scene
+from studio.document.edits import ChangeScene
+from studio.document.storyboard import Scene
 from studio.ui.page import STATIC
 from tests.page.conftest import NARROW, SCREENSHOTS, WIDE, Studio, Visitor, wait_for
 
@@ -67,8 +67,8 @@ def test_contrast_is_enough_to_read(dark: bool, ink: str, ground: str, least: fl
 def story(studio: Studio) -> str:
     """A project with takes, a stale scene, one that renders and one that is empty."""
     project = studio.project(*STORY, title="A day in the diorama")
-    studio.desk.render(project, ["a", "b", "c", "d"])
-    wait_for(lambda: [card.state for card in studio.desk.board(project).scenes][:4] == ["fresh"] * 4)
+    studio.studio.render(project, ["a", "b", "c", "d"])
+    wait_for(lambda: [card.state for card in studio.studio.board(project).scenes][:4] == ["fresh"] * 4)
     return project
 
 
@@ -83,14 +83,14 @@ def test_screenshots(studio: Studio, visitor: Visitor, story: str, size: dict[st
     studio.engine.step_s = 0.3
     page = visitor.tab(story, "b")
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
-    studio.desk.edit(story, studio.desk.open(story).revision, change("d", "A purple balloon climbs over dunes"))
-    studio.desk.render_again(story, "b")
+    studio.studio.edit(story, studio.studio.open(story).revision, change("d", "A purple balloon climbs over dunes"))
+    studio.studio.render_again(story, "b")
     expect(page.locator("#card-b .preview")).to_be_visible()
     for scheme in ("dark", "light"):
         colours(page, scheme)
         page.screenshot(path=SCREENSHOTS / f"board-{name}-{scheme}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    studio.desk.stop(story)
+    studio.studio.stop(story)
 
 
 def change(scene: str, prompt: str) -> ChangeScene:
@@ -168,8 +168,8 @@ def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, v
 def test_nothing_of_the_film_lies_over_the_queue(studio: Studio, visitor: Visitor, width: int) -> None:
     """At sizes between a desk's and a hand's too, with all the links there can be."""
     project = studio.project(STORY[0])
-    studio.desk.render(project)
-    wait_for(lambda: studio.desk.board(project).film.up_to_date)
+    studio.studio.render(project)
+    wait_for(lambda: studio.studio.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     page.set_viewport_size({"width": width, "height": 760})
     link = page.locator(".film-head .link").get_by_text("Prompts")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from studio.storyboard import Scene
+from studio.document.storyboard import Scene
 from tests.page.conftest import Studio, Visitor, wait_for
 
 THREE = (
@@ -129,7 +129,7 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(studio: Studio, visito
 
 
 def shown_on_screen(studio: Studio, project: str, place: int) -> re.Pattern[str]:
-    take = studio.desk.board(project).scenes[place].take
+    take = studio.studio.board(project).scenes[place].take
     assert take is not None
     return re.compile(take.media)
 
@@ -139,8 +139,8 @@ def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_pla
 ) -> None:
     other, project = studio.project(THREE[2]), studio.project(*THREE[:2])
     for each in (other, project):
-        studio.desk.render(each)
-        wait_for(lambda each=each: studio.desk.board(each).film.up_to_date)
+        studio.studio.render(each)
+        wait_for(lambda each=each: studio.studio.board(each).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
@@ -161,8 +161,8 @@ def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_pla
 
 def test_a_newer_take_waits_until_the_one_that_plays_is_left(studio: Studio, visitor: Visitor) -> None:
     project = studio.project(THREE[0])
-    studio.desk.render(project)
-    wait_for(lambda: studio.desk.board(project).film.up_to_date)
+    studio.studio.render(project)
+    wait_for(lambda: studio.studio.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
@@ -170,7 +170,7 @@ def test_a_newer_take_waits_until_the_one_that_plays_is_left(studio: Studio, vis
     before = shown_on_screen(studio, project, 0)
     page.locator("#play").click()
     page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
-    studio.desk.render_again(project, "a")
+    studio.studio.render_again(project, "a")
     expect(newer).to_have_text("A newer take is ready")
     expect(newer).to_be_visible()
     expect(video).to_have_attribute("src", before)
@@ -207,7 +207,7 @@ def test_closing_every_tab_stops_nothing(studio: Studio, visitor: Visitor) -> No
     expect(page.locator("#card-a")).to_have_attribute("data-state", "rendering")
     page.close()
     studio.engine.step_s = 0.0
-    wait_for(lambda: studio.desk.board(project).film.up_to_date)
+    wait_for(lambda: studio.studio.board(project).film.up_to_date)
     film_is_ready(visitor.tab(project))
 
 

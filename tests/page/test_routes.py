@@ -8,7 +8,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from studio.storyboard import Scene
+from studio.document.storyboard import Scene
 from studio.ui.stream import difference
 from tests.page.conftest import Studio, wait_for
 
@@ -17,9 +17,9 @@ from tests.page.conftest import Studio, wait_for
 def film(studio: Studio) -> tuple[str, str]:
     """A project with a rendered film: its id, and the film's hash."""
     project = studio.project(Scene(id="a", prompt="a red ball", duration_s=2.0))
-    studio.desk.render(project)
-    wait_for(lambda: studio.desk.board(project).film.up_to_date)
-    media = studio.desk.board(project).film.media
+    studio.studio.render(project)
+    wait_for(lambda: studio.studio.board(project).film.up_to_date)
+    media = studio.studio.board(project).film.media
     assert media
     return project, media
 
@@ -51,7 +51,7 @@ def test_a_project_shows_its_own_files_only(studio: Studio, web: httpx.Client, f
     assert web.get(f"/media/{project}/..%2f..%2fstudio.db").status_code == 404
     job = studio.engine.submitted[-1].id
     assert web.get(f"/preview/{other}/{job}").status_code == 404
-    studio.desk.delete(project)
+    studio.studio.delete(project)
     assert web.get(f"/media/{project}/{media}").status_code == 404
 
 

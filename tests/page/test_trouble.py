@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, expect
 
-from studio.edits import ChangeScene, DeleteScene
-from studio.storyboard import Scene
+from studio.document.edits import ChangeScene, DeleteScene
+from studio.document.storyboard import Scene
 from tests.page.conftest import Studio, Visitor, wait_for
 
 ONE = Scene(id="a", prompt="a red ball")
@@ -37,8 +37,8 @@ def test_a_second_tab_shows_what_the_first_one_does(studio: Studio, visitor: Vis
 
 def the_other_tab_saves(studio: Studio, project: str) -> None:
     """While this tab's edit is on its way: on the same revision, but first."""
-    revision = studio.desk.open(project).revision
-    studio.desk.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
+    revision = studio.studio.open(project).revision
+    studio.studio.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
 
 
 @pytest.mark.parametrize(("choice", "kept"), [("Keep mine", "mine"), ("Take theirs", "theirs")])
@@ -106,7 +106,7 @@ def test_an_engine_out_of_reach_is_said_and_nothing_is_lost(own_studio: Studio, 
 def test_a_project_that_is_gone_says_so(studio: Studio, visitor: Visitor) -> None:
     project = studio.project(ONE)
     page = visitor.tab(project)
-    studio.desk.delete(project)
+    studio.studio.delete(project)
     expect(page.locator(".vacant")).not_to_have_text("")
     expect(page.locator(".board-grid")).to_be_hidden()
 
@@ -122,7 +122,7 @@ def test_a_picture_is_uploaded_shown_and_removed(studio: Studio, visitor: Visito
     wait_for(lambda: thumb.evaluate("image => image.naturalWidth") == 120)
     expect(page.locator("#card-a .root")).to_have_text("from a picture")
     page.get_by_role("button", name="Remove the picture").click()
-    wait_for(lambda: studio.desk.open(project).storyboard.scene("a").conditioning is None)
+    wait_for(lambda: studio.studio.open(project).storyboard.scene("a").conditioning is None)
     expect(page.locator("#card-a .root")).to_have_text("")
     expect(thumb).to_have_count(0)
 
@@ -154,7 +154,7 @@ def test_words_for_a_scene_that_was_deleted_elsewhere_stay_on_the_page(studio: S
     page = visitor.tab(project, "a")
 
     def deleted_first(route) -> None:  # noqa: ANN001
-        studio.desk.edit(project, studio.desk.open(project).revision, DeleteScene(scene_id="a"))
+        studio.studio.edit(project, studio.studio.open(project).revision, DeleteScene(scene_id="a"))
         route.continue_()
 
     page.route("**/component_server**", deleted_first, times=1)

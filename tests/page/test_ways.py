@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from studio.edits import ChangeScene, ChangeStoryboard
-from studio.storyboard import Conditioning, Scene, Storyboard
+from studio.document.edits import ChangeScene, ChangeStoryboard
+from studio.document.storyboard import Conditioning, Scene, Storyboard
 from tests.fakes import write_clip
 from tests.page.conftest import NARROW, SCREENSHOTS, WIDE, Studio, Visitor, wait_for
 
@@ -35,11 +35,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scene_of(studio: Studio, project: str) -> Scene:
-    return studio.desk.open(project).storyboard.scene("a")
+    return studio.studio.open(project).storyboard.scene("a")
 
 
 def words_of(studio: Studio, project: str) -> Storyboard:
-    return studio.desk.open(project).storyboard
+    return studio.studio.open(project).storyboard
 
 
 # ---- first frames
@@ -166,7 +166,7 @@ def strengths(studio: Studio, project: str) -> tuple[float | None, float | None]
 def test_a_long_scene_has_a_prompt_for_each_part(studio: Studio, visitor: Visitor) -> None:
     project = studio.project(LONG, model="animator")
     page = visitor.tab(project, "a")
-    starts = studio.desk.board(project).scenes[0].chunk_starts_s
+    starts = studio.studio.board(project).scenes[0].chunk_starts_s
     expect(page.locator(".parts-field .aside")).to_contain_text(f"{len(starts)} parts")
     page.get_by_role("radio", name="One for each part").check(force=True)
     parts = page.locator(".parts textarea")
@@ -196,7 +196,7 @@ def test_two_tabs_on_the_parts_show_both_versions(studio: Studio, visitor: Visit
 def theirs(studio: Studio, project: str) -> None:
     """What another tab saves first."""
     edit = ChangeScene(scene_id="a", field="chunk_prompts", value=["it flies"])
-    studio.desk.edit(project, studio.desk.open(project).revision, edit)
+    studio.studio.edit(project, studio.studio.open(project).revision, edit)
 
 
 # ---- sizes
@@ -243,8 +243,8 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(studio: Studio, vi
     notes = page.locator("[aria-label='Whole film'] .plan-notes")
     expect(notes).to_contain_text("tokens together")
     assert "no weights" not in notes.inner_text()
-    studio.desk.edit(
-        project, studio.desk.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
+    studio.studio.edit(
+        project, studio.studio.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
     )
     expect(notes).to_contain_text("no weights of Test Teller were trained for 4 segments (but for 1, 3)")
 
@@ -262,7 +262,7 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(studi
     expect(find).to_be_focused()
     expect(options.first).to_contain_text("here")
     expect(page.locator(".model-list h3").first).to_have_text("Diorama")
-    assert options.count() == len(studio.desk.models())
+    assert options.count() == len(studio.studio.models())
     find.press_sequentially("predict1 7b video")
     expect(options.locator("visible=true")).to_have_count(1)
     expect(page.locator(".models .lack")).to_contain_text("storyboard models get cosmos-predict1-7b-video2world")
@@ -302,10 +302,10 @@ def test_the_list_of_models_closes_without_a_choice(studio: Studio, visitor: Vis
 # ---- for those who listen, and those who use keys
 def test_every_new_control_has_a_name_and_is_reached_by_keys(studio: Studio, visitor: Visitor, clip: Path) -> None:
     project = studio.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
-    info = studio.desk.add_media(project, clip, clip.name)
+    info = studio.studio.add_media(project, clip, clip.name)
     wish = {"media": info.sha256, "num_frames": 1, "strength": 0.8, "first_frame_strength": 0.4}
     edit = ChangeScene(scene_id="a", field="conditioning", value=wish)
-    studio.desk.edit(project, studio.desk.open(project).revision, edit)
+    studio.studio.edit(project, studio.studio.open(project).revision, edit)
     page = visitor.tab(project, "a")
     expect(page.locator("#field-strength")).to_be_visible()
     assert nameless(page) == []
@@ -347,9 +347,9 @@ def test_nothing_is_wider_than_its_place(studio: Studio, visitor: Visitor, size:
     """With pictures to look at: a made first frame, parts, an own size, the list of models."""
     SCREENSHOTS.mkdir(exist_ok=True)
     project = studio.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
-    studio.desk.edit(project, studio.desk.open(project).revision, ChangeStoryboard(field="size_px", value=[80, 64]))
-    studio.desk.render(project)
-    wait_for(lambda: studio.desk.board(project).scenes[0].first_frame.media)
+    studio.studio.edit(project, studio.studio.open(project).revision, ChangeStoryboard(field="size_px", value=[80, 64]))
+    studio.studio.render(project)
+    wait_for(lambda: studio.studio.board(project).scenes[0].first_frame.media)
     page = visitor.tab(project, "a")
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
     page.locator("#card-a").click()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from studio.storyboard import Scene, Storyboard
+from studio.document.storyboard import Scene, Storyboard
 from tests.page.conftest import Served, Visitor
 from tests.ways.conftest import House
 

@@ -13,11 +13,11 @@ from typing import Any
 from engine.contract.cards import ModelCard
 from engine.contract.media import MediaStore
 from engine.contract.workspace import Workspace
-from studio.boards.board import Board
-from studio.desk import Desk
-from studio.edits import ChangeScene, Edit
-from studio.library import Project
-from studio.storyboard import Scene, Storyboard
+from studio.document.edits import ChangeScene, Edit
+from studio.document.storyboard import Scene, Storyboard
+from studio.library.projects import Project
+from studio.studio import Desk
+from studio.views.types import Board
 from tests.fakes import FakeEngine
 
 PATIENCE_S = 60.0

@@ -23,9 +23,9 @@ from engine.contract.cards import (
 )
 from engine.contract.jobs import Job, Span, Take
 from engine.contract.media import MediaInfo
-from studio.plan import Plan, plan
-from studio.presets import Preset
-from studio.storyboard import Conditioning, FirstFrame, Overrides, Scene, Storyboard
+from studio.document.storyboard import Conditioning, FirstFrame, Overrides, Scene, Storyboard
+from studio.planning.plan import Plan, plan
+from studio.planning.presets import Preset
 
 CARD = ModelCard(
     name="tiny",

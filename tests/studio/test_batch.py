@@ -12,14 +12,14 @@ from safetensors.numpy import save_file
 from engine.contract.client import EngineClient
 from engine.contract.media import probe, read_frames
 from engine.contract.workspace import Workspace
-from studio.cli import main
-from studio.commands.batch import found_beside, last_frame, target_of, write_picture
-from studio.commands.cli_batch import guidance_of
-from studio.commands.cli_flags import DONE, FAILED, WRONG
+from studio.cli.batch import found_beside, last_frame, target_of, write_picture
+from studio.cli.batch_commands import guidance_of
+from studio.cli.flags import DONE, FAILED, WRONG
+from studio.cli.main import main
+from studio.document.formats.cosmos_batch import MODELS
+from studio.document.formats.ttt_prompts import MODEL
 from studio.errors import FilmError, StoryboardError
-from studio.formats.cosmos_batch import MODELS
-from studio.formats.ttt_prompts import MODEL
-from studio.presets import load_cards
+from studio.planning.presets import load_cards
 from tests.fakes import write_clip
 
 CARD = load_cards()["diorama"]

@@ -14,8 +14,8 @@ from engine.contract.jobs import FromMedia, FromModel
 from engine.contract.media import probe, read_frames
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.cli import main
-from studio.commands.cli_flags import DONE
+from studio.cli.flags import DONE
+from studio.cli.main import main
 from tests.fakes import write_clip
 from tests.models.cosmos.making import make_predict1, make_predict2, write_card
 from tests.models.dfm.making import make_dfm

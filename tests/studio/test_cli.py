@@ -14,9 +14,9 @@ import app
 from engine.contract.client import EngineClient
 from engine.contract.media import probe
 from engine.contract.workspace import Workspace
-from studio.cli import main
-from studio.commands.cli_flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
-from studio.film import read_film_metadata
+from studio.cli.flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
+from studio.cli.main import main
+from studio.film.film import read_film_metadata
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "assets" / "examples").glob("*.yaml"))

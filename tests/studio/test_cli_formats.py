@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from engine.contract.workspace import Workspace
-from studio.cli import main
-from studio.commands.cli_flags import DONE, WRONG
-from studio.formats.reading import read_file
-from studio.library import Library
-from studio.tables import Database
+from studio.cli.flags import DONE, WRONG
+from studio.cli.main import main
+from studio.document.formats.reading import read_file
+from studio.library.database import Database
+from studio.library.projects import Library
 
 VIDEOS = [
     [

@@ -11,9 +11,9 @@ import pytest
 
 from engine.contract.cards import Part
 from engine.contract.workspace import Workspace
-from studio.cli import main
-from studio.commands.cli_flags import DONE, FAILED, WRONG
-from studio.presets import load_cards
+from studio.cli.flags import DONE, FAILED, WRONG
+from studio.cli.main import main
+from studio.planning.presets import load_cards
 from tests.models.dfm.making import tiny_state, write_ranks
 from tests.studio.hub import FakeHub, running
 

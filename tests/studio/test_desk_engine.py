@@ -15,12 +15,12 @@ from benchmarks import film as benchmark
 from engine.contract.client import EngineClient
 from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
-from studio.boards.board import Board
-from studio.commands.render_file import DONE, EngineUse, RenderFile
-from studio.desk import Desk
-from studio.engine_keeper import EngineKeeper
-from studio.formats.yaml_file import write_file
-from studio.storyboard import Scene, Storyboard
+from studio.cli.engine_supervisor import EngineKeeper
+from studio.cli.render import DONE, EngineUse, RenderFile
+from studio.document.formats.yaml_file import write_file
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
+from studio.views.types import Board
 
 ROOT = Path(__file__).parents[2]
 SLOW = Scene(id="a", prompt="0.1 s per step, a red ball", duration_s=1)

@@ -7,11 +7,11 @@ from PIL import Image
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromMedia
-from studio.desk import Desk
-from studio.edits import ChangeScene
+from studio.document.edits import ChangeScene
+from studio.document.formats.yaml_file import from_text, write_file
+from studio.document.storyboard import Conditioning, Scene, Storyboard
 from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
-from studio.formats.yaml_file import from_text, write_file
-from studio.storyboard import Conditioning, Scene, Storyboard
+from studio.studio import Desk
 from tests.fakes import write_clip
 from tests.studio.desks import Bench, benched, states
 

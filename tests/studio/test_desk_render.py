@@ -11,14 +11,14 @@ from engine.contract.errors import Rejected, Unreachable
 from engine.contract.events import EngineUp
 from engine.contract.jobs import FromTake
 from engine.contract.workspace import Workspace
-from studio.assembly import Assembly, Reel
-from studio.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
+from studio.document.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
+from studio.document.formats.yaml_file import from_text
+from studio.document.storyboard import Scene
 from studio.errors import FilmError, PlanError
-from studio.film import read_film_metadata
-from studio.formats.yaml_file import from_text
-from studio.shelf import KnownJob, Shelf
-from studio.storyboard import Scene
-from studio.tables import Database
+from studio.film.assembly import Assembly, Reel
+from studio.film.film import read_film_metadata
+from studio.library.database import Database
+from studio.library.takes import KnownJob, Shelf
 from tests.engine.making import wait_until
 from tests.studio.desks import benched, states
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine.contract.workspace import Workspace
-from studio.desk import Desk
-from studio.edits import ChangeStoryboard
-from studio.storyboard import Scene, Storyboard
+from studio.document.edits import ChangeStoryboard
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
 from tests.fakes import write_takes
 from tests.studio.desks import benched, states
 

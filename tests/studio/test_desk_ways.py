@@ -8,11 +8,11 @@ from PIL import Image
 
 from engine.contract.cards import Joint, ModelCard, ModelStatus
 from engine.contract.jobs import FromMedia, FromModel
-from studio.boards.view import family_of
-from studio.edits import ChangeScene, ChangeStoryboard
+from studio.document.edits import ChangeScene, ChangeStoryboard
+from studio.document.storyboard import Scene
 from studio.errors import PlanError
-from studio.presets import load_cards
-from studio.storyboard import Scene
+from studio.planning.presets import load_cards
+from studio.views.board_view import family_of
 from tests.studio.desks import THREE, Bench, benched, states
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from studio import edits
-from studio.edits import (
+from studio.document import edits
+from studio.document.edits import (
     EDIT,
     AddScene,
     ChangeScene,
@@ -24,8 +24,8 @@ from studio.edits import (
     SplitScene,
     apply,
 )
+from studio.document.storyboard import Scene, Storyboard, read_document
 from studio.errors import StoryboardError
-from studio.storyboard import Scene, Storyboard, read_document
 from tests.studio.planning import board, planned, storyboards, take_of, words
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from engine.contract.jobs import Take
 from engine.contract.media import Frames, file_sha256, probe, read_frames
-from studio.commands.render_file import copy_whole
+from studio.cli.render import copy_whole
 from studio.errors import FilmError
-from studio.film import (
+from studio.film.film import (
     EditList,
     Join,
     cut_hash,

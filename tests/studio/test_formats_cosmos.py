@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from engine.contract.media import MediaStore
+from studio.document.formats.cosmos_batch import MODELS, BadEntry, read_array, read_lines, scene_of
+from studio.document.formats.plain_yaml import MAX_BYTES
+from studio.document.formats.reading import format_of, read_batch, read_file, read_storyboards
+from studio.document.storyboard import MAX_SCENES
 from studio.errors import StoryboardError
-from studio.formats.cosmos_batch import MODELS, BadEntry, read_array, read_lines, scene_of
-from studio.formats.plain_yaml import MAX_BYTES
-from studio.formats.reading import format_of, read_batch, read_file, read_storyboards
-from studio.importing import Importer
-from studio.storyboard import MAX_SCENES
+from studio.library.importing import Importer
 
 PROMPT = "A robot arm pours tea."
 

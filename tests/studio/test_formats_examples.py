@@ -6,9 +6,9 @@ import pytest
 
 from engine.contract.cards import ModelStatus
 from engine.contract.media import probe
-from studio.formats.yaml_file import from_text, read_file, to_text
-from studio.plan import plan
-from studio.presets import load_cards, load_presets
+from studio.document.formats.yaml_file import from_text, read_file, to_text
+from studio.planning.plan import plan
+from studio.planning.presets import load_cards, load_presets
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.yaml"))
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from studio.document.formats.reading import format_of, read_file, read_storyboards, ttt_form
+from studio.document.formats.ttt_prompts import Video, read_videos, storyboards_of, to_text
+from studio.document.storyboard import Scene, Storyboard
 from studio.errors import StoryboardError
-from studio.formats.reading import format_of, read_file, read_storyboards, ttt_form
-from studio.formats.ttt_prompts import Video, read_videos, storyboards_of, to_text
-from studio.storyboard import Scene, Storyboard
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "ttt" / "text_assembly.json"
 CASES: list[dict[str, Any]] = json.loads(GOLDEN.read_text())["cases"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from studio.document.formats.plain_yaml import MAX_BYTES, YamlError, dump, parse
+from studio.document.formats.yaml_file import from_text, read_file, to_text, write_file
+from studio.document.storyboard import Scene, Storyboard, document_of
 from studio.errors import StoryboardError
-from studio.formats.plain_yaml import MAX_BYTES, YamlError, dump, parse
-from studio.formats.yaml_file import from_text, read_file, to_text, write_file
-from studio.storyboard import Scene, Storyboard, document_of
 from tests.studio.planning import storyboards, words
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from studio.edits import (
+from studio.document.edits import (
     AddScene,
     ChangeScene,
     ChangeStoryboard,
@@ -23,10 +23,10 @@ from studio.edits import (
     SplitScene,
     apply,
 )
+from studio.document.storyboard import Scene, Storyboard
 from studio.errors import DatabaseTrouble, ProjectMissing, RevisionConflict, StoryboardError
-from studio.library import Library, Project
-from studio.storyboard import Scene, Storyboard
-from studio.tables import Database, ProjectRow
+from studio.library.database import Database, ProjectRow
+from studio.library.projects import Library, Project
 
 WORDS = Storyboard(title="First", scenes=tuple(Scene(id=name, prompt=name.upper()) for name in ("a", "b", "c")))
 

@@ -13,8 +13,7 @@ import pytest
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
 from engine.contract.workspace import Workspace
-from studio.commands.model_download import INCOMING, Hub, token_of
-from studio.commands.model_files import (
+from studio.downloads.files import (
     Gpu,
     Machine,
     files_of,
@@ -25,7 +24,8 @@ from studio.commands.model_files import (
     needed_bytes,
     part_files,
 )
-from studio.presets import load_cards
+from studio.downloads.hub import INCOMING, Hub, token_of
+from studio.planning.presets import load_cards
 from tests.studio.hub import COMMIT, NEWEST, FakeHub, running
 
 REPOSITORY = "maker/model"

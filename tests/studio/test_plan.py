@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import FromTake, Job
-from studio.edits import change_scene, change_storyboard, choose_take, delete_scene, duplicate_scene, move_scene
+from studio.document.edits import (
+    change_scene,
+    change_storyboard,
+    choose_take,
+    delete_scene,
+    duplicate_scene,
+    move_scene,
+)
+from studio.document.formats.yaml_file import read_file
+from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
-from studio.formats.yaml_file import read_file
-from studio.plan import Plan, derived_seed, joined, with_new_id
 from studio.planning.cost import timings_of
-from studio.planning.vocabulary import estimated_tokens, unknown_words
-from studio.storyboard import Scene, Storyboard
+from studio.planning.plan import Plan, derived_seed, joined, with_new_id
+from studio.planning.prompts import estimated_tokens, unknown_words
 from tests.studio.planning import (
     CARD,
     CLIP,

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
-from studio.edits import change_scene, change_storyboard, delete_scene, move_scene
-from studio.live import makes
-from studio.plan import Plan
+from studio.document.edits import change_scene, change_storyboard, delete_scene, move_scene
+from studio.document.storyboard import Storyboard
 from studio.planning.cost import timings_of
 from studio.planning.joint import num_segments_of
 from studio.planning.joint_cost import joint_cost
-from studio.storyboard import Storyboard
+from studio.planning.plan import Plan
+from studio.rendering.progress import makes
 from tests.studio.planning import TOGETHER, board, card, known, planned, rendered, storyboards, takes_of
 
 MODELS = known(TOGETHER)

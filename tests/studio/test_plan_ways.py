@@ -7,11 +7,11 @@ import pytest
 
 from engine.contract.cards import CosmosSettings, DfmSettings, ModelCard, ModelStatus, SamplerDefaults
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Reimagine
-from studio.edits import change_scene, change_storyboard
-from studio.plan import Plan
-from studio.planning.wording import prompts_of
-from studio.presets import load_cards, load_presets
-from studio.storyboard import Scene, Storyboard
+from studio.document.edits import change_scene, change_storyboard
+from studio.document.prompts import prompts_of
+from studio.document.storyboard import Scene, Storyboard
+from studio.planning.plan import Plan
+from studio.planning.presets import load_cards, load_presets
 from tests.studio.planning import (
     ANIMATOR,
     CARD,

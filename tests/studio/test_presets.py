@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.errors import PresetError
-from studio.presets import MODELS_FOLDER, QUALITY_FOLDER, load_cards, load_presets
+from studio.planning.presets import MODELS_FOLDER, QUALITY_FOLDER, load_cards, load_presets
 
 ROOT = Path(__file__).parents[2]
 QUALITY = (QUALITY_FOLDER / "balanced.yaml").read_text()

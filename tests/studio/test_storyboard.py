@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from studio.document.storyboard import SCHEMA, Storyboard, document_of, read_document
 from studio.errors import StoryboardError
-from studio.storyboard import SCHEMA, Storyboard, document_of, read_document
 
 
 def scene(**fields: Any) -> dict[str, Any]:

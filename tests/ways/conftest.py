@@ -16,9 +16,9 @@ from engine.contract.jobs import Take
 from engine.contract.workspace import Workspace
 from engine.runtime.video import VideoWriter
 from engine.service.launch import ensure_engine, stop_engine
-from studio.boards.board import Board
-from studio.desk import Desk
-from studio.storyboard import Scene, Storyboard
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
+from studio.views.types import Board
 from tests.models.cosmos.making import make_predict1, make_predict2, write_card
 from tests.models.dfm.making import make_dfm
 from tests.models.ttt.making_models import make_ttt

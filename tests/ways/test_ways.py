@@ -5,8 +5,8 @@ import pytest
 
 from engine.contract.jobs import FromMedia, FromModel, FromTake
 from engine.contract.media import file_sha256, probe, read_frames
-from studio.edits import ChangeScene
-from studio.storyboard import Conditioning, FirstFrame, Scene
+from studio.document.edits import ChangeScene
+from studio.document.storyboard import Conditioning, FirstFrame, Scene
 from tests.ways.conftest import House
 
 BALL = Scene(id="ball", prompt="a red ball", duration_s=1)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from engine.contract.scene_tokens import END_SCENE, START_SCENE, SegmentText, with_scene_tokens
+from studio.document.formats.reading import ttt_form
+from studio.document.formats.ttt_prompts import Video, read_videos, storyboards_of
 from studio.errors import StoryboardError
-from studio.formats.reading import ttt_form
-from studio.formats.ttt_prompts import Video, read_videos, storyboards_of
 from tests.goldens.runner import Case, Description, kind
 
 

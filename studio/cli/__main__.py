@@ -1,0 +1,7 @@
+"""``python -m studio.cli``: the ``storyboard`` command."""
+
+import sys
+
+from studio.cli.main import main
+
+sys.exit(main())

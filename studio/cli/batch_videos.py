@@ -1,0 +1,67 @@
+"""``storyboard batch FILE`` for TTT-Video's prompt files: a film for each video of the file.
+
+Comes in: a desk, the file's storyboards, wishes for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as the
+authors' script counts; what is wrong with one video, in words, while the others are made. Does not know argument names
+or how films are made.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio.cli.batch import DONE, FAILED, Wishes
+from studio.cli.render import EngineUse, RenderFile
+from studio.document.storyboard import Scene, Storyboard, document_of, read_document
+from studio.errors import FilmError, PlanError, StoryboardError
+from studio.studio import Desk
+
+
+class RunVideos:
+    """``use``: the engine, if there is something to render."""
+
+    def __init__(self, desk: Desk, path: Path, as_json: bool, use: EngineUse) -> None:
+        self._desk = desk
+        self._path = path
+        self._as_json = as_json
+        self._use = use
+
+    def run(self, boards: Sequence[Storyboard], wishes: Wishes) -> int:
+        """-> exit code: 0 where every film was made. Raises EngineError, KeyboardInterrupt."""
+        failed = 0
+        for number, board in enumerate(boards, start=1):
+            try:
+                failed += self._film(number, with_wishes(board, wishes), wishes.out) != DONE
+            except (StoryboardError, PlanError, FilmError) as error:
+                failed += 1
+                self._tell(number, str(error))
+        return FAILED if failed else DONE
+
+    def _film(self, number: int, words: Storyboard, out: Path) -> int:
+        file = RenderFile(self._desk, place_of(self._path, number), self._as_json, self._use)
+        return file.run(words, out / f"prompt-{number - 1}.mp4")
+
+    def _tell(self, number: int, reason: str) -> None:
+        facts = {"event": "error", "video": number, "text": reason}
+        said = json.dumps(facts, ensure_ascii=False) if self._as_json else f"video {number}: {reason}"
+        print(said, file=sys.stdout if self._as_json else sys.stderr, flush=True)
+
+
+def place_of(path: Path, number: int) -> Path:
+    """What stands for one storyboard of a file: taken in again, it is the same project."""
+    return Path(f"{path}#{number}")
+
+
+def with_wishes(board: Storyboard, wishes: Wishes) -> Storyboard:
+    """The storyboard with what the command line says of all. Raises StoryboardError."""
+    said: dict[str, object] = {"preset": wishes.preset, "seed": wishes.seed}
+    said |= {"model": wishes.model} if wishes.model else {}
+    said |= {"aspect": wishes.aspect} if wishes.aspect else {}
+    said |= {"negative_look": wishes.negative_prompt} if wishes.negative_prompt else {}
+    words = read_document({**document_of(board), **said})
+    return words.model_copy(update={"scenes": tuple(_guided(scene, wishes) for scene in words.scenes)})
+
+
+def _guided(scene: Scene, wishes: Wishes) -> Scene:
+    overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
+    return scene.model_copy(update={"overrides": overrides})

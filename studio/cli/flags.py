@@ -1,0 +1,137 @@
+"""What the commands of the command line share: exit codes, flags that several have, and the desk that they call.
+
+Comes in: parsed flags. Goes out: a desk, a storyboard, exit codes. Does not know what any command does.
+"""
+
+import argparse
+import logging
+import os
+import signal
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+from engine.contract.errors import EngineError, Unreachable
+from engine.contract.workspace import Workspace
+from studio.document.formats.reading import read_file
+from studio.document.storyboard import Storyboard
+from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
+from studio.studio import MODELS_ROOT, Desk
+
+DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
+LOG_BYTES = 2 * 2**20
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Commands:
+    """Makes the commands of one parser; each has ``--workspace`` and ``--models-root``."""
+
+    def __init__(self, parser: argparse.ArgumentParser, required: bool = True) -> None:
+        self._inner = not required
+        self._parsers = parser.add_subparsers(required=required, metavar="COMMAND")
+
+    def add(self, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+        made = self._parsers.add_parser(name, help=text, description=text, parents=[_places(self._inner)])
+        made.set_defaults(run=run)
+        return made
+
+
+def _places(inner: bool) -> argparse.ArgumentParser:
+    """``inner``: of a command inside another, which has the same flags and must not forget what those said."""
+    places = argparse.ArgumentParser(add_help=False)
+    where = os.environ.get("STORYBOARD_WORKSPACE") or "workspace"
+    root = Path(os.environ.get("STORYBOARD_MODELS_ROOT") or MODELS_ROOT)
+    workspace, models = (argparse.SUPPRESS,) * 2 if inner else (Path(where), root)
+    places.add_argument("--workspace", type=Path, default=workspace, help=f"folder of all state (default: {where})")
+    text = "folder that the models' folders stand in (default: models/ in the project)"
+    places.add_argument("--models-root", type=Path, default=models, help=text)
+    return places
+
+
+def exit_code(error: StudioError | EngineError) -> int:
+    if isinstance(error, Unreachable):
+        return NO_ENGINE
+    return WRONG if isinstance(error, StoryboardError | PresetError | PlanError | LibraryError) else FAILED
+
+
+def counted(number: int, what: str) -> str:
+    """``1 scene``, ``2 scenes``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def file_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a storyboard (YAML or JSON, or another tool's list)")
+    plan_arguments(parser)
+
+
+def plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", help="instead of the storyboard's: draft, fast, balanced, quality, max")
+    parser.add_argument("--model", help="instead of the storyboard's")
+    parser.add_argument("--json", action="store_true", help="JSON lines for programs")
+
+
+def engine_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ranks", type=int, help="processes that render (default: one for each GPU, else one)")
+    parser.add_argument("--engine", help="address of an engine elsewhere")
+
+
+def words_of(flags: argparse.Namespace) -> Storyboard:
+    """The file, with the flags' preset and model in it."""
+    words = read_file(flags.file)
+    wished = {"preset": flags.preset, "model": flags.model}
+    return words.model_copy(update={name: value for name, value in wished.items() if value})
+
+
+def workspace_of(flags: argparse.Namespace) -> Workspace:
+    """Raises LibraryError."""
+    try:
+        return Workspace.at(flags.workspace)
+    except OSError as error:
+        raise _unusable(flags.workspace, error) from error
+
+
+def desk_of(flags: argparse.Namespace, examples: bool = False) -> Desk:
+    """Raises LibraryError."""
+    workspace = workspace_of(flags)
+    try:
+        _log_to(workspace.logs / "studio.log")
+        return Desk(workspace, models_root=models_root_of(flags), examples=examples)
+    except OSError as error:
+        raise _unusable(flags.workspace, error) from error
+
+
+def models_root_of(flags: argparse.Namespace) -> Path:
+    return flags.models_root.expanduser().resolve()
+
+
+def _unusable(workspace: Path, error: OSError) -> LibraryError:
+    what = f"{workspace}: cannot be used as workspace ({error.strerror or error})"
+    return LibraryError(f"{what}. Choose another folder with --workspace.")
+
+
+def _log_to(path: Path) -> None:
+    """What goes wrong behind the scenes is written there, not between the progress bars."""
+    logger = logging.getLogger("studio")
+    for handler in tuple(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=2, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class signals_as_ctrl_c:
+    """Being told to end is the same as Ctrl-C: jobs are cancelled, nothing is left behind."""
+
+    def __enter__(self) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            raise KeyboardInterrupt
+
+        self._before = signal.signal(signal.SIGTERM, stop)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)

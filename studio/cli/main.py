@@ -1,0 +1,187 @@
+"""The command line: the same work as the page, without a browser.
+
+Comes in: arguments. Goes out: text, JSON lines, a film; an exit code. Does not know how anything is done: it calls the
+desk. Exit codes: 0 done (for ``render``: there is a film), 1 something failed on the way, 2 the arguments, the
+storyboard or a preset are wrong, 3 no engine could be started or reached, 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.contract.errors import EngineError
+from studio.cli import batch_commands, models
+from studio.cli.flags import (
+    DONE,
+    FAILED,
+    STOPPED,
+    WRONG,
+    Commands,
+    counted,
+    desk_of,
+    engine_arguments,
+    exit_code,
+    file_arguments,
+    models_root_of,
+    signals_as_ctrl_c,
+    words_of,
+)
+from studio.document.formats.reading import read_file
+from studio.errors import StudioError
+from studio.planning.plan import Plan
+from studio.views.board_view import about, clock
+
+DEFAULT_PORT = 7860
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The ``storyboard`` command. -> exit code."""
+    flags = _parser().parse_args(arguments)
+    try:
+        return flags.run(flags)
+    except KeyboardInterrupt:
+        print("storyboard: stopped.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # who read our words has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (StudioError, EngineError) as error:
+        print(f"storyboard: {error}", file=sys.stderr)
+        return exit_code(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="storyboard", description="From a storyboard to a film.")
+    commands = Commands(parser)
+    render = commands.add(
+        "render", _render, "Render a storyboard file to a film; what is rendered already is not again."
+    )
+    file_arguments(render)
+    render.add_argument("--out", type=Path, help="the film (default: FILE's name with .mp4, in this folder)")
+    enlarge = "enlarge the film, such as 4 (default: the takes' size)"
+    render.add_argument("--scale", type=float, default=1.0, help=enlarge)
+    engine_arguments(render)
+    plan = commands.add("plan", _plan, "What rendering a storyboard file would do, and why.")
+    file_arguments(plan)
+    check = commands.add("check", _check, "Whether a storyboard file is right; if not: what, where, what to do.")
+    check.add_argument("file", type=Path, metavar="FILE")
+    batch_commands.add_commands(commands)
+    models.add_commands(commands)
+    commands.add("presets", _presets, "The presets, from the quickest to the best.")
+    _add_processes(commands)
+    return parser
+
+
+def _add_processes(commands: Commands) -> None:
+    serve = commands.add("serve", _serve, "The page, with an engine.")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
+    engine_arguments(serve)
+    engine = commands.add("engine", _engine, "The engine alone, without a page.")
+    engine.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    engine.add_argument("--port", type=int, default=0, help="0: the one used last, or any free one")
+    engine.add_argument("--ranks", type=int, default=0, help="0: one for each GPU, else one")
+
+
+def _render(flags: argparse.Namespace) -> int:
+    from studio.cli.render import EngineUse, RenderFile
+
+    with signals_as_ctrl_c():
+        desk = desk_of(flags)
+        try:
+            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
+            return RenderFile(desk, flags.file, flags.json, use).run(words_of(flags), flags.out, flags.scale)
+        finally:
+            desk.close()
+
+
+def _plan(flags: argparse.Namespace) -> int:
+    desk = desk_of(flags)
+    try:
+        plan = desk.plan_file(flags.file, words_of(flags))
+    finally:
+        desk.close()
+    print(plan.model_dump_json(indent=2) if flags.json else "\n".join(plan_lines(plan)))
+    return WRONG if any(scene.state == "unplannable" for scene in plan.scenes) else DONE
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in words: a line for each scene with its notes, then the cost."""
+    lines: list[str] = []
+    for scene in plan.scenes:
+        said = f"{scene.state}: {scene.reason}" if scene.reason else scene.state
+        length = f"{clock(scene.seconds)}, {counted(scene.num_frames, 'frame')}"
+        lines.append(f"{scene.number:3}  {scene.scene_id}  {length}  {said}")
+        notes = [note.text for note in plan.notes if note.scene_id == scene.scene_id and note.text != scene.reason]
+        lines += [f"       {text}" for text in notes]
+    lines += [f"     {note.text}" for note in plan.notes if note.scene_id is None]
+    if not plan.jobs:
+        return [*lines, "nothing to render"]
+    work = f"{counted(len(plan.jobs), 'job')}, {counted(plan.cost.num_evaluations, 'denoiser evaluation')}"
+    return [*lines, f"to render: {work}, {about(plan.cost.seconds)}"]
+
+
+def _check(flags: argparse.Namespace) -> int:
+    desk = desk_of(flags)
+    try:
+        words = read_file(flags.file)
+        plan = desk.plan_file(flags.file, words)
+    finally:
+        desk.close()
+    for note in plan.notes:
+        where = f"scene {plan.scene(note.scene_id).number}: " if note.scene_id else ""
+        print(f"{note.level}: {where}{note.text}")
+    stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
+    seconds = clock(sum(scene.seconds for scene in plan.scenes))
+    scenes = counted(len(plan.scenes), "scene")
+    verdict = f"{len(stuck)} of {scenes} cannot be rendered" if stuck else "right"
+    print(f"{flags.file}: {verdict} ({scenes}, {seconds})")
+    return WRONG if stuck else DONE
+
+
+def _presets(flags: argparse.Namespace) -> int:
+    desk = desk_of(flags)
+    desk.close()
+    for preset in desk.presets.values():
+        sampler = "the model's own sampler" if preset.sampler == "model" else preset.sampler
+        steps = "as many steps as the model likes" if preset.num_steps == "model" else f"{preset.num_steps} steps"
+        print(f"{preset.name}: {preset.title}. {preset.summary} ({sampler}, {steps})")
+    return DONE
+
+
+def _serve(flags: argparse.Namespace) -> int:
+    problem = port_problem(flags.host, flags.port)
+    if problem:
+        print(f"storyboard: {problem}", file=sys.stderr)
+        return WRONG
+    from studio.cli.serve import serve_desk
+
+    desk = desk_of(flags, examples=True)
+    try:
+        serve_desk(desk, flags.host, flags.port, flags.ranks, flags.engine, models_root_of(flags))
+    finally:
+        desk.close()
+    return DONE
+
+
+def port_problem(host: str, port: int) -> str:
+    """Why nothing can listen there; "" if it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        return f"cannot listen on {host}:{port} ({why}). Stop what uses the port, or choose another with --port."
+    return ""
+
+
+def _engine(flags: argparse.Namespace) -> int:
+    from engine.service.__main__ import main as run_engine
+
+    places = ["--workspace", str(flags.workspace), "--models-root", str(models_root_of(flags))]
+    return run_engine([*places, "--host", flags.host, "--port", str(flags.port), "--ranks", str(flags.ranks)])

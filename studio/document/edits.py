@@ -1,0 +1,323 @@
+"""Changes to a storyboard: pure functions (Storyboard, ...) -> Storyboard, and the same as values to be stored.
+
+Comes in: a storyboard and what to change. Goes out: the changed storyboard, checked, or a ``StoryboardError`` that
+names the field. Does not know who asked, where it is saved or how many revisions there were. Nothing here is random:
+an id for a new scene is given by the caller or is the next free ``scene-N``.
+"""
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
+
+from engine.contract.jobs import Take
+from engine.contract.values import Identifier, Value
+from studio.document.storyboard import Conditioning, FirstFrame, Scene, Storyboard, free_id
+from studio.document.validation import problems_in, show, suggestion
+from studio.errors import StoryboardError
+
+_FIXED_SCENE_FIELDS = {"id": "add a scene instead", "chosen_take": "choose a take instead"}
+_FIXED_STORYBOARD_FIELDS = {"scenes": "change a scene instead"}
+_GROUPS = ("conditioning", "first_frame", "overrides")
+"""Fields of a scene that have fields of their own."""
+
+
+def add_scene(
+    board: Storyboard, position: int | None = None, scene_id: str | None = None, **fields: object
+) -> Storyboard:
+    """A new scene at a position (None: at the end) with the fields given."""
+    place = len(board.scenes) if position is None else _clamped(position, len(board.scenes))
+    new_id = scene_id or _free_id(board)
+    scene = _checked_scene({"id": new_id, **fields}, f"scenes[{place}]")
+    return _with_scenes(board, (*board.scenes[:place], scene, *board.scenes[place:]))
+
+
+def duplicate_scene(board: Storyboard, scene_id: str, new_id: str | None = None) -> Storyboard:
+    """A copy right after the scene: same words and settings, no chosen take. It joins by a cut."""
+    place = board.position_of(scene_id)
+    copy = _changed(board.scenes[place], place, id=new_id or _free_id(board), chosen_take=None, transition="cut")
+    return _with_scenes(board, (*board.scenes[: place + 1], copy, *board.scenes[place + 1 :]))
+
+
+def delete_scene(board: Storyboard, scene_id: str) -> Storyboard:
+    place = board.position_of(scene_id)
+    return _with_scenes(board, (*board.scenes[:place], *board.scenes[place + 1 :]))
+
+
+def move_scene(board: Storyboard, scene_id: str, position: int) -> Storyboard:
+    """The scene at a position counted without it: 0 is first, anything past the end is last."""
+    scene = board.scene(scene_id)
+    others = tuple(other for other in board.scenes if other.id != scene_id)
+    place = _clamped(position, len(others))
+    return _with_scenes(board, (*others[:place], scene, *others[place:]))
+
+
+def split_scene(board: Storyboard, scene_id: str, at_s: float, new_id: str | None = None) -> Storyboard:
+    """Two scenes of one: the second begins after ``at_s`` seconds and continues the first."""
+    place = board.position_of(scene_id)
+    scene = board.scenes[place]
+    if not 0 < at_s < scene.duration_s:
+        message = f"a split must lie inside the scene, between 0 and {scene.duration_s:g} s, not at {at_s:g} s"
+        raise StoryboardError.at(f"scenes[{place}].duration_s", message)
+    first = _changed(scene, place, duration_s=round(at_s, 6))
+    rest = _changed(
+        scene,
+        place + 1,
+        id=new_id or _free_id(board),
+        duration_s=round(scene.duration_s - at_s, 6),
+        transition="continue",
+        conditioning=None,
+        first_frame=FirstFrame(),
+        seed=None,
+        notes="",
+        chosen_take=None,
+    )
+    return _with_scenes(board, (*board.scenes[:place], first, rest, *board.scenes[place + 1 :]))
+
+
+def merge_scenes(board: Storyboard, scene_id: str) -> Storyboard:
+    """One scene of this one and the next: words joined, durations added, everything else of the first."""
+    place = board.position_of(scene_id)
+    if place + 1 == len(board.scenes):
+        raise StoryboardError.at(f"scenes[{place}]", "is the last scene; there is no next one to merge it with")
+    first, second = board.scenes[place : place + 2]
+    merged = _changed(
+        first,
+        place,
+        prompt=_joined(first.prompt, second.prompt, " "),
+        chunk_prompts=_all_prompts(first.chunk_prompts, second.chunk_prompts),
+        negative_prompt=_joined(first.negative_prompt, second.negative_prompt, ", "),
+        notes=_joined(first.notes, second.notes, "\n"),
+        duration_s=round(first.duration_s + second.duration_s, 6),
+    )
+    return _with_scenes(board, (*board.scenes[:place], merged, *board.scenes[place + 2 :]))
+
+
+def change_scene(board: Storyboard, scene_id: str, field: str, value: object) -> Storyboard:
+    """One field of one scene; ``conditioning.media``, ``first_frame.seed``, ``overrides.num_steps`` reach deeper.
+
+    ``conditioning.media`` set to nothing takes the conditioning away.
+    """
+    place = board.position_of(scene_id)
+    path = f"scenes[{place}]"
+    values = board.scenes[place].model_dump()
+    _set_field(values, field, value, Scene, _FIXED_SCENE_FIELDS, path)
+    changed = _checked_scene(values, path)
+    return _with_scenes(board, (*board.scenes[:place], changed, *board.scenes[place + 1 :]))
+
+
+def change_storyboard(board: Storyboard, field: str, value: object) -> Storyboard:
+    """One field of the storyboard itself: title, aspect, size_px, fps, look, model, seed ..."""
+    values: dict[str, Any] = dict(board)
+    _set_field(values, field, value, Storyboard, _FIXED_STORYBOARD_FIELDS, "")
+    return _checked_board(values)
+
+
+def choose_take(board: Storyboard, scene_id: str, take: Take) -> Storyboard:
+    """The take that the film shows. The scene gets its seed too: what is chosen is what would be rendered."""
+    return _choose(board, scene_id, take.id, take.seed)
+
+
+def clear_take(board: Storyboard, scene_id: str) -> Storyboard:
+    """No take chosen: the film shows the newest one that is fresh. The seed stays."""
+    return _choose(board, scene_id, None, board.scene(scene_id).seed)
+
+
+def _choose(board: Storyboard, scene_id: str, take_id: str | None, seed: int | None) -> Storyboard:
+    place = board.position_of(scene_id)
+    chosen = _changed(board.scenes[place], place, chosen_take=take_id, seed=seed)
+    return _with_scenes(board, (*board.scenes[:place], chosen, *board.scenes[place + 1 :]))
+
+
+def _set_field(
+    values: dict[str, Any],
+    field: str,
+    value: object,
+    model: type[BaseModel],
+    fixed: dict[str, str],
+    path: str,
+) -> None:
+    """Writes one field into a dump of the model. Raises StoryboardError for a field that is not there to be changed."""
+    head, _, inner = field.partition(".")
+    where = f"{path}.{field}" if path else field
+    if head in fixed:
+        raise StoryboardError.at(where, f"cannot be changed like a field; {fixed[head]}")
+    if head not in model.model_fields:
+        changeable = set(model.model_fields) - set(fixed)
+        raise StoryboardError.at(where, "unknown key" + suggestion(head, changeable))
+    if not inner:
+        values[head] = value
+    elif field == "conditioning.media" and not value:
+        values["conditioning"] = None
+    else:
+        group = cast(dict[str, Any], values[head] or {}) if head in _GROUPS else None
+        if group is None:
+            raise StoryboardError.at(where, f"{head} is one value; it has no {show(inner)} in it")
+        values[head] = {**group, inner: value}
+
+
+def _changed(scene: Scene, place: int, **changes: object) -> Scene:
+    return _checked_scene({**scene.model_dump(), **changes}, f"scenes[{place}]")
+
+
+def _checked_scene(values: dict[str, Any], path: str) -> Scene:
+    try:
+        return Scene.model_validate(values)
+    except ValidationError as error:
+        raise StoryboardError(problems_in(error, Scene, path)) from error
+
+
+def _checked_board(values: dict[str, Any]) -> Storyboard:
+    try:
+        return Storyboard.model_validate(values)
+    except ValidationError as error:
+        raise StoryboardError(problems_in(error, Storyboard)) from error
+
+
+def _with_scenes(board: Storyboard, scenes: tuple[Scene, ...]) -> Storyboard:
+    return _checked_board({**dict(board), "scenes": scenes})
+
+
+def _free_id(board: Storyboard) -> str:
+    return free_id({scene.id for scene in board.scenes})
+
+
+def _clamped(position: int, length: int) -> int:
+    return max(0, min(position, length))
+
+
+def _all_prompts(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return first if first == second else (*first, *second)
+
+
+def _joined(first: str, second: str, between: str) -> str:
+    if first == second or not second:
+        return first
+    return f"{first}{between}{second}" if first else second
+
+
+class AddScene(Value):
+    kind: Literal["add_scene"] = "add_scene"
+    position: int | None = None
+    scene_id: Identifier | None = None
+    prompt: str = ""
+    duration_s: float = 3.0
+    transition: Literal["cut", "continue", "crossfade"] = "cut"
+    conditioning: Conditioning | None = None
+
+
+class DuplicateScene(Value):
+    kind: Literal["duplicate_scene"] = "duplicate_scene"
+    scene_id: Identifier
+    new_id: Identifier | None = None
+
+
+class DeleteScene(Value):
+    kind: Literal["delete_scene"] = "delete_scene"
+    scene_id: Identifier
+
+
+class MoveScene(Value):
+    kind: Literal["move_scene"] = "move_scene"
+    scene_id: Identifier
+    position: int
+
+
+class SplitScene(Value):
+    kind: Literal["split_scene"] = "split_scene"
+    scene_id: Identifier
+    at_s: float
+    new_id: Identifier | None = None
+
+
+class MergeScenes(Value):
+    """The scene with the one after it."""
+
+    kind: Literal["merge_scenes"] = "merge_scenes"
+    scene_id: Identifier
+
+
+class ChangeScene(Value):
+    kind: Literal["change_scene"] = "change_scene"
+    scene_id: Identifier
+    field: str
+    value: JsonValue
+
+
+class ChangeStoryboard(Value):
+    kind: Literal["change_storyboard"] = "change_storyboard"
+    field: str
+    value: JsonValue
+
+
+class ChooseTake(Value):
+    """``take_id`` None: no take chosen. ``seed`` is the take's."""
+
+    kind: Literal["choose_take"] = "choose_take"
+    scene_id: Identifier
+    take_id: Identifier | None
+    seed: int | None = None
+
+
+Edit = Annotated[
+    AddScene
+    | DuplicateScene
+    | DeleteScene
+    | MoveScene
+    | SplitScene
+    | MergeScenes
+    | ChangeScene
+    | ChangeStoryboard
+    | ChooseTake,
+    Field(discriminator="kind"),
+]
+
+EDIT: TypeAdapter[Edit] = TypeAdapter(Edit)
+"""Reads and writes any edit as JSON: ``EDIT.validate_json(text)``, ``EDIT.dump_json(edit)``."""
+
+
+def apply(board: Storyboard, edit: Edit, used: Collection[str] = ()) -> Storyboard:
+    """The storyboard after an edit. Raises StoryboardError, and then nothing has changed.
+
+    ``used``: ids that a new scene must not get because scenes that are gone left takes under them.
+    """
+    unused = free_id({*(scene.id for scene in board.scenes), *used})
+    match edit:
+        case AddScene():
+            fields = {name: getattr(edit, name) for name in ("prompt", "duration_s", "transition", "conditioning")}
+            return add_scene(board, edit.position, edit.scene_id or unused, **fields)
+        case DuplicateScene():
+            return duplicate_scene(board, edit.scene_id, edit.new_id or unused)
+        case DeleteScene():
+            return delete_scene(board, edit.scene_id)
+        case MoveScene():
+            return move_scene(board, edit.scene_id, edit.position)
+        case SplitScene():
+            return split_scene(board, edit.scene_id, edit.at_s, edit.new_id or unused)
+        case MergeScenes():
+            return merge_scenes(board, edit.scene_id)
+        case ChangeScene():
+            return change_scene(board, edit.scene_id, edit.field, edit.value)
+        case ChangeStoryboard():
+            return change_storyboard(board, edit.field, edit.value)
+        case ChooseTake():
+            seed = board.scene(edit.scene_id).seed if edit.seed is None else edit.seed
+            return _choose(board, edit.scene_id, edit.take_id, seed)
+
+
+_SAID = {
+    "add_scene": "add a scene",
+    "duplicate_scene": "duplicate a scene",
+    "delete_scene": "delete a scene",
+    "move_scene": "move a scene",
+    "split_scene": "split a scene",
+    "merge_scenes": "merge two scenes",
+    "choose_take": "choose a take",
+}
+
+
+def describe(edit: Edit) -> str:
+    """What an edit does, in words for an undo button: ``change prompt``."""
+    if isinstance(edit, ChangeScene | ChangeStoryboard):
+        return f"change {edit.field.replace('_', ' ').replace('.', ' ').removesuffix(' s').removesuffix(' px')}"
+    return _SAID[edit.kind]

@@ -1,0 +1,1 @@
+"""Files of models: which of them are on this machine, and downloads from the hub."""

@@ -1,0 +1,1 @@
+"""The film: chosen takes in order, joined by ffmpeg."""

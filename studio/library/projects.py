@@ -1,0 +1,252 @@
+"""Projects and their journal: every edit ever made, undo and redo, in a database.
+
+Comes in: storyboards and pure changes of them, with the revision they were made on. Goes out: projects, each with its
+newest revision. Nothing is ever overwritten: a write lays its changes over the newest revision, or is a
+``RevisionConflict``. Does not know takes, plans, the engine or the page.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from engine.contract.values import Value
+from studio.document.diff import Changes, Touched, changes_between, collisions, reversed_changes, touched, with_changes
+from studio.document.storyboard import Storyboard, document_of, read_document
+from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
+from studio.library.database import Database, ProjectRow, RevisionRow
+
+Change = Callable[[Storyboard], Storyboard]
+
+
+class ProjectSummary(Value):
+    """``updated_s``: seconds since the epoch."""
+
+    id: str
+    title: str
+    num_scenes: int
+    updated_s: float
+
+
+class Project(Value):
+    """A project at its newest revision."""
+
+    id: str
+    revision: int
+    storyboard: Storyboard
+    can_undo: bool
+    can_redo: bool
+
+
+class Library:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def projects(self) -> list[ProjectSummary]:
+        """All that are not in the trash, newest change first."""
+        query = select(ProjectRow).where(ProjectRow.trashed_s == 0).order_by(ProjectRow.updated_s.desc(), ProjectRow.id)
+        with self._database.read() as session:
+            return [_summary(row) for row in session.scalars(query)]
+
+    def is_new(self) -> bool:
+        """Whether no project was ever made here."""
+        with self._database.read() as session:
+            return session.scalars(select(ProjectRow.id).limit(1)).first() is None
+
+    def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
+        now = time.time()
+        row = ProjectRow(
+            id=project_id or f"p-{secrets.token_hex(5)}",
+            title=storyboard.title,
+            num_scenes=len(storyboard.scenes),
+            revision=1,
+            storyboard=_text(storyboard),
+            created_s=now,
+            updated_s=now,
+            trashed_s=0.0,
+        )
+        with self._database.write() as session:
+            session.add(row)
+            session.flush()
+            return _project(session, row)
+
+    def id_of_file(self, path: str) -> str:
+        """The id of the project that belongs to a storyboard file, made or not."""
+        return f"f-{hashlib.sha256(path.encode()).hexdigest()[:10]}"
+
+    def project_of_file(self, path: str, storyboard: Storyboard) -> Project:
+        """The project that belongs to a file: made with this storyboard if it is not there, else as it is."""
+        project_id = self.id_of_file(path)
+        try:
+            return self.open(project_id)
+        except ProjectMissing:
+            pass
+        try:
+            self.trash(project_id, trashed=False)
+            return self.open(project_id)
+        except ProjectMissing:
+            return self.create(storyboard, project_id)
+
+    def open(self, project_id: str) -> Project:
+        """Raises ProjectMissing."""
+        with self._database.read() as session:
+            return _project(session, _row(session, project_id))
+
+    def trash(self, project_id: str, trashed: bool) -> None:
+        with self._database.write() as session:
+            row = _row(session, project_id, trashed=not trashed)
+            row.trashed_s = time.time() if trashed else 0.0
+
+    def edit(self, project_id: str, revision: int, change: Change) -> Project:
+        """Makes a change that was decided on ``revision``; others' changes since then are kept beside it.
+
+        Raises StoryboardError for a change that cannot be made, RevisionConflict where both touched the same.
+        """
+        with self._database.write() as session:
+            row = _row(session, project_id)
+            since = _since(session, row, revision)
+            before = _storyboard(row)
+            after = _changed(row, before, change, stale=bool(since))
+            changes = changes_between(before, after)
+            _refuse_collisions(row, changes, since)
+            if changes:
+                _forget_undone(session, project_id)
+                _record(session, row, after, "edit", changes)
+            return _project(session, row)
+
+    def amend(self, project_id: str, change: Change) -> Project:
+        """Makes a change that is not the author's edit, such as a take arriving: undo does not see it."""
+        with self._database.write() as session:
+            row = _row(session, project_id)
+            before = _storyboard(row)
+            after = change(before)
+            if changes := changes_between(before, after):
+                _record(session, row, after, "take", changes)
+            return _project(session, row)
+
+    def undo(self, project_id: str) -> Project:
+        """Takes the newest standing edit back; the project as it is where there is none."""
+        return self._turn(project_id, "done", "undone")
+
+    def redo(self, project_id: str) -> Project:
+        return self._turn(project_id, "undone", "done")
+
+    def _turn(self, project_id: str, standing: str, becomes: str) -> Project:
+        with self._database.write() as session:
+            row = _row(session, project_id)
+            entry = _next_to_turn(session, project_id, standing)
+            if entry is not None:
+                changes = Changes.model_validate_json(entry.changes)
+                wanted = reversed_changes(changes) if becomes == "undone" else changes
+                before = _storyboard(row)
+                after = with_changes(before, wanted)
+                entry.standing = becomes
+                kind = "undo" if becomes == "undone" else "redo"
+                _record(session, row, after, kind, changes_between(before, after))
+            return _project(session, row)
+
+
+def _summary(row: ProjectRow) -> ProjectSummary:
+    return ProjectSummary(id=row.id, title=row.title, num_scenes=row.num_scenes, updated_s=row.updated_s)
+
+
+def _text(storyboard: Storyboard) -> str:
+    return json.dumps(document_of(storyboard), ensure_ascii=False)
+
+
+def _storyboard(row: ProjectRow) -> Storyboard:
+    """Older schemas are upgraded as they are read."""
+    return read_document(json.loads(row.storyboard), f"project {row.id}")
+
+
+def _row(session: Session, project_id: str, trashed: bool = False) -> ProjectRow:
+    row = session.get(ProjectRow, project_id, with_for_update=True)
+    if row is None or (row.trashed_s > 0) != trashed:
+        where = "in the trash" if row is None and trashed else "here"
+        raise ProjectMissing(f"project {project_id}: is not {where} (any more). Open another project.")
+    return row
+
+
+def _project(session: Session, row: ProjectRow) -> Project:
+    standing = select(RevisionRow.standing).where(RevisionRow.project_id == row.id, RevisionRow.standing != "none")
+    standings = set(session.scalars(standing.distinct()))
+    return Project(
+        id=row.id,
+        revision=row.revision,
+        storyboard=_storyboard(row),
+        can_undo="done" in standings,
+        can_redo="undone" in standings,
+    )
+
+
+def _since(session: Session, row: ProjectRow, revision: int) -> list[Changes]:
+    """What authors changed after a revision; takes that arrived are nobody's words and never conflict."""
+    if not 1 <= revision <= row.revision:
+        message = f"revision {revision} is not one of this project (1 to {row.revision}). Load the project again."
+        raise RevisionConflict(message, row.revision)
+    query = select(RevisionRow.changes).where(
+        RevisionRow.project_id == row.id, RevisionRow.revision > revision, RevisionRow.kind != "take"
+    )
+    return [Changes.model_validate_json(text) for text in session.scalars(query.order_by(RevisionRow.revision))]
+
+
+def _changed(row: ProjectRow, before: Storyboard, change: Change, stale: bool) -> Storyboard:
+    try:
+        return change(before)
+    except StoryboardError as error:
+        if not stale:
+            raise
+        message = f"{error}. The storyboard was changed elsewhere in the meantime; look at it and try again."
+        raise RevisionConflict(message, row.revision) from error
+
+
+def _refuse_collisions(row: ProjectRow, changes: Changes, since: list[Changes]) -> None:
+    theirs: set[Touched] = set()
+    for other in since:
+        theirs |= touched(other)
+    both = collisions(touched(changes), theirs)
+    if both:
+        scene_id, field = min(both)
+        old, new = changes.scenes.get(scene_id, {}).get(field) or changes.fields.get(field) or ("", "")
+        what = f"{field} of {scene_id}" if scene_id and field != "*" else scene_id or field
+        message = f"{what} was changed elsewhere while you edited it. Both texts are kept: choose one, or join them."
+        raise RevisionConflict(message, row.revision, yours=_shown(new), theirs=_shown(old))
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _forget_undone(session: Session, project_id: str) -> None:
+    """A new edit ends redo: what was undone stays in the journal, and can no longer be done again."""
+    undone = (RevisionRow.project_id == project_id, RevisionRow.standing == "undone")
+    session.execute(update(RevisionRow).where(*undone).values(standing="none"))
+
+
+def _next_to_turn(session: Session, project_id: str, standing: str) -> RevisionRow | None:
+    """For undo the newest done edit; for redo the oldest undone one, which was undone last."""
+    newest_first = RevisionRow.revision.desc() if standing == "done" else RevisionRow.revision.asc()
+    of_project = (RevisionRow.project_id == project_id, RevisionRow.standing == standing)
+    return session.scalars(select(RevisionRow).where(*of_project).order_by(newest_first).limit(1)).first()
+
+
+def _record(session: Session, row: ProjectRow, after: Storyboard, kind: str, changes: Changes) -> None:
+    row.revision += 1
+    row.title = after.title
+    row.num_scenes = len(after.scenes)
+    row.storyboard = _text(after)
+    row.updated_s = time.time()
+    entry = RevisionRow(
+        project_id=row.id,
+        revision=row.revision,
+        kind=kind,
+        standing="done" if kind == "edit" else "none",
+        changes=changes.model_dump_json(),
+        made_s=row.updated_s,
+    )
+    session.add(entry)
+    session.flush()

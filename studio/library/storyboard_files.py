@@ -1,0 +1,53 @@
+"""Projects from storyboard files, with the pictures and clips that they name.
+
+Comes in: files that somebody sent, or that lie on this machine. Goes out: projects, and plans of what is not in one.
+Does not know the engine or the page.
+"""
+
+from pathlib import Path
+
+from engine.contract.media import MediaStore
+from studio.document.storyboard import Storyboard
+from studio.library.importing import Importer, Stored
+from studio.library.projects import Library, Project
+from studio.library.takes import Shelf
+from studio.planning.plan import Plan
+from studio.views.state_cache import FactsBook
+
+
+class ProjectFiles:
+    def __init__(self, library: Library, shelf: Shelf, store: MediaStore, book: FactsBook) -> None:
+        self._library = library
+        self._shelf = shelf
+        self._store = store
+        self._book = book
+
+    def imported(self, path: Path) -> list[Project]:
+        """New projects of a file that somebody sent, one for each storyboard in it. Raises StoryboardError."""
+        brought = Importer(path.parent, self._store, sent=True).brought_all(path)
+        named = [(_named(words, path, place, len(brought)), stored) for place, (words, stored) in enumerate(brought, 1)]
+        return [self._with_media(self._library.create(words), stored) for words, stored in named]
+
+    def opened(self, path: Path, words: Storyboard) -> Project:
+        """The project that belongs to a file, brought up to what ``words`` say, as an edit. Raises StoryboardError."""
+        words, stored = Importer(path.parent, self._store).brought(words)
+        project = self._with_media(self._library.project_of_file(str(path.resolve()), words), stored)
+        return self._library.edit(project.id, project.revision, lambda _: words)
+
+    def plan(self, path: Path, words: Storyboard) -> Plan:
+        """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
+        words, stored = Importer(path.parent, self._store, keep=False).brought(words)
+        media = {info.sha256: info for info, _ in stored}
+        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), words, media)
+
+    def _with_media(self, project: Project, stored: list[Stored]) -> Project:
+        for info, name in stored:
+            self._shelf.add_media(project.id, info, name)
+        return project
+
+
+def _named(words: Storyboard, path: Path, number: int, num_of_file: int) -> Storyboard:
+    """One of several of a file is called after it: ``cartoons, 1 of 3``."""
+    if num_of_file == 1:
+        return words
+    return words.model_copy(update={"title": f"{path.stem}, {number} of {num_of_file}"})

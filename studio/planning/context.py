@@ -1,0 +1,110 @@
+"""What all scenes of one plan share, looked up once.
+
+Comes in: what ``plan`` is given. Goes out: a ``Setting`` and the notes about the whole storyboard, or a ``PlanError``
+for a preset or a model that is not there. Does not know scenes one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.jobs import Take
+from engine.contract.media import MediaInfo
+from engine.contract.values import SizePx
+from studio.document.storyboard import Storyboard
+from studio.document.validation import suggestion
+from studio.errors import PlanError
+from studio.planning.presets import Preset
+from studio.planning.prompts import never_shown, unknown_words
+from studio.planning.sizes import fps_for, size_for
+from studio.planning.types import Note, about_all
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``takes``: all of the project, oldest first. ``refusal``: why nothing at all can be rendered, "" if it can."""
+
+    board: Storyboard
+    preset: Preset
+    presets: Mapping[str, Preset]
+    models: Mapping[str, ModelStatus]
+    status: ModelStatus
+    takes: Sequence[Take]
+    by_recipe: Mapping[str, Sequence[Take]]
+    by_scene: Mapping[str, Sequence[Take]]
+    media: Mapping[str, MediaInfo]
+    project_id: str
+    size_px: SizePx
+    fps: int
+    refusal: str
+
+    @property
+    def card(self) -> ModelCard:
+        return self.status.card
+
+
+def setting_of(
+    board: Storyboard,
+    presets: Mapping[str, Preset],
+    models: Mapping[str, ModelStatus],
+    takes: Sequence[Take],
+    media: Mapping[str, MediaInfo],
+    project_id: str,
+    preset: str,
+) -> tuple[Setting, list[Note]]:
+    """Raises PlanError for a preset or a model that is not there."""
+    if preset not in presets:
+        raise PlanError("", f'there is no preset "{preset}"{suggestion(preset, presets)}')
+    if board.model not in models:
+        raise PlanError("", f'there is no model "{board.model}"{suggestion(board.model, models)}')
+    status = models[board.model]
+    size_px, fps, refusal, notes = _frame(board, status)
+    by_recipe: dict[str, list[Take]] = {}
+    by_scene: dict[str, list[Take]] = {}
+    for take in takes:
+        by_recipe.setdefault(take.recipe, []).append(take)
+        by_scene.setdefault(take.scene_id, []).append(take)
+    setting = Setting(
+        board=board,
+        preset=presets[preset],
+        presets=presets,
+        models=models,
+        status=status,
+        takes=takes,
+        by_recipe=by_recipe,
+        by_scene=by_scene,
+        media=media,
+        project_id=project_id,
+        size_px=size_px,
+        fps=fps,
+        refusal=refusal,
+    )
+    return setting, [*notes, *_look_notes(board, status.card)]
+
+
+def _frame(board: Storyboard, status: ModelStatus) -> tuple[SizePx, int, str, list[Note]]:
+    """Size, frames a second, why nothing can be rendered ("" if it can), and what there is to say about it."""
+    card, notes = status.card, list[Note]()
+    refusal = ""
+    if not status.available or not status.fingerprint:
+        refusal = f"{card.title} cannot be used here"
+        reason = status.reason or "its weights are not here"
+        notes.append(about_all("error", f"{card.title} cannot be used: {reason}"))
+    try:
+        size_px, said = size_for(board, card)
+        notes += [about_all("warn", said)] if said else []
+    except PlanError as error:
+        size_px, refusal = (0, 0), refusal or str(error)
+        notes.append(about_all("error", str(error)))
+    fps, said = fps_for(board, card)
+    notes += [about_all("info", said)] if said else []
+    return size_px, fps, refusal, notes
+
+
+def _look_notes(board: Storyboard, card: ModelCard) -> list[Note]:
+    notes = list[Note]()
+    if unknown := unknown_words(board.look, card):
+        notes.append(about_all("warn", f"look: {never_shown(unknown, card)}"))
+    if board.negative_look and "negative_prompt" not in card.capabilities:
+        notes.append(about_all("warn", f"{card.title} reads no negative look; it is left out"))
+    return notes

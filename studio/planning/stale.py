@@ -1,0 +1,77 @@
+"""How a scene stands: fresh, stale or missing, by the takes there are.
+
+Comes in: a scene, the recipe of the take that would be rendered now, what all scenes share. Goes out: its
+``ScenePlan``. Does not know how jobs are made, nor how two of them are compared.
+"""
+
+from collections.abc import Callable, Sequence
+
+from engine.contract.jobs import FromModel, Job, Segment, Take
+from studio.document.storyboard import Scene
+from studio.planning.context import Setting
+from studio.planning.types import Answer, ScenePlan, about_scene
+
+
+def blank_plan(
+    scene: Scene, number: int, num_frames: int, seed: int, before: ScenePlan | None, setting: Setting
+) -> ScenePlan:
+    """What is known of a scene before anything is decided: unplannable, for no reason yet."""
+    return ScenePlan(
+        scene_id=scene.id,
+        number=number,
+        state="unplannable",
+        reason="",
+        recipe=None,
+        take_id=None,
+        num_frames=num_frames,
+        seconds=num_frames / setting.fps,
+        chunk_starts_s=(),
+        seed=seed,
+        continues=before.scene_id if before and scene.transition == "continue" else None,
+        makes_first_frame=False,
+    )
+
+
+def unplannable(blank: ScenePlan, scene: Scene, reason: str, setting: Setting) -> Answer:
+    shown = chosen_or_newest(scene, setting)
+    found = blank.model_copy(update={"reason": reason, "take_id": shown.id if shown else None})
+    return Answer(found, None, (about_scene(scene.id, "error", reason),))
+
+
+def judged(
+    blank: ScenePlan,
+    scene: Scene,
+    job: Job,
+    recipe: str,
+    segments: Sequence[Segment],
+    why: Callable[[Job], Sequence[str]],
+    setting: Setting,
+) -> ScenePlan:
+    """Fresh where a take of this very recipe exists, whoever made it. ``segments``: the scene's. ``why``: what changed
+    since the job of an older take."""
+    made = isinstance(job.conditioning, FromModel)
+    chunks = _starts_s(segments, job.fps)
+    found = blank.model_copy(update={"recipe": recipe, "chunk_starts_s": chunks, "makes_first_frame": made})
+    if matching := setting.by_recipe.get(recipe):
+        take = next((take for take in matching if take.id == scene.chosen_take), matching[-1])
+        return found.model_copy(update={"state": "fresh", "take_id": take.id})
+    shown = chosen_or_newest(scene, setting)
+    if shown is None:
+        return found.model_copy(update={"state": "missing", "reason": "not rendered yet"})
+    return found.model_copy(update={"state": "stale", "reason": ", ".join(why(shown.job)), "take_id": shown.id})
+
+
+def chosen_or_newest(scene: Scene, setting: Setting) -> Take | None:
+    own = setting.by_scene.get(scene.id, ())
+    if scene.chosen_take is None:
+        return own[-1] if own else None
+    chosen = next((take for take in setting.takes if take.id == scene.chosen_take), None)
+    return chosen or (own[-1] if own else None)
+
+
+def _starts_s(segments: Sequence[Segment], fps: int) -> tuple[float, ...]:
+    starts_s, position = list[float](), 0
+    for segment in segments:
+        starts_s.append(round(position / fps, 3))
+        position += segment.num_frames - segment.num_overlap_frames
+    return tuple(starts_s)

@@ -1,0 +1,115 @@
+"""Paints the board: facts of a project, its plan and its live jobs in, one ``Board`` out. Pure.
+
+Does not know the database, the engine or the page.
+"""
+
+from collections.abc import Mapping
+
+from engine.contract.cards import ModelCard, ModelStatus
+from studio.planning.joint import num_segments_of
+from studio.planning.presets import Preset
+from studio.views.bars_view import engine_view, film_view, render_bar
+from studio.views.durations import about as about
+from studio.views.durations import clock as clock
+from studio.views.project_state import Facts, Moment
+from studio.views.scene_view import scene_card
+from studio.views.types import Board, JointView, ModelView, NoteView, PresetView
+
+
+def board_of(facts: Facts, moment: Moment, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]) -> Board:
+    project, words = facts.project, facts.project.storyboard
+    plans = {plan.scene_id: plan for plan in facts.plan.scenes} if facts.plan else {}
+    cards = tuple(
+        scene_card(number, scene, plans.get(scene.id), facts, moment.live.get(scene.id, ()), models)
+        for number, scene in enumerate(words.scenes, start=1)
+    )
+    status = models.get(words.model)
+    return Board(
+        version=moment.version,
+        project_id=project.id,
+        title=words.title,
+        revision=project.revision,
+        can_undo=project.can_undo,
+        can_redo=project.can_redo,
+        aspect=words.aspect,
+        aspects=tuple(status.card.sizes_px) if status else (words.aspect,),
+        size_px=words.size_px,
+        rendered_size_px=facts.plan.size_px if facts.plan else None,
+        fps=words.fps or (status.card.fps if status else 0),
+        look=words.look,
+        negative_look=words.negative_look,
+        seed=words.seed,
+        model=words.model,
+        models=tuple(_model(one) for one in models.values()),
+        preset=words.preset,
+        presets=tuple(_preset(preset, facts) for preset in presets.values()),
+        duration_text=clock(sum(card.duration_s for card in cards)),
+        joint=_joint(facts, status),
+        notes=_notes(facts, status),
+        render=render_bar(facts, moment, cards),
+        scenes=cards,
+        film=film_view(facts, moment, cards),
+        engine=engine_view(moment),
+        problem=facts.problem,
+    )
+
+
+def _joint(facts: Facts, status: ModelStatus | None) -> JointView | None:
+    if status is None or status.card.joint is None or facts.plan is None:
+        return None
+    joint, plan = status.card.joint, facts.plan
+    segment_s = joint.segment_num_frames / plan.fps
+    num_segments = sum(num_segments_of(scene.duration_s, segment_s) for scene in facts.project.storyboard.scenes)
+    return JointView(segment_s=segment_s, num_segments=num_segments)
+
+
+def _notes(facts: Facts, status: ModelStatus | None) -> tuple[NoteView, ...]:
+    """Of the whole storyboard. What the model field says already is left out."""
+    said = status.reason if status else ""
+    notes = [note for note in (facts.plan.notes if facts.plan else ()) if note.scene_id is None]
+    return tuple(NoteView(level=note.level, text=note.text) for note in notes if not said or said not in note.text)
+
+
+def family_of(card: ModelCard) -> str:
+    """What the models of one kind are called together, by what their networks are."""
+    if card.family == "cosmos":
+        return f"Cosmos-{card.cosmos.generation.capitalize()}" if card.cosmos else "Diorama"
+    return {"ttt": "TTT-Video", "dfm": "NeMo DFM"}[card.family]
+
+
+def _model(status: ModelStatus) -> ModelView:
+    card = status.card
+    return ModelView(
+        name=card.name,
+        title=card.title,
+        family=family_of(card),
+        summary=card.summary,
+        available=status.available,
+        reason=status.reason,
+        command=_command(status),
+        aspects=tuple(card.sizes_px),
+        sizes_px=card.sizes_px,
+        grid_px=card.grid_px,
+        vocabulary_hint=card.vocabulary_hint,
+        capabilities=card.capabilities,
+        makes=card.makes,
+        first_frame=card.first_frame,
+        joint=card.joint is not None,
+        conditioning_num_frames=card.conditioning_num_frames,
+        samplers=card.sampler.allowed,
+    )
+
+
+def _command(status: ModelStatus) -> str:
+    parts = status.card.parts.all()
+    published = bool(status.missing) and all(parts[name].repository for name in status.missing)
+    return f"storyboard models get {status.card.name}" if published else ""
+
+
+def _preset(preset: Preset, facts: Facts) -> PresetView:
+    return PresetView(
+        name=preset.name,
+        title=preset.title,
+        summary=preset.summary,
+        estimate_text=about(facts.estimates_s.get(preset.name)),
+    )

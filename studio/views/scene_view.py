@@ -1,0 +1,207 @@
+"""Paints one scene's card: its words, its takes, how it stands and why. Pure.
+
+Comes in: a scene, how it is planned, facts of its project, its live jobs. Goes out: a ``SceneCard``. Does not know the
+database, the engine or the page; all words that the page shows about a scene's state are written here.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from engine.contract.cards import ModelStatus
+from studio.document.storyboard import Scene
+from studio.library.takes import KnownJob, ShelvedTake
+from studio.planning.types import ScenePlan
+from studio.rendering.progress import LiveJob, makes
+from studio.views.durations import clock
+from studio.views.project_state import Facts
+from studio.views.types import ConditioningView, FirstFrameView, ProgressView, SceneCard, SceneState, TakeView
+
+STAGES = {
+    "load": "loading the model",
+    "encode": "reading the prompt",
+    "denoise": "denoising",
+    "decode": "decoding frames",
+    "write": "writing the take",
+}
+
+
+def shown_take_id(scene: Scene, plan: ScenePlan | None, takes: Sequence[ShelvedTake]) -> str | None:
+    """The take that the film shows: the author's choice, else what the plan finds, else the newest."""
+    own = [shelved.take.id for shelved in takes if shelved.take.scene_id == scene.id]
+    if scene.chosen_take in own:
+        return scene.chosen_take
+    if plan is not None:
+        return plan.take_id
+    return own[-1] if own else None
+
+
+def scene_card(
+    number: int,
+    scene: Scene,
+    plan: ScenePlan | None,
+    facts: Facts,
+    live: Sequence[LiveJob],
+    models: Mapping[str, ModelStatus],
+) -> SceneCard:
+    takes = _takes(scene, plan, facts)
+    job = _job_shown(plan, live)
+    take = next((take for take in takes if take.chosen), None)
+    status = models.get(facts.project.storyboard.model)
+    state, reason = _state(scene, plan, facts, job, takes)
+    if state == "unplannable" and status is not None and not status.available:
+        state, reason = "without_model", f"{status.card.title} is not here"
+    return SceneCard(
+        number=number,
+        id=scene.id,
+        prompt=scene.prompt,
+        chunk_prompts=scene.chunk_prompts,
+        num_chunks=plan.num_chunks if plan else 0,
+        chunk_starts_s=plan.chunk_starts_s if plan else (),
+        negative_prompt=scene.negative_prompt,
+        duration_s=scene.duration_s,
+        duration_text=clock(plan.seconds if plan else scene.duration_s),
+        transition=scene.transition,
+        crossfade_s=scene.crossfade_s,
+        continues=plan is not None and plan.continues is not None,
+        conditioning=_conditioning(scene, facts),
+        first_frame=_first_frame(scene, plan, take, status, models),
+        seed=scene.seed,
+        effective_seed=plan.seed if plan else scene.seed,
+        overrides=scene.overrides.model_dump(exclude_none=True),
+        notes=scene.notes,
+        plan_notes=_notes(scene, plan, facts),
+        state=state,
+        reason=reason,
+        job_id=job.job.id if job else None,
+        progress=_progress(job) if job and job.state == "running" else None,
+        preview=f"{job.job.id}/{job.preview}" if job and job.preview else None,
+        take=take,
+        takes=takes,
+    )
+
+
+def _notes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[str, ...]:
+    """What the plan says of the scene beside why it stands as it does."""
+    said = plan.reason if plan else ""
+    notes = facts.plan.notes if facts.plan else ()
+    return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != said)
+
+
+def _takes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[TakeView, ...]:
+    shown = shown_take_id(scene, plan, facts.takes)
+    own = {shelved.take.id: shelved for shelved in facts.takes if shelved.take.scene_id == scene.id}
+    if shown is not None and shown not in own:  # another scene's take of the very same recipe
+        own.update({shelved.take.id: shelved for shelved in facts.takes if shelved.take.id == shown})
+    recipe = plan.recipe if plan else None
+    return tuple(_take(shelved, shown, recipe) for shelved in reversed(own.values()))
+
+
+def _take(shelved: ShelvedTake, shown: str | None, recipe: str | None) -> TakeView:
+    take = shelved.take
+    return TakeView(
+        id=take.id,
+        recipe=take.recipe,
+        media=take.media,
+        poster=shelved.poster,
+        picture=take.picture,
+        seed=take.seed,
+        duration_s=take.num_frames / take.fps,
+        render_s=take.render_s,
+        made_s=shelved.made_s,
+        chosen=take.id == shown,
+        matches=take.recipe == recipe,
+    )
+
+
+def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | None:
+    """The job that a card tells of: the one for what is written now, else a running one, else the newest."""
+    if plan is not None and plan.state == "fresh":  # its take was found before the engine's word of it came
+        live = [job for job in live if not makes(job.job, plan.recipe)]
+    ranked = sorted(live, key=lambda job: (makes(job.job, plan and plan.recipe), job.state == "running"))
+    return ranked[-1] if ranked else None
+
+
+def _state(
+    scene: Scene, plan: ScenePlan | None, facts: Facts, job: LiveJob | None, takes: Sequence[TakeView]
+) -> tuple[SceneState, str]:
+    if job is not None:
+        return ("rendering" if job.state == "running" else "queued"), _job_reason(job, plan)
+    if plan is None:
+        return "unplannable", facts.problem
+    chosen = next((take for take in takes if take.chosen), None)
+    if plan.state == "fresh" and chosen is not None and not chosen.matches:
+        return "stale", "the chosen take was made from other words; render to return to what is written"
+    if plan.state in ("stale", "missing") and (failed := _failure(plan, facts.jobs)):
+        return "failed", failed
+    return plan.state, plan.reason
+
+
+def _job_reason(job: LiveJob, plan: ScenePlan | None) -> str:
+    changed = plan is not None and not makes(job.job, plan.recipe)
+    parts = ["changed since: this take shows the words before"] if changed else []
+    return "; ".join([*parts, *([f"tried again: {job.trouble}"] if job.trouble else [])])
+
+
+def _failure(plan: ScenePlan, jobs: Sequence[KnownJob]) -> str:
+    """Why the newest job for what is written now brought no take; "" if none failed."""
+    newest = next((known for known in reversed(jobs) if makes(known.job, plan.recipe)), None)
+    return newest.reason if newest and newest.state in ("failed", "rejected") else ""
+
+
+def _progress(job: LiveJob) -> ProgressView:
+    stage = STAGES.get(job.stage, job.stage)
+    stage = f"first frame: {stage}" if job.phase == "first_frame" else stage
+    parts = [stage, f"step {job.step} of {job.num_steps}" if job.num_steps else ""]
+    if job.left_s is not None:
+        parts.append(f"{clock(round(job.left_s))} left")
+    return ProgressView(
+        stage=job.stage,
+        step=job.step,
+        num_steps=job.num_steps,
+        left_s=job.left_s,
+        text=", ".join(part for part in parts if part),
+    )
+
+
+def _conditioning(scene: Scene, facts: Facts) -> ConditioningView | None:
+    wish = scene.conditioning
+    if wish is None:
+        return None
+    info = facts.media.get(wish.media)
+    name = facts.media_names.get(wish.media, wish.media)
+    size = f", {info.size_px[0]} x {info.size_px[1]}" if info else ", not there"
+    return ConditioningView(
+        media=wish.media,
+        kind=info.kind if info else "",
+        num_frames=wish.num_frames,
+        num_frames_of_clip=info.num_frames if info else 0,
+        strength=wish.strength,
+        first_frame_strength=wish.first_frame_strength,
+        text=f"{name}{size}",
+    )
+
+
+def _first_frame(
+    scene: Scene,
+    plan: ScenePlan | None,
+    take: TakeView | None,
+    status: ModelStatus | None,
+    models: Mapping[str, ModelStatus],
+) -> FirstFrameView:
+    name = status.card.first_frame if status else None
+    maker = models[name].card.title if name is not None and name in models else name or ""
+    can_make = plan is not None and plan.makes_first_frame
+    return FirstFrameView(
+        prompt=scene.first_frame.prompt,
+        seed=scene.first_frame.seed,
+        media=take.picture if take else None,
+        can_make=can_make,
+        text=f"made by {maker}" if can_make else _why_none(scene, plan) if maker else "",
+    )
+
+
+def _why_none(scene: Scene, plan: ScenePlan | None) -> str:
+    if plan is None or plan.state == "unplannable":
+        return ""
+    if plan.continues is not None:
+        return "goes on from the scene before it"
+    return "starts from the scene's own picture or clip" if scene.conditioning else ""

@@ -1,0 +1,219 @@
+"""What is known of each project, gathered once and kept until something changes: takes, media, plan, film.
+
+Comes in: the library, the shelf, models and presets. Goes out: ``Facts``, plans, and what a film is made of. Does not
+know the engine, progress or the page. Takes of a recipe that any project has rendered are found here, and shared.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.contract.jobs import Job, Take
+from engine.contract.media import MediaInfo, MediaStore
+from studio.document.formats.yaml_file import to_text
+from studio.document.storyboard import Storyboard
+from studio.errors import FilmError, PlanError, ProjectMissing
+from studio.film.assembly import Reel
+from studio.film.film import Join, cut_hash, edit_list
+from studio.library.projects import Library, Project
+from studio.library.takes import Shelf
+from studio.planning.cost import Timings, timings_of
+from studio.planning.plan import Plan, plan
+from studio.planning.presets import Preset
+from studio.rendering.models import KnownModels
+from studio.rendering.progress import Uses, makes
+from studio.views.project_state import Facts
+from studio.views.scene_view import shown_take_id
+
+
+@dataclass
+class _Entry:
+    facts: Facts
+    plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = field(
+        default_factory=dict[tuple[str | None, tuple[str, ...] | None], Plan]
+    )
+
+
+class FactsBook:
+    def __init__(
+        self,
+        library: Library,
+        shelf: Shelf,
+        store: MediaStore,
+        models: KnownModels,
+        presets: Mapping[str, Preset],
+    ) -> None:
+        self._library = library
+        self._shelf = shelf
+        self._store = store
+        self._models = models
+        self._presets = presets
+        self._lock = threading.RLock()
+        self._entries: dict[str, _Entry] = {}
+        self._timings: Timings | None = None
+
+    def facts(self, project_id: str) -> Facts:
+        """Raises ProjectMissing."""
+        return self._entry(project_id).facts
+
+    def forget(self, project_id: str) -> None:
+        with self._lock:
+            self._entries.pop(project_id, None)
+            self._timings = None
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._timings = None
+
+    def plan(self, project_id: str, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        """Raises PlanError for a preset, a model or a scene that is not there."""
+        with self._lock:
+            entry = self._entry(project_id)
+            if preset is None and scene_ids is None and entry.facts.plan is not None:
+                return entry.facts.plan
+            key = (preset, tuple(scene_ids) if scene_ids is not None else None)
+            if key not in entry.plans:
+                entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
+            return entry.plans[key]
+
+    def plan_words(self, project_id: str, words: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
+        """The plan of a storyboard that is in no project, or not yet as it is there."""
+        own = [shelved.take for shelved in self._shelf.takes_of(project_id) if self._store.has(shelved.take.media)]
+        first = self._plan_of(words, own, media, project_id, None, None)
+        scenes = {scene.recipe: scene.scene_id for scene in first.scenes if scene.recipe}
+        found = self._shelf.takes_by_recipe(scenes.keys(), self._store)
+        here = [take.model_copy(update={"scene_id": scenes[take.recipe]}) for take in found]
+        return self._plan_of(words, [*own, *here], media, project_id, None, None)
+
+    def uses_of(self, project_id: str, plan: Plan, job: Job) -> Uses:
+        """All scenes of the project that a job is for: two scenes may ask for the very same."""
+        return tuple((project_id, scene.scene_id) for scene in plan.scenes if makes(job, scene.recipe))
+
+    def refuse_unplannable(self, plan: Plan, scene_ids: Sequence[str] | None) -> None:
+        """Raises PlanError where nothing that was asked for can be rendered, and something should be."""
+        asked = [scene for scene in plan.scenes if scene_ids is None or scene.scene_id in scene_ids]
+        if not asked:
+            raise PlanError("", "the storyboard has no scenes. Add one.")
+        stuck = [scene for scene in asked if scene.state == "unplannable"]
+        if stuck and not plan.jobs:
+            general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
+            reason = general[0] if general else stuck[0].reason
+            raise PlanError(stuck[0].scene_id, f"scene {stuck[0].number}: {reason}.")
+
+    def is_complete(self, project_id: str) -> bool:
+        """Whether every scene is fresh; False for a project that is not there (any more)."""
+        try:
+            facts = self.facts(project_id)
+        except ProjectMissing:
+            return False
+        return facts.plan is not None and all(scene.state == "fresh" for scene in facts.plan.scenes)
+
+    def reel_of(self, project_id: str) -> Reel:
+        """What the film is made of now. Raises FilmError for scenes without a take."""
+        return _reel(self.facts(project_id), self._store)
+
+    def _entry(self, project_id: str) -> _Entry:
+        with self._lock:
+            project = self._library.open(project_id)
+            known = self._entries.get(project_id)
+            if known is None or known.facts.project.revision != project.revision:
+                known = _Entry(self._gathered(project))
+                self._entries[project_id] = known
+            return known
+
+    def _gathered(self, project: Project) -> Facts:
+        facts = self._bare(project)
+        try:
+            whole = self._plan(facts, None, None)
+            if self._share(project.id, whole):
+                facts = self._bare(project)
+                whole = self._plan(facts, None, None)
+            facts = replace(facts, plan=whole, estimates_s=self._estimates(facts, whole))
+        except PlanError as error:
+            facts = replace(facts, problem=str(error))
+        return replace(facts, cut=self._cut(facts))
+
+    def _bare(self, project: Project) -> Facts:
+        return Facts(
+            project=project,
+            takes=tuple(taken for taken in self._shelf.takes_of(project.id) if self._store.has(taken.take.media)),
+            jobs=tuple(self._shelf.jobs_of_project(project.id)),
+            media=self._shelf.media_of(project.id),
+            media_names=self._shelf.media_names(project.id),
+            film=self._shelf.film_of(project.id),
+            plan=None,
+            problem="",
+        )
+
+    def _plan(self, facts: Facts, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        takes = [shelved.take for shelved in facts.takes]
+        return self._plan_of(facts.project.storyboard, takes, facts.media, facts.project.id, preset, scene_ids)
+
+    def _plan_of(
+        self,
+        words: Storyboard,
+        takes: Sequence[Take],
+        media: Mapping[str, MediaInfo],
+        project_id: str,
+        preset: str | None,
+        scene_ids: Sequence[str] | None,
+    ) -> Plan:
+        if self._timings is None:
+            self._timings = timings_of(self._shelf.newest_takes())
+        return plan(
+            words,
+            presets=self._presets,
+            models=self._models.all(),
+            takes=takes,
+            media=media,
+            timings=self._timings,
+            project_id=project_id,
+            preset=preset,
+            scene_ids=scene_ids,
+        )
+
+    def _share(self, project_id: str, whole: Plan) -> bool:
+        """Takes that are on the shelf already, for another project or since before: whether there were any."""
+        wanted = {scene.scene_id: scene.recipe for scene in whole.scenes if scene.recipe and scene.state != "fresh"}
+        found = self._shelf.takes_by_recipe(set(wanted.values()), self._store) if wanted else []
+        here = {take.recipe: take.id for take in found}
+        uses = [(scene_id, here[recipe]) for scene_id, recipe in wanted.items() if recipe in here]
+        if uses:
+            self._shelf.give(project_id, uses)
+        return bool(uses)
+
+    def _estimates(self, facts: Facts, whole: Plan) -> dict[str, float | None]:
+        chosen = facts.project.storyboard.preset
+        return {
+            name: whole.cost.seconds if name == chosen else self._plan(facts, name, None).cost.seconds
+            for name in self._presets
+        }
+
+    def _cut(self, facts: Facts) -> str | None:
+        try:
+            return cut_hash(_reel(facts, self._store).edits)
+        except FilmError:
+            return None
+
+
+def _reel(facts: Facts, store: MediaStore) -> Reel:
+    words = facts.project.storyboard
+    takes = _shown_takes(words, facts)
+    missing = [str(number) for number, take in enumerate(takes, start=1) if take is None]
+    if missing:
+        which = ("scene " if len(missing) == 1 else "scenes ") + ", ".join(missing)
+        raise FilmError(f"{which}: not rendered yet. Render first, then the film can be put together.")
+    whole = tuple(take for take in takes if take is not None)
+    joins = [
+        Join(take, store.path(take.media), scene.crossfade_s if scene.transition == "crossfade" else 0.0)
+        for take, scene in zip(whole, words.scenes, strict=True)
+    ]
+    return Reel(edit_list(joins, words.fps), to_text(words), whole)
+
+
+def _shown_takes(words: Storyboard, facts: Facts) -> list[Take | None]:
+    plans = {scene.scene_id: scene for scene in facts.plan.scenes} if facts.plan else {}
+    by_id = {shelved.take.id: shelved.take for shelved in facts.takes}
+    shown = [shown_take_id(scene, plans.get(scene.id), facts.takes) for scene in words.scenes]
+    return [by_id.get(take_id) if take_id else None for take_id in shown]
