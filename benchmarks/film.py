@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.planning.presets import load_presets
 from studio.studio import Desk

@@ -27,11 +27,11 @@ from benchmarks.network import (
     make_theirs,
     run_theirs,
 )
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
 from engine.models.cosmos.autoencoder import VideoAutoencoder
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
 
 KNOWN = {"pflop_a_pass": 1.925, "passes": 72, "nvidia_h200_s": 221.7}
 """At 704 x 1280, 93 frames, 35 steps; NVIDIA's published time for a whole generation on one H200."""

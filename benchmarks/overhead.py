@@ -18,13 +18,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.client.client import EngineClient
 from engine.contract.cards import BUNDLED_ROOT, ModelStatus
-from engine.contract.client import EngineClient
 from engine.contract.events import EngineUp, Failed, Finished, JobRejected, Step
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
-from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
 from engine.service.settings import default_roots
+from engine.storage.workspace import Workspace
 
 OVERHEAD_TARGET_MS, FIRST_STEP_TARGET_MS = 150.0, 300.0
 NUM_WARM_UPS = 2

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from engine.models.ttt.config import TttConfig
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.order import Extent, Walk, walks
 from engine.models.ttt.plain import scan_plain
 from engine.models.ttt.rotary import turns
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
+from engine.models.ttt.scan_order import Extent, Walk, walks
 
 Kind = Literal["ttt_mlp", "ttt_linear"]
 MINI_BATCH: dict[Kind, int] = {"ttt_mlp": 64, "ttt_linear": 16}

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import EngineError, Rejected
-from engine.contract.media import MediaInfo, MediaStore, probe
-from engine.contract.workspace import Workspace
+from engine.contract.media import MediaInfo
+from engine.storage.media import MediaStore, probe
+from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeScene, ChangeStoryboard, Edit, apply, clear_take
 from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Scene, Storyboard

@@ -38,9 +38,9 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Span, Take
-from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus, JobStatus
-from engine.contract.workspace import Workspace
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
 from studio.planning.presets import load_cards
 
 ATTEMPTS = 3

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.cards import ModelCard, Precision
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

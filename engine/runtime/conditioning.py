@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save_file
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromModel, FromTake, JobConditioning
-from engine.contract.media import Frames, MediaStore, read_frames, read_range
 from engine.contract.values import SizePx
-from engine.contract.workspace import Workspace
+from engine.storage.media import Frames, MediaStore, read_frames, read_range
+from engine.storage.workspace import Workspace
 
 TAIL_FILE = "tail.safetensors"
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from engine.contract.media import Frames
 from engine.runtime.ranks import Ranks
+from engine.storage.media import Frames
 
 
 def decode_into(

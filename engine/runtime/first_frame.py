@@ -14,10 +14,10 @@ from PIL import Image
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromModel, Job, Reimagine, Segment, make_job
-from engine.contract.media import Frames, MediaStore, read_frames
 from engine.contract.values import Sha256
-from engine.contract.workspace import Workspace
 from engine.runtime.takes import told_as_disk_error
+from engine.storage.media import Frames, MediaStore, read_frames
+from engine.storage.workspace import Workspace
 
 
 def picture_job(job: Job, wish: FromModel) -> Job:

@@ -16,13 +16,13 @@ from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
 from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import Job
 from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
-from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.runtime.link import Leaving, Link, Wishes, connect_link, leave_hard
+from engine.runtime.model_cache import Shelf
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
-from engine.runtime.rendering import Room
-from engine.runtime.shelf import Shelf
+from engine.runtime.render_context import Room
+from engine.storage.workspace import Workspace
 
 NOTHING, JOB, LEAVE = range(3)
 NO_MEMORY = "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed"

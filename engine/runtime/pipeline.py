@@ -14,8 +14,8 @@ from engine.contract.values import Sha256
 from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.first_frame import PictureWriter, is_whole, picture_job, stored
-from engine.runtime.rendering import Rendering, Room, versions
-from engine.runtime.shelf import wanted_by
+from engine.runtime.model_cache import wanted_by
+from engine.runtime.render_context import Rendering, Room, versions
 from engine.runtime.takes import TakesWriter, finished_takes
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from engine.contract.cards import LatentPreview
-from engine.contract.media import Frames
 from engine.contract.values import SizePx
+from engine.storage.media import Frames
 
 MAX_WIDTH_PX = 320
 MIN_INTERVAL_S = 0.1

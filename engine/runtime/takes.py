@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 
 from engine.contract.errors import EngineError
 from engine.contract.jobs import Job, Span, Take
-from engine.contract.media import Frames, file_sha256
 from engine.contract.values import Sha256
-from engine.contract.workspace import Workspace
 from engine.runtime.conditioning import write_tail
 from engine.runtime.video import VideoWriter
+from engine.storage.media import Frames, file_sha256
+from engine.storage.workspace import Workspace
 
 VIDEO_FILE, TAKE_FILE = "take.mp4", "take.json"
 

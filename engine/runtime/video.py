@@ -16,8 +16,8 @@ import imageio_ffmpeg
 import numpy as np
 
 from engine.contract.errors import EngineError
-from engine.contract.media import Frames
 from engine.contract.values import SizePx
+from engine.storage.media import Frames
 
 CRF = 12
 """x264's constant rate factor: visually without loss, so that a film made of takes can be encoded once more."""

@@ -25,9 +25,8 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.contract.errors import EngineError
-from engine.contract.workspace import Workspace
 from engine.service.api import make_api
-from engine.service.changes import Changes
+from engine.service.change_signal import Changes
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.lock import AlreadyRunning, WorkspaceLock
@@ -35,6 +34,7 @@ from engine.service.models import Models
 from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
 from engine.service.store import Store
 from engine.service.tables import open_database
+from engine.storage.workspace import Workspace
 
 USAGE_ERROR, ALREADY_RUNNING = 2, 3
 LOG_BYTES, NUM_LOGS = 4 * 2**20, 3

@@ -26,14 +26,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.jobs import Job
-from engine.contract.media import MediaInfo, MediaStore, probe
+from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.values import Identifier, Sha256, Value
-from engine.contract.workspace import Workspace
-from engine.service.changes import Changes
+from engine.service.change_signal import Changes
 from engine.service.models import Models
 from engine.service.settings import Settings
 from engine.service.store import Store
+from engine.storage.media import MediaStore, probe
+from engine.storage.workspace import Workspace
 
 VERSION = "0.1.0"
 MAX_BODY_BYTES = 4 * 2**20

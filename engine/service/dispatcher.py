@@ -26,12 +26,12 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import PIPELINE_VERSION, Job
-from engine.contract.workspace import Workspace
-from engine.service.changes import Changes
+from engine.service.change_signal import Changes
 from engine.service.groups import Group, GroupDied
 from engine.service.settings import Settings
 from engine.service.store import Store, Waiting
 from engine.service.takes import Takes
+from engine.storage.workspace import Workspace
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Waits before a new group after deaths with no finished job between them; the last one repeats."""

@@ -36,8 +36,8 @@ from engine.contract import wire
 from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
 from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import FromModel, Job, Span, Take
-from engine.contract.media import Frames, file_sha256
-from engine.contract.workspace import Workspace
+from engine.storage.media import Frames, file_sha256
+from engine.storage.workspace import Workspace
 
 DEFAULT_STEP_S = 0.02
 PAUSE_LOOK_S = 0.02

@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.errors import EngineError, Unreachable
-from engine.contract.workspace import Workspace
 from engine.service.lock import holder_of
 from engine.service.settings import GroupKind
+from engine.storage.workspace import Workspace
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0

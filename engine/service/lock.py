@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from engine.contract.errors import EngineError
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 
 
 class AlreadyRunning(EngineError):

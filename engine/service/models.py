@@ -8,9 +8,10 @@ import sys
 import threading
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, card_paths, own_cards, read_card, status_of
+from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
-from engine.contract.hashes import FileHashes
+from engine.storage.card_files import card_paths, own_cards, read_card, status_of
+from engine.storage.hashes import FileHashes
 
 
 class Models:

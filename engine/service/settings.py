@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 
 GroupKind = Literal["torchrun", "fake"]
 

@@ -7,8 +7,8 @@ import hashlib
 import time
 
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Span, Take
-from engine.contract.media import MediaStore, file_sha256
-from engine.contract.workspace import Workspace
+from engine.storage.media import MediaStore, file_sha256
+from engine.storage.workspace import Workspace
 
 
 class Takes:

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariable
 
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
-from engine.contract.media import read_frames
+from engine.storage.media import read_frames
 from studio.cli.render import EngineUse, copy_whole, write_whole
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of

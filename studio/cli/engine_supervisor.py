@@ -8,7 +8,7 @@ import logging
 import threading
 from pathlib import Path
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.errors import EngineError
 from engine.service.launch import ensure_engine
 from engine.service.settings import GroupKind

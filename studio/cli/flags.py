@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from engine.contract.errors import EngineError, Unreachable
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.document.formats.reading import read_file
 from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError

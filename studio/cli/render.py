@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.service.launch import attach, ensure_engine
 from engine.service.settings import GroupKind
 from studio.cli.terminal import display_for

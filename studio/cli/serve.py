@@ -6,7 +6,7 @@ Comes in: a desk and addresses. Goes out: a served page, until the process is to
 import threading
 from pathlib import Path
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from studio.cli.engine_supervisor import EngineKeeper
 from studio.studio import Desk
 

@@ -32,7 +32,7 @@ from huggingface_hub.utils import build_hf_headers, httpx  # pyright: ignore[rep
 
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 
 HUB = "https://huggingface.co"
 INCOMING = ".incoming"

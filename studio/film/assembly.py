@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from engine.contract.errors import EngineError
 from engine.contract.jobs import Take
-from engine.contract.media import MediaStore
-from engine.contract.workspace import Workspace
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
 from studio.errors import FilmError, StudioError
 from studio.film.film import EditList, cut_hash, make_film, poster_of
 from studio.library.takes import Film, Shelf

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import Rejected
-from engine.contract.media import MediaInfo, MediaStore, probe
+from engine.contract.media import MediaInfo
+from engine.storage.media import MediaStore, probe
 from studio.document.formats.reading import read_storyboards
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import StoryboardError

@@ -6,7 +6,7 @@ Does not know the engine or the page.
 
 from pathlib import Path
 
-from engine.contract.media import MediaStore
+from engine.storage.media import MediaStore
 from studio.document.storyboard import Storyboard
 from studio.library.importing import Importer, Stored
 from studio.library.projects import Library, Project

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from engine.contract.events import JobState
 from engine.contract.jobs import Job, Take
-from engine.contract.media import MediaInfo, MediaStore
+from engine.contract.media import MediaInfo
+from engine.storage.media import MediaStore
 from studio.library.database import (
     CursorRow,
     Database,

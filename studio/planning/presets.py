@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.contract.cards import ModelCard, Precision, SamplerName, card_paths, own_cards, with_base
+from engine.contract.cards import ModelCard, Precision, SamplerName
 from engine.contract.errors import Rejected
 from engine.contract.jobs import SamplerSettings, Speed
 from engine.contract.values import Identifier, Value
+from engine.storage.card_files import card_paths, own_cards, with_base
 from studio.document.formats.plain_yaml import YamlError, parse
 from studio.document.validation import problems_in, show
 from studio.errors import PresetError

@@ -27,9 +27,9 @@ from engine.contract.events import (
     Started,
 )
 from engine.contract.jobs import FromMedia, FromModel, Job, Take
-from engine.contract.media import MediaStore
 from engine.contract.status import EngineStatus
-from engine.contract.workspace import Workspace
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
 from studio.errors import DatabaseTrouble, FilmError
 from studio.film.film import poster_of
 from studio.library.takes import LIVE, KnownJob, Shelf

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, ModelStatus, status_of
+from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
-from engine.contract.hashes import FileHashes
+from engine.storage.card_files import status_of
+from engine.storage.hashes import FileHashes
 
 LARGEST_LOOKED_AT_BYTES = 200_000_000
 """Bigger weights take long to hash: the engine does that once and keeps it."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.contract.jobs import Job, Take
-from engine.contract.media import MediaInfo, MediaStore
+from engine.contract.media import MediaInfo
+from engine.storage.media import MediaStore
 from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError, ProjectMissing

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.client import EngineClient
-from engine.contract.workspace import Workspace
+from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
 from engine.service.settings import GroupKind
+from engine.storage.workspace import Workspace
 
 StartEngine = Callable[..., EngineClient]
 

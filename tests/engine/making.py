@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.events import TERMINAL, Event, Started, Step
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 

@@ -14,18 +14,18 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.errors import Conflict, EngineError, Rejected
-from engine.contract.media import file_sha256
-from engine.contract.workspace import Workspace
 from engine.service.api import make_api
-from engine.service.changes import Changes
+from engine.service.change_signal import Changes
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.models import Models
 from engine.service.settings import Settings
 from engine.service.store import Store
 from engine.service.tables import JobRow, open_database
+from engine.storage.media import file_sha256
+from engine.storage.workspace import Workspace
 from tests.engine.making import a_job, a_picture, events_of, milestones, until, wait_until
 
 pytestmark = pytest.mark.usefixtures("shared")

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.errors import EngineError, Unreachable
 from engine.contract.events import EngineUp, Event, Interrupted
-from engine.contract.media import file_sha256
-from engine.contract.workspace import Workspace
 from engine.service.__main__ import main
 from engine.service.launch import attach, ensure_engine, stop_engine
 from engine.service.lock import holder_of
 from engine.service.settings import default_num_ranks
+from engine.storage.media import file_sha256
+from engine.storage.workspace import Workspace
 from tests.engine.conftest import StartEngine
 from tests.engine.making import a_job, a_picture, events_of, milestones, processes_of, until, wait_for_step, wait_until
 
@@ -107,7 +107,7 @@ def test_a_clean_stop_leaves_nothing_running_and_goes_on_later(start: StartEngin
 
 def test_the_starters_end_is_the_engines(tmp_path: Path, workspace: Workspace, cards: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from engine.contract.workspace import Workspace;"
+        "import sys, time; from pathlib import Path; from engine.storage.workspace import Workspace;"
         "from engine.service.launch import ensure_engine;"
         "ensure_engine(Workspace.at(Path(sys.argv[1])), group='fake', cards=Path(sys.argv[2]), die_with_parent=True);"
         "print('up', flush=True); time.sleep(100)"
@@ -122,7 +122,7 @@ def test_the_starters_end_is_the_engines(tmp_path: Path, workspace: Workspace, c
 
 def test_an_engine_outlives_its_starter_unless_asked_not_to(workspace: Workspace, cards: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from engine.contract.workspace import Workspace;"
+        "import sys; from pathlib import Path; from engine.storage.workspace import Workspace;"
         "from engine.service.launch import ensure_engine;"
         "ensure_engine(Workspace.at(Path(sys.argv[1])), group='fake', cards=Path(sys.argv[2]))"
     )

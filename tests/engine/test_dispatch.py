@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from engine.client.client import EngineClient
 from engine.contract import wire
-from engine.contract.client import EngineClient
 from engine.contract.events import EVENT, EngineDown, Event, Failed, Finished, Interrupted, JobRejected
 from engine.contract.jobs import FromMedia, FromTake, Job
-from engine.contract.media import probe
-from engine.contract.workspace import Workspace
-from engine.service.changes import Changes
+from engine.service.change_signal import Changes
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.settings import Settings
 from engine.service.store import Store
 from engine.service.tables import open_database
+from engine.storage.media import probe
+from engine.storage.workspace import Workspace
 from tests.engine.conftest import StartEngine
 from tests.engine.making import a_job, a_picture, events_of, milestones, until, wait_for_step, wait_until
 

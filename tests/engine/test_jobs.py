@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.events import JobRejected
 from engine.contract.jobs import PIPELINE_VERSION, Job
 from tests.engine.making import a_job, events_of, milestones

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from engine.contract.errors import Rejected
-from engine.contract.media import MediaStore, file_sha256, probe, read_frames
+from engine.storage.media import MediaStore, file_sha256, probe, read_frames
 
 RED, BLUE = (222, 30, 38), (25, 80, 225)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.contract.cards import LoraUse, ModelCard, fingerprint, read_cards
+from engine.contract.cards import LoraUse, ModelCard
 from engine.contract.errors import EngineError
-from engine.contract.hashes import FileHashes
 from engine.service.models import Models
+from engine.storage.card_files import fingerprint, read_cards
+from engine.storage.hashes import FileHashes
 from tests.ranks.tiny import tiny_card
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.cards import fingerprint
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.events import Event, Finished, Interrupted
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job
-from engine.contract.media import probe
-from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
 from engine.service.lock import holder_of
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import probe
+from engine.storage.workspace import Workspace
 from tests.engine.making import a_job, events_of, milestones, processes_of, wait_for_step, wait_until
 from tests.ranks.tiny import make_tiny_model
 

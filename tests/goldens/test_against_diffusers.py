@@ -16,9 +16,9 @@ from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
 from torch import Tensor
 
 from benchmarks.network import nearest_resize, their_key
+from engine.diffusion.denoiser import edm
+from engine.diffusion.samplers import SamplerState, euler, karras_to_zero_sigmas, sample, seeded_noise
 from engine.models.cosmos.network import CosmosDiT
-from engine.runtime.denoiser import edm
-from engine.runtime.sampling import SamplerState, euler, karras_to_zero_sigmas, sample, seeded_noise
 from tests.goldens.kinds.cosmos_network import run
 from tests.goldens.networks import network_of
 from tests.goldens.runner import DEFAULT_FOLDERS, Case, assert_close, case_at

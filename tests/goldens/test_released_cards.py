@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.contract.cards import ModelCard, read_cards
+from engine.contract.cards import ModelCard
 from engine.contract.frames import on_grid
-from engine.runtime.denoiser import SIGMA_AUGMENT
+from engine.diffusion.denoiser import SIGMA_AUGMENT
+from engine.storage.card_files import read_cards
 from tests.goldens.runner import DEFAULT_FOLDERS, case_at
 
 MANIFESTS = case_at(DEFAULT_FOLDERS[0] / "key_manifests.json.gz").description["variants"]

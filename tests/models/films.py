@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from engine.contract.events import Finished
 from engine.contract.jobs import Job
-from engine.contract.media import Frames, probe
+from engine.storage.media import Frames, probe
 from tests.ranks.group import Group
 
 H = TypeVar("H")

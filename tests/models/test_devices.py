@@ -18,14 +18,9 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.models.cosmos.autoencoder import load_wan
-from engine.models.cosmos.chunk_autoencoder import load_cv8x8x8
-from engine.models.cosmos.network import CosmosDiT
-from engine.models.dfm.network import DfmConfig, DfmDiT
-from engine.models.ttt.autoencoder import load_autoencoder
-from engine.runtime.denoiser import AugmentedFramesDenoiser, Conditioning, Denoiser, NetworkDenoiser, edm
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import (
+from engine.diffusion.denoiser import AugmentedFramesDenoiser, Conditioning, Denoiser, NetworkDenoiser, edm
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import (
     SAMPLERS,
     SamplerState,
     Sigmas,
@@ -36,7 +31,12 @@ from engine.runtime.sampling import (
     seeded_noise,
     step_noise,
 )
-from engine.runtime.zero_snr import ZeroSnrDenoiser, zero_snr_sigmas
+from engine.diffusion.zero_snr import ZeroSnrDenoiser, zero_snr_sigmas
+from engine.models.cosmos.autoencoder import load_wan
+from engine.models.cosmos.chunk_autoencoder import load_cv8x8x8
+from engine.models.cosmos.network import CosmosDiT
+from engine.models.dfm.network import DfmConfig, DfmDiT
+from engine.models.ttt.autoencoder import load_autoencoder
 from tests.models.cosmos.making import config
 from tests.models.cosmos.making_ends import write_cv8x8x8_diffusers, write_wan
 from tests.models.ttt.making import TINY, make_network

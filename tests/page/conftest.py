@@ -16,7 +16,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from engine.contract.cards import ModelCard
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Desk
 from studio.ui.page import build_app

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 from engine.contract import wire
-from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.cards import ModelCard
 from engine.contract.events import EVENT, TERMINAL, Event
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 from engine.contract.values import Value
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
 from tests.ranks.tiny import make_tiny_model
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
 from engine.models.cosmos.checkpoint import load_network
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
 from engine.runtime.ranks import Ulysses, connect
-from engine.runtime.sampling import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
 
 
 def main(network_folder: Path, output: Path) -> None:

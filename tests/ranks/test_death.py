@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 from engine.contract import wire
 from engine.contract.events import Finished, Step
 from engine.contract.jobs import Job
-from engine.contract.media import Frames
-from engine.contract.workspace import Workspace
 from engine.runtime.ranks import COLLECTIVE_TIMEOUT_S
 from engine.service.settings import Settings
+from engine.storage.media import Frames
+from engine.storage.workspace import Workspace
 from tests.ranks.group import Group, tiny_job
 
 STEPS = 150

@@ -10,18 +10,18 @@ from PIL import Image
 from engine.contract.errors import EngineError
 from engine.contract.frames import start_step
 from engine.contract.jobs import Reimagine
-from engine.contract.media import Frames, MediaStore
-from engine.contract.workspace import Workspace
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import seeded_noise
 from engine.models.model import Model
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
 from engine.runtime.link import Wishes
+from engine.runtime.model_cache import Shelf, wanted_by
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
-from engine.runtime.rendering import Rendering, Room
-from engine.runtime.sampling import seeded_noise
-from engine.runtime.shelf import Shelf, wanted_by
+from engine.runtime.render_context import Rendering, Room
 from engine.runtime.takes import finished_takes
+from engine.storage.media import Frames, MediaStore
+from engine.storage.workspace import Workspace
 from tests.ranks.group import tiny_job
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

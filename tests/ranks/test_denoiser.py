@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.models.cosmos.network import CosmosDiT
-from engine.runtime.denoiser import (
+from engine.diffusion.denoiser import (
     SIGMA_CONDITIONAL,
     Conditioning,
     NetworkDenoiser,
@@ -16,7 +15,8 @@ from engine.runtime.denoiser import (
     rectified_flow,
     v_prediction,
 )
-from engine.runtime.guidance import Guided
+from engine.diffusion.guidance import Guided
+from engine.models.cosmos.network import CosmosDiT
 from tests.ranks.tiny import LATENT_CHANNELS, TEXT_WIDTH, tiny_config
 
 SHAPE = (1, LATENT_CHANNELS, 3, 4, 6)

@@ -14,12 +14,12 @@ from safetensors.numpy import save_file
 from engine.contract.cards import LatentPreview
 from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import FromMedia, FromTake
-from engine.contract.media import Frames, MediaStore, read_frames
-from engine.contract.workspace import Workspace
 from engine.runtime.conditioning import conditioning_frames, fit, read_tail, write_tail
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
 from engine.runtime.takes import TakesWriter
 from engine.runtime.video import VideoWriter
+from engine.storage.media import Frames, MediaStore, read_frames
+from engine.storage.workspace import Workspace
 from tests.ranks.group import REPOSITORY, tiny_job
 
 SIZE = 64, 48
@@ -73,7 +73,7 @@ def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> Non
         import numpy as np
         from engine.contract.errors import EngineError
         from engine.contract.jobs import Job
-        from engine.contract.workspace import Workspace
+        from engine.storage.workspace import Workspace
         from engine.runtime.takes import TakesWriter
 
         resource.setrlimit(resource.RLIMIT_FSIZE, ({room_bytes}, {room_bytes}))

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from engine.contract import wire
 from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, Step
 from engine.contract.jobs import FromMedia, FromTake, Job, Segment, Take
-from engine.contract.media import Frames, MediaStore, file_sha256, probe
+from engine.storage.media import Frames, MediaStore, file_sha256, probe
 from tests.ranks.group import Group, tiny_job
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from engine.contract.events import EngineEvent, Failed, JobEvent
-from engine.contract.workspace import Workspace
 from engine.runtime.link import Wishes
 from engine.runtime.loop import do
 from engine.runtime.ranks import Ranks
-from engine.runtime.rendering import Room
+from engine.runtime.render_context import Room
+from engine.storage.workspace import Workspace
 from tests.ranks.group import tiny_job
 
 NO_MEMORY = [

@@ -14,17 +14,17 @@ from safetensors.torch import load_file, save_file
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromTake, Job, SamplerSettings, Speed
-from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.decode import decode_into, undropped
 from engine.runtime.link import Wishes
-from engine.runtime.offload import resident
+from engine.runtime.model_cache import Shelf, wanted_by
 from engine.runtime.pipeline import loaded
 from engine.runtime.ranks import Ranks
-from engine.runtime.rendering import Room
-from engine.runtime.shelf import Shelf, wanted_by
+from engine.runtime.render_context import Room
+from engine.runtime.residency import resident
+from engine.storage.workspace import Workspace
 from tests.checkpoints.measure_memory import memory
 from tests.ranks.group import make_model_once, tiny_job
 from tests.ranks.tiny import LATENT_CHANNELS, MAX_TOKENS

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.contract.cards import CosmosSettings, ModelCard, read_card
+from engine.contract.cards import CosmosSettings, ModelCard
+from engine.diffusion.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import seeded_noise
+from engine.diffusion.stack import denoiser_for
 from engine.models.cosmos.network import CosmosDiT
-from engine.runtime.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
-from engine.runtime.denoisers import denoiser_for
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import seeded_noise
+from engine.storage.card_files import read_card
 from tests.ranks.tiny import LATENT_CHANNELS, TEXT_WIDTH, tiny_config
 
 SHAPE = (1, LATENT_CHANNELS, 3, 4, 6)

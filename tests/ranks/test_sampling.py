@@ -10,24 +10,23 @@ from torch import Tensor
 
 from engine.contract.cards import GuidanceSchedule, SamplerName, ScheduleName
 from engine.contract.jobs import SamplerSettings
-from engine.runtime.denoiser import Conditioning
-from engine.runtime.guidance import Guided, guidance_weight
-from engine.runtime.sampling import (
+from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.guidance import Guided, guidance_weight
+from engine.diffusion.samplers import (
     SAMPLERS,
     STOCHASTIC,
     SamplerState,
     ddim,
     dpmpp_2m_sde,
     karras_sigmas,
-    load_state,
     sample,
-    save_state,
     seeded_noise,
     sigmas_for,
     step_noise,
     step_of,
 )
-from engine.runtime.zero_snr import ZeroSnrDenoiser, alpha_of, timesteps, zero_snr_sigmas
+from engine.diffusion.zero_snr import ZeroSnrDenoiser, alpha_of, timesteps, zero_snr_sigmas
+from engine.runtime.resume import load_state, save_state
 
 SPREAD, SIGMA_MAX, SIGMA_MIN = 0.5, 10.0, 0.1
 ORDERS = {"euler": 1, "heun": 2, "res_2ab": 2}

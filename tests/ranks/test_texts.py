@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.runtime.texts import Texts
+from engine.runtime.prompt_cache import Texts
 
 CPU = torch.device("cpu")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.client import EngineClient
-from engine.contract.workspace import Workspace
+from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.workspace import Workspace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

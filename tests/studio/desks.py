@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.cards import ModelCard
-from engine.contract.media import MediaStore
-from engine.contract.workspace import Workspace
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeScene, Edit
 from studio.document.storyboard import Scene, Storyboard
 from studio.library.projects import Project

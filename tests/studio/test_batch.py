@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from engine.contract.client import EngineClient
-from engine.contract.media import probe, read_frames
-from engine.contract.workspace import Workspace
+from engine.client.client import EngineClient
+from engine.storage.media import probe, read_frames
+from engine.storage.workspace import Workspace
 from studio.cli.batch import found_beside, last_frame, target_of, write_picture
 from studio.cli.batch_commands import guidance_of
 from studio.cli.flags import DONE, FAILED, WRONG

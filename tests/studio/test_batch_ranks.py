@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.client import EngineClient
+from engine.client.client import EngineClient
 from engine.contract.jobs import FromMedia, FromModel
-from engine.contract.media import probe, read_frames
-from engine.contract.workspace import Workspace
 from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.media import probe, read_frames
+from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE
 from studio.cli.main import main
 from tests.fakes import write_clip

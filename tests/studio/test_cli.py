@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import app
-from engine.contract.client import EngineClient
-from engine.contract.media import probe
-from engine.contract.workspace import Workspace
+from engine.client.client import EngineClient
+from engine.storage.media import probe
+from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE, FAILED, NO_ENGINE, STOPPED, WRONG
 from studio.cli.main import main
 from studio.film.film import read_film_metadata

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE, WRONG
 from studio.cli.main import main
 from studio.document.formats.reading import read_file

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.cards import Part
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE, FAILED, WRONG
 from studio.cli.main import main
 from studio.planning.presets import load_cards

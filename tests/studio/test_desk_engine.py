@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import film as benchmark
-from engine.contract.client import EngineClient
-from engine.contract.workspace import Workspace
+from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.workspace import Workspace
 from studio.cli.engine_supervisor import EngineKeeper
 from studio.cli.render import DONE, EngineUse, RenderFile
 from studio.document.formats.yaml_file import write_file

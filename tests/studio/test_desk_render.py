@@ -10,7 +10,7 @@ import pytest
 from engine.contract.errors import Rejected, Unreachable
 from engine.contract.events import EngineUp
 from engine.contract.jobs import FromTake
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.document.edits import AddScene, ChangeScene, ChangeStoryboard, ChooseTake, DeleteScene
 from studio.document.formats.yaml_file import from_text
 from studio.document.storyboard import Scene

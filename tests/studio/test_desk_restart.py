@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeStoryboard
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Desk

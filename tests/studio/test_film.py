@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.contract.jobs import Take
-from engine.contract.media import Frames, file_sha256, probe, read_frames
+from engine.storage.media import Frames, file_sha256, probe, read_frames
 from studio.cli.render import copy_whole
 from studio.errors import FilmError
 from studio.film.film import (

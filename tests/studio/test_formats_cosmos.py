@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.contract.media import MediaStore
+from engine.storage.media import MediaStore
 from studio.document.formats.cosmos_batch import MODELS, BadEntry, read_array, read_lines, scene_of
 from studio.document.formats.plain_yaml import MAX_BYTES
 from studio.document.formats.reading import format_of, read_batch, read_file, read_storyboards

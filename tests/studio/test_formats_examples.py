@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.cards import ModelStatus
-from engine.contract.media import probe
+from engine.storage.media import probe
 from studio.document.formats.yaml_file import from_text, read_file, to_text
 from studio.planning.plan import plan
 from studio.planning.presets import load_cards, load_presets

@@ -12,7 +12,7 @@ import pytest
 
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
-from engine.contract.workspace import Workspace
+from engine.storage.workspace import Workspace
 from studio.downloads.files import (
     Gpu,
     Machine,

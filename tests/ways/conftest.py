@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.cards import own_cards
 from engine.contract.jobs import Take
-from engine.contract.workspace import Workspace
 from engine.runtime.video import VideoWriter
 from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.card_files import own_cards
+from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Desk
 from studio.views.types import Board

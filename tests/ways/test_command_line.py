@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.media import probe
+from engine.storage.media import probe
 from tests.ways.conftest import House
 
 pytestmark = pytest.mark.parametrize("house", [1], indirect=True, ids=["1 rank"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.contract.jobs import FromMedia, FromModel, FromTake
-from engine.contract.media import file_sha256, probe, read_frames
+from engine.storage.media import file_sha256, probe, read_frames
 from studio.document.edits import ChangeScene
 from studio.document.storyboard import Conditioning, FirstFrame, Scene
 from tests.ways.conftest import House

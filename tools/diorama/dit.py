@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 import engine.models.cosmos.network as cosmos
+from engine.diffusion.denoiser import SIGMA_CONDITIONAL
 from engine.layers.attention import Whole, attend_plain
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
-from engine.runtime.denoiser import SIGMA_CONDITIONAL
 from tools.diorama import captions, clips, text
 from tools.diorama.optim import Optimizer, Team
 from tools.diorama.training import Clock, load_state, log, save_state

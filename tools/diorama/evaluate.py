@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import T5EncoderModel
 
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
 from tools.diorama import captions, measure, text, world
 from tools.diorama.autoencoder import psnr, to_frames, to_pixels
 

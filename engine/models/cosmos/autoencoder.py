@@ -20,7 +20,7 @@ from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
 from engine.checkpoints.known import whose
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 
 class VideoAutoencoder(nn.Module):

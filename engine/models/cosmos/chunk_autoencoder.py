@@ -22,7 +22,7 @@ from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import load_plain, read_json, read_weights
 from engine.checkpoints.jit import load_jit, read_statistics
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 LATENT_CHANNELS, TEMPORAL_FACTOR = 16, 8
 JIT_NAMES = ("encoder.jit", "decoder.jit", "mean_std.pt")

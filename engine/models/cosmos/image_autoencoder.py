@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from engine.checkpoints.files import load_plain
 from engine.checkpoints.jit import load_jit, read_statistics
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 LATENT_CHANNELS = 16
 KEYS = ("encoder", "decoder", "mean_std")

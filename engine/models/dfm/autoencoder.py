@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints.jit import load_jit
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 NAMES = ("encoder.jit", "decoder.jit")
 

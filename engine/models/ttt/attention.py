@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from engine.layers.attention import Attend, TokenLayout
 from engine.models.ttt.config import NORM_EPS
-from engine.models.ttt.order import Extent
 from engine.models.ttt.rotary import turn
+from engine.models.ttt.scan_order import Extent
 
 
 class LocalAttention(nn.Module):

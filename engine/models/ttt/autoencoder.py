@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_weights
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
+from engine.storage.media import Frames
 
 WINDOW, FIRST_WINDOW = 2, 3
 """Latent frames decoded together."""

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from engine.layers.attention import TokenLayout
 from engine.models.ttt.attention import LocalAttention
 from engine.models.ttt.config import NORM_EPS, TttConfig
-from engine.models.ttt.order import Extent, Walk
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
+from engine.models.ttt.scan_order import Extent, Walk
 
 PIECE_FRAMES = 13
 """Latent frames (or texts) that pass through the MLP at once, so that its wide hidden layer does not grow with the

@@ -22,8 +22,8 @@ from engine.contract.errors import Rejected
 from engine.layers.attention import TokenLayout, Whole
 from engine.models.ttt.config import NORM_EPS, PATCH, TttConfig
 from engine.models.ttt.layer import Film, TransformerLayer, modulate, modulation
-from engine.models.ttt.order import Extent, check_segments, walks
 from engine.models.ttt.rotary import turns
+from engine.models.ttt.scan_order import Extent, check_segments, walks
 
 
 def timestep_sinusoid(timesteps: Tensor, width: int) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from engine.models.ttt.config import INNER_EPS
-from engine.models.ttt.order import Walk
 from engine.models.ttt.scan import InnerNorm, Streams, Weights
+from engine.models.ttt.scan_order import Walk
 
 GELU_A, GELU_B = 0.79788456, 0.044715
 

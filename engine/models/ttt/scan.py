@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.ttt.config import INNER_EPS
-from engine.models.ttt.order import Walk
 from engine.models.ttt.rotary import turn
+from engine.models.ttt.scan_order import Walk
 
 GROUP_TOKENS = 1024
 """Tokens brought into the scan's form at once: enough to make that cheap, few enough to be small beside the film."""

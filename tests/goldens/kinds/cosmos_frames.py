@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from engine.contract.media import Frames
 from engine.contract.values import SizePx
 from engine.runtime.conditioning import crop_offset, fit, resized_shape
+from engine.storage.media import Frames
 from tests.goldens.runner import Case, Description, kind
 
 CLIP = re.compile(r"(\d+) frames of (\d+)x(\d+)")

@@ -5,9 +5,9 @@ Comes in: a case with a network's weights, conditioning latents and the state an
 
 import torch
 
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
 from tests.goldens.networks import network_of
 from tests.goldens.runner import Case, Description, assert_close, kind
 

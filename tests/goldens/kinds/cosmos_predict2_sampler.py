@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from engine.contract.frames import start_step
-from engine.runtime.denoiser import rectified_flow
-from engine.runtime.sampling import SamplerState, Sigmas, karras_sigmas, res_2ab, sample, seeded_noise
+from engine.diffusion.denoiser import rectified_flow
+from engine.diffusion.samplers import SamplerState, Sigmas, karras_sigmas, res_2ab, sample, seeded_noise
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 NOISE_SEED = re.compile(r"init_noise_seed(\d+)")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from engine.runtime.denoiser import Conditioning, NetworkDenoiser, edm
-from engine.runtime.guidance import Guided
-from engine.runtime.sampling import SAMPLERS, SamplerState, karras_to_zero_sigmas, sample
+from engine.diffusion.denoiser import Conditioning, NetworkDenoiser, edm
+from engine.diffusion.guidance import Guided
+from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_to_zero_sigmas, sample
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 

@@ -19,7 +19,6 @@ from engine.models.ttt.config import TttConfig, config_from
 from engine.models.ttt.keys import our_key
 from engine.models.ttt.layer import Film, SeqModelingBlock, TransformerLayer, TttLayer
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.order import Extent, interleaved, walks
 from engine.models.ttt.rotary import turn, turns
 from engine.models.ttt.scan import (
     Group,
@@ -31,6 +30,7 @@ from engine.models.ttt.scan import (
     standardised,
     unfolded,
 )
+from engine.models.ttt.scan_order import Extent, interleaved, walks
 from tests.goldens.runner import Case, Description, assert_close, kind
 from tests.models.ttt.dual import dual_scan
 

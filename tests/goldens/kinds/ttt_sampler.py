@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.runtime.denoiser import Conditioning
-from engine.runtime.guidance import Guided, guidance_weight
-from engine.runtime.sampling import SamplerState, dpmpp_2m_sde, sample
-from engine.runtime.zero_snr import ZeroSnrDenoiser, alpha_table, alphas, snapped, timesteps, zero_snr_sigmas
+from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.guidance import Guided, guidance_weight
+from engine.diffusion.samplers import SamplerState, dpmpp_2m_sde, sample
+from engine.diffusion.zero_snr import ZeroSnrDenoiser, alpha_table, alphas, snapped, timesteps, zero_snr_sigmas
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 ALPHA_ATOL = 2e-7

@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.contract.errors import Rejected
-from engine.contract.media import Frames
 from engine.models.cosmos.autoencoder import load_wan
 from engine.models.cosmos.chunk_autoencoder import load_cv8x8x8
 from engine.models.cosmos.image_autoencoder import load_image_jit
 from engine.models.cosmos.load import load_model
+from engine.storage.media import Frames
 from tests.models.cosmos.making import make_predict1, make_predict2
 from tests.models.cosmos.making_ends import (
     LATENT_CHANNELS,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.contract.cards import ModelCard, read_cards
+from engine.contract.cards import ModelCard
 from engine.models.cosmos.load import expected_kind
+from engine.storage.card_files import read_cards
 
 FOLDER = Path(__file__).parents[3] / "presets/models"
 CARDS = {name: card for name, card in read_cards(FOLDER).items() if name.startswith("cosmos-")}

@@ -10,11 +10,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine.contract import wire
-from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.cards import ModelCard
 from engine.contract.events import Event, Failed, Finished, JobCancelled, Phase, Step
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import FromModel, Job, SamplerSettings, Segment, Speed, make_job
-from engine.contract.media import Frames
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import Frames
 from tests.models.cosmos.making import make_predict2, write_card
 from tests.ranks.group import Group
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.cards import LoraUse, ModelCard, fingerprint
+from engine.contract.cards import LoraUse, ModelCard
 from engine.contract.events import Finished, JobRejected
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import FromMedia, FromModel, Job, Reimagine, SamplerSettings, Segment, Speed, make_job
-from engine.contract.media import MediaStore
-from engine.contract.workspace import Workspace
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
 from tests.models.cosmos.making import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
 from tests.models.cosmos.test_networks import LAYERS, lora_file
 from tests.models.films import KnownFilms, frames_of, ranks_with

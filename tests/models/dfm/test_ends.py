@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.contract.cards import read_cards
 from engine.contract.errors import Rejected
 from engine.models.dfm.autoencoder import VideoTokenizer, load_autoencoder
 from engine.models.dfm.load import load_model
 from engine.models.dfm.network import DfmConfig, DfmDiT
 from engine.models.dfm.text import TextEncoder, load_text_encoder
+from engine.storage.card_files import read_cards
 from tests.models.dfm.making import MAX_TOKENS, TEXT_WIDTH, make_dfm, write_t5, write_tokenizer_programs
 
 CARDS = Path("presets/models")

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.cards import ModelCard
 from engine.contract.events import JobRejected
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
 from engine.models.dfm.consolidate import consolidate
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
 from tests.models.dfm.making import FORMS, make_dfm
 from tests.models.films import KnownFilms, frames_of, ranks_with
 from tests.ranks.group import Group

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.models.ttt.order import Extent, Walk, interleaved
 from engine.models.ttt.plain import gelu, gelu_slope
 from engine.models.ttt.rotary import turn
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, standardised
+from engine.models.ttt.scan_order import Extent, Walk, interleaved
 
 EPS = 1e-8
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from engine.contract.cards import TttSettings
 from engine.models.ttt.config import TttConfig
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.order import Extent, Walk, walks
 from engine.models.ttt.rotary import turns
 from engine.models.ttt.scan import InnerNorm, Streams, Weights
+from engine.models.ttt.scan_order import Extent, Walk, walks
 
 TINY = TttConfig(
     width=64,

@@ -14,12 +14,12 @@ from torch import Tensor
 from engine.checkpoints.assign import check_keys
 from engine.checkpoints.dcp import METADATA_NAME
 from engine.checkpoints.lora import read_lora
-from engine.contract.cards import read_card
 from engine.contract.errors import Rejected
 from engine.models.ttt.checkpoint import load_network, newest_step, read_ttt
 from engine.models.ttt.config import config_from
 from engine.models.ttt.keys import our_key_of_diffusers
 from engine.models.ttt.network import TttVideo
+from engine.storage.card_files import read_card
 from tests.models.ttt.making import make_film, settings
 from tests.models.ttt.making_models import CONFIG, base_transformer, save_dcp, tiny_state, training, write_network
 

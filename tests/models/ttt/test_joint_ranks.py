@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 from engine.contract import wire
 from engine.contract.events import Finished, JobCancelled, Stage
 from engine.contract.jobs import Job, SamplerSettings, Speed
-from engine.contract.media import Frames
-from engine.contract.workspace import Workspace
 from engine.runtime.loop import memory_advice
 from engine.runtime.takes import TakesWriter
+from engine.storage.media import Frames
+from engine.storage.workspace import Workspace
 from tests.models.ttt.test_load_ranks import House, ends_of_scenes, sampler
 from tests.ranks.group import Group
 from tests.ranks.test_death import children_of, finished_from, is_alive, kill_amid

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from engine.contract.cards import ModelCard, SamplerName, read_card
+from engine.contract.cards import ModelCard, SamplerName
 from engine.contract.errors import Rejected
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
+from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.guidance import Guided, guidance_weight
+from engine.diffusion.samplers import SamplerState, sample, seeded_noise, step_noise, step_of
+from engine.diffusion.stack import denoiser_for
+from engine.diffusion.zero_snr import zero_snr_sigmas
 from engine.models.model import Ends, Model
 from engine.models.ttt.load import load_model, warm_up
-from engine.runtime.denoiser import Conditioning
-from engine.runtime.denoisers import denoiser_for
-from engine.runtime.guidance import Guided, guidance_weight
-from engine.runtime.sampling import SamplerState, sample, seeded_noise, step_noise, step_of
-from engine.runtime.zero_snr import zero_snr_sigmas
+from engine.storage.card_files import read_card
 from tests.models.ttt.making_models import AUTOENCODERS, FORMS, make_ttt
 
 PRESETS = Path(__file__).parents[3] / "presets" / "models"

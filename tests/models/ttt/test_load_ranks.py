@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from engine.contract.cards import ModelCard, fingerprint
+from engine.contract.cards import ModelCard
 from engine.contract.events import Finished, JobRejected, Step
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
-from engine.contract.media import Frames, probe
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import Frames, probe
 from tests.models.films import KnownFilms, ranks_with
 from tests.models.ttt.making_models import AUTOENCODERS, FORMS, make_ttt
 from tests.ranks.group import Group

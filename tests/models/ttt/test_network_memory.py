@@ -8,8 +8,8 @@ from torch import Tensor
 from engine.layers.attention import Whole
 from engine.models.ttt.layer import TttLayer
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.order import Extent, Walk
 from engine.models.ttt.scan import GROUP_TOKENS, InnerNorm, Streams, Weights, scan, walked
+from engine.models.ttt.scan_order import Extent, Walk
 from tests.models.ttt.making import FULL, TINY, make_film, make_network, make_scan
 from tests.models.ttt.memory import PeakMemory
 

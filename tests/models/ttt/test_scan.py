@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.models.ttt import plain
-from engine.models.ttt.order import Extent, interleaved, reversed_film, step_places
 from engine.models.ttt.scan import InnerNorm, Scan, gradient, linear_step, mlp_step, scan, scan_compiled
+from engine.models.ttt.scan_order import Extent, interleaved, reversed_film, step_places
 from tests.models.ttt.dual import dual_scan
 from tests.models.ttt.making import make_scan
 

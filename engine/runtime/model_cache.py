@@ -9,17 +9,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, Precision, card_paths, fingerprint, own_cards, read_card
+from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
-from engine.contract.hashes import FileHashes
 from engine.contract.jobs import Job
 from engine.contract.values import Sha256
-from engine.contract.workspace import Workspace
 from engine.models import family
 from engine.models.model import Model
-from engine.runtime.offload import withdraw
+from engine.runtime.prompt_cache import Texts
 from engine.runtime.ranks import Ranks
-from engine.runtime.texts import Texts
+from engine.runtime.residency import withdraw
+from engine.storage.card_files import card_paths, fingerprint, own_cards, read_card
+from engine.storage.hashes import FileHashes
+from engine.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from engine.contract.cards import GuidanceSchedule
-from engine.runtime.denoiser import Conditioning, Denoiser
-from engine.runtime.zero_snr import timesteps
+from engine.diffusion.denoiser import Conditioning, Denoiser
+from engine.diffusion.zero_snr import timesteps
 
 Weight = Callable[[float], float]
 """sigma -> guidance scale at this level."""

@@ -21,23 +21,23 @@ from engine.contract.errors import EngineError
 from engine.contract.events import Phase
 from engine.contract.frames import num_latent_frames, start_step
 from engine.contract.jobs import PIPELINE_VERSION, Job
-from engine.contract.media import Frames
-from engine.contract.workspace import Workspace
+from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.guidance import Guided, guidance_weight
+from engine.diffusion.samplers import SamplerState, sample, seeded_noise, sigmas_for, step_noise, step_of
+from engine.diffusion.stack import denoiser_for
 from engine.models.model import Model
 from engine.runtime.conditioning import clip_frames, conditioning_frames
 from engine.runtime.decode import decode_into
-from engine.runtime.denoiser import Conditioning
-from engine.runtime.denoisers import denoiser_for
-from engine.runtime.guidance import Guided, guidance_weight
 from engine.runtime.link import Leaving, Send, Wishes, obey
-from engine.runtime.offload import resident
+from engine.runtime.model_cache import Shelf
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
 from engine.runtime.progress import Progress
 from engine.runtime.ranks import Ranks, Ulysses
-from engine.runtime.sampling import SamplerState, sample, seeded_noise, sigmas_for, step_noise, step_of
-from engine.runtime.saved import SavedWork
-from engine.runtime.shelf import Shelf
+from engine.runtime.residency import resident
+from engine.runtime.resume import SavedWork
 from engine.runtime.takes import told_as_disk_error
+from engine.storage.media import Frames
+from engine.storage.workspace import Workspace
 
 PREVIEW_FILE = "preview.webp"
 WAIT_S = 0.1

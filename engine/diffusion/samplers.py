@@ -7,23 +7,20 @@ Letters: B batch, C latent channels, T latent frames, h w latent size. Every run
 "clean evaluation", which is an Euler step to 0). There are two kinds of levels:
 
 - Karras: x = x0 + sigma * noise, for ``euler``, ``heun`` and ``res_2ab``;
-- zero SNR (engine/runtime/zero_snr.py): x = alpha * x0 + sigma * noise with alpha^2 + sigma^2 = 1, from sigma = 1,
+- zero SNR (engine/diffusion/zero_snr.py): x = alpha * x0 + sigma * noise with alpha^2 + sigma^2 = 1, from sigma = 1,
   for ``ddim`` and ``dpmpp_2m_sde``.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.contract.jobs import SamplerSettings
-from engine.runtime.zero_snr import alpha_of, zero_snr_sigmas
+from engine.diffusion.zero_snr import alpha_of, zero_snr_sigmas
 
 Denoise = Callable[[Tensor, float], Tensor]
 """(x (B, C, T, h, w) float32, sigma) -> x0; the conditioning is bound already."""
@@ -182,23 +179,3 @@ def _toward(x: Tensor, x0: Tensor, sigma: float, following: float) -> Tensor:
 
 def _moved(state: SamplerState, x: Tensor, x0: Tensor) -> SamplerState:
     return SamplerState(x=x, step=state.step + 1, previous_x0=x0)
-
-
-def save_state(state: SamplerState, path: Path) -> None:
-    """Writes the state whole or not at all, bit-exact."""
-    tensors = {"x": state.x.cpu().contiguous()}
-    if state.previous_x0 is not None:
-        tensors["previous_x0"] = state.previous_x0.cpu().contiguous()
-    draft = path.with_suffix(".tmp")
-    save_file(tensors, draft, metadata={"step": str(state.step)})
-    draft.replace(path)
-
-
-def load_state(path: Path, device: torch.device | str = "cpu") -> SamplerState | None:
-    """The saved state; None where there is none, or none that can be read: then the work begins again."""
-    try:
-        with safe_open(path, "pt", device=str(device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return SamplerState(tensors["x"], int((file.metadata() or {})["step"]), tensors.get("previous_x0"))
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None

@@ -6,29 +6,23 @@ works, where its workspace is, or who asks.
 
 import json
 import secrets
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from engine.client.answers import Reaching, checked, error_of, read_answer
+from engine.client.event_stream import EventStream
 from engine.contract.cards import ModelStatus
-from engine.contract.errors import Conflict, EngineError, Rejected, Unreachable
-from engine.contract.events import EVENT, Event
+from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import Job
-from engine.contract.media import file_sha256
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.values import Sha256
+from engine.storage.media import file_sha256
 
 ANSWER_TIMEOUT_S = 60.0
-SILENCE_TIMEOUT_S = 45.0
-"""Longest silence of the event stream, keep-alive comments included, before it is opened again."""
-RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-"""Waits between attempts to reach the event stream; the last one repeats."""
 
 _JOB, _JOBS = TypeAdapter(JobStatus), TypeAdapter(list[JobStatus])
 _MODELS, _STATUS = TypeAdapter(list[ModelStatus]), TypeAdapter(EngineStatus)
@@ -88,7 +82,7 @@ class EngineClient:
         """Stores a picture or clip at the engine. Raises Rejected("conditioning") where it is neither."""
         sha256 = file_sha256(path)
         if self._send("HEAD", f"/media/{sha256}").status_code != 200:
-            _checked(self._send("PUT", f"/media/{sha256}", upload=path))
+            checked(self._send("PUT", f"/media/{sha256}", upload=path))
         return sha256
 
     def fetch_media(self, sha256: str, to: Path) -> None:
@@ -98,7 +92,7 @@ class EngineClient:
             with self._reaching(), self._http.stream("GET", f"/media/{sha256}") as answer:
                 if answer.status_code != 200:
                     answer.read()
-                    raise _error(answer)
+                    raise error_of(answer)
                 with draft.open("xb") as file:
                     for chunk in answer.iter_bytes():
                         file.write(chunk)
@@ -113,7 +107,7 @@ class EngineClient:
         answer = self._send("GET", f"/jobs/{job_id}/preview")
         if answer.status_code == 404:
             return None
-        return _checked(answer).content
+        return checked(answer).content
 
     def models(self) -> list[ModelStatus]:
         """All model cards of the engine. The first call may take long: big weights are hashed once."""
@@ -146,12 +140,12 @@ class EngineClient:
             verify=self._tls,
         )
 
-    def _reaching(self) -> "_Reaching":
-        return _Reaching(self.url)
+    def _reaching(self) -> "Reaching":
+        return Reaching(self.url)
 
     def _call(self, form: TypeAdapter[T], method: str, path: str, **options: Any) -> T:
-        answer = _checked(self._send(method, path, **options))
-        return _read(form, answer.content, str(answer.request.url))
+        answer = checked(self._send(method, path, **options))
+        return read_answer(form, answer.content, str(answer.request.url))
 
     def _send(
         self,
@@ -175,142 +169,7 @@ class EngineClient:
         raise AssertionError("the loop above returns or raises")
 
 
-class EventStream(Iterator[Event]):
-    """Events in order, each once; reconnects by itself with ``Last-Event-ID`` until closed, from any thread.
-
-    Raises Rejected where the token is refused, EngineError where events of another version come; an engine that does
-    not answer is waited for.
-
-    ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which
-    may be amid another call of the same thread; were that call's connections the same, it would wait for itself.
-    """
-
-    def __init__(self, http: httpx.Client, after: int, on_close: "Callable[[EventStream], None]") -> None:
-        self.last_seq = after
-        self._http = http
-        self._on_close = on_close
-        self._closed = threading.Event()
-        self._socket: socket.socket | None = None
-        self._events = self._follow()
-
-    def __next__(self) -> Event:
-        return next(self._events)
-
-    def close(self) -> None:
-        """Ends the iteration, also while another thread waits in it."""
-        self._closed.set()
-        self._on_close(self)
-        sock = self._socket
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def _follow(self) -> Iterator[Event]:
-        failures = 0
-        with self._http:
-            while not self._closed.is_set():
-                try:
-                    for event in self._once():
-                        failures = 0
-                        yield event
-                except (httpx.TransportError, httpx.StreamError, OSError):
-                    if self._closed.is_set():
-                        return
-                failures += 1
-                self._closed.wait(RETRY_S[min(failures, len(RETRY_S)) - 1])
-
-    def _once(self) -> Iterator[Event]:
-        """The events of one connection."""
-        timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=5.0)
-        headers = {"Last-Event-ID": str(self.last_seq), "Accept": "text/event-stream"}
-        with self._http.stream("GET", "/events", headers=headers, timeout=timeout) as answer:
-            if answer.status_code != 200:
-                answer.read()
-                self._refused(answer)
-                return
-            self._socket = answer.extensions["network_stream"].get_extra_info("socket")
-            try:
-                if self._closed.is_set():  # closed before there was a socket to shut
-                    return
-                for data in _sse_data(answer.iter_lines()):
-                    if self._closed.is_set():
-                        return
-                    event = _read(EVENT, data, str(answer.request.url))
-                    if event.seq > self.last_seq:
-                        self.last_seq = event.seq
-                        yield event
-            finally:
-                self._socket = None
-
-    def _refused(self, answer: httpx.Response) -> None:
-        error = _error(answer)
-        if isinstance(error, Rejected) and error.code == "cursor":
-            self.last_seq = 0  # the engine's history is younger than ours: it began anew
-        elif answer.status_code < 500:
-            raise error
-
-
-def _sse_data(lines: Iterator[str]) -> Iterator[str]:
-    """The ``data`` of each server-sent event (WHATWG HTML, section 9.2); comments and other fields are left out."""
-    data: list[str] = []
-    for line in lines:
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif line == "" and data:
-            yield "\n".join(data)
-            data.clear()
-
-
-class _Reaching:
-    """Turns what httpx says of connections into ``Unreachable``."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> Literal[False]:
-        if isinstance(error, httpx.TimeoutException):
-            raise Unreachable(f"{self._url}: the engine did not answer in time. Is the machine overloaded?") from error
-        if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
-            why = str(error) or type(error).__name__
-            raise Unreachable(
-                f"{self._url}: no engine answers ({why}). Start one (storyboard engine), or check the address."
-            ) from error
-        return False
-
-
 def _file_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(1 << 18):
             yield chunk
-
-
-def _read(form: TypeAdapter[T], content: bytes | str, where: str) -> T:
-    try:
-        return form.validate_json(content)
-    except ValidationError as error:
-        why = f"{error.error_count()} errors, the first: {error.errors()[0]['msg']}"
-        hint = "Check the address, and that engine and studio are of one version"
-        raise EngineError(f"{where}: answered, and not as an engine of this version does ({why}). {hint}.") from error
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    raise _error(answer)
-
-
-def _error(answer: httpx.Response) -> EngineError:
-    """The contract's error for an answer that is none of ours or an error ``{"code", "message"}``."""
-    try:
-        body = cast("dict[str, object]", json.loads(answer.content))
-        code, message = str(body["code"]), str(body["message"])
-    except (ValueError, KeyError, TypeError):
-        what = f"{answer.request.url}: answered {answer.status_code}, and not as an engine does. Check the address."
-        return EngineError(what)
-    if answer.status_code == 409 and code == "conflict":
-        return Conflict(message)
-    if answer.status_code >= 500:
-        return EngineError(message)
-    return Rejected(code, message)

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.diffusion.denoiser import Conditioning, Network
 from engine.layers.attention import TokenLayout
-from engine.runtime.denoiser import Conditioning, Network
 
 NUM_TIMESTEPS = 1000
 BETA_FIRST, BETA_LAST = 0.00085, 0.0120

@@ -8,10 +8,10 @@ from functools import partial
 import torch
 
 from engine.contract.cards import ModelCard
+from engine.diffusion.denoiser import AugmentedFramesDenoiser, Denoiser, NetworkDenoiser, edm, rectified_flow
+from engine.diffusion.samplers import seeded_noise
+from engine.diffusion.zero_snr import ZeroSnrDenoiser
 from engine.layers.attention import TokenLayout
-from engine.runtime.denoiser import AugmentedFramesDenoiser, Denoiser, NetworkDenoiser, edm, rectified_flow
-from engine.runtime.sampling import seeded_noise
-from engine.runtime.zero_snr import ZeroSnrDenoiser
 
 
 def denoiser_for(

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.runtime.offload import resident
+from engine.runtime.residency import resident
 
 
 class Texts:

@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.contract.jobs import Job
-from engine.contract.workspace import Workspace
-from engine.runtime.sampling import SamplerState, load_state, save_state
+from engine.diffusion.samplers import SamplerState
+from engine.storage.workspace import Workspace
 
 SAVE_EVERY_S = 2.0
 
@@ -60,3 +62,23 @@ class SavedWork:
 
     def forget(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def save_state(state: SamplerState, path: Path) -> None:
+    """Writes the state whole or not at all, bit-exact."""
+    tensors = {"x": state.x.cpu().contiguous()}
+    if state.previous_x0 is not None:
+        tensors["previous_x0"] = state.previous_x0.cpu().contiguous()
+    draft = path.with_suffix(".tmp")
+    save_file(tensors, draft, metadata={"step": str(state.step)})
+    draft.replace(path)
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> SamplerState | None:
+    """The saved state; None where there is none, or none that can be read: then the work begins again."""
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return SamplerState(tensors["x"], int((file.metadata() or {})["step"]), tensors.get("previous_x0"))
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None

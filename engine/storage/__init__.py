@@ -1,0 +1,1 @@
+"""Files on disk: the workspace, the media store, hashes of large files, model cards, atomic writes. No torch."""
