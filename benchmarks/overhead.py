@@ -70,7 +70,7 @@ def _roots(folder: Path, model: str) -> tuple[Path, Path, str]:
     cards, root = default_roots()
     if model != "tiny" and (model or (BUNDLED_ROOT / "assets" / "diorama" / "transformer").is_dir()):
         return cards, root, model or "diorama"
-    from tests.ranks.tiny import make_tiny_model
+    from tests.engine.runtime.tiny import make_tiny_model
 
     make_tiny_model(folder / "models", folder / "cards")
     return folder / "cards", folder / "models", "tiny"

@@ -31,8 +31,8 @@ from engine.models.ttt.scan import (
     unfolded,
 )
 from engine.models.ttt.scan_order import Extent, interleaved, walks
+from tests.engine.models.ttt.dual import dual_scan
 from tests.goldens.runner import Case, Description, assert_close, kind
-from tests.models.ttt.dual import dual_scan
 
 BLOCK = "layers.0.seq_modeling_block."
 BF16_OBSERVED = "reference in pure bf16 vs fp32 (torch path)"

@@ -1,0 +1,104 @@
+"""A studio with tiny models of every family in their original formats, and a real engine of one or two ranks.
+
+Comes in: pytest's temporary folders. Goes out: a ``House`` whose desk is what the page and the command line call. Does
+not know what any way of using a model is.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.contract.jobs import Take
+from engine.runtime.video import VideoWriter
+from engine.service.launch import ensure_engine, stop_engine
+from engine.storage.card_files import own_cards
+from engine.storage.workspace import Workspace
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
+from studio.views.types import Board
+from tests.engine.models.cosmos.factories import make_predict1, make_predict2, write_card
+from tests.engine.models.dfm.factories import make_dfm
+from tests.engine.models.ttt.model_factories import make_ttt
+
+FRAMES_OF_CLIP = 30
+
+
+class House:
+    """``film`` makes a storyboard's film and gives its board; ``take`` what a scene shows."""
+
+    def __init__(self, root: Path, num_ranks: int) -> None:
+        self.root, self.num_ranks, self.models = root, num_ranks, root / "models"
+        make_all(self.models)
+        self.picture, self.clip = write_picture(root / "harbour.png"), write_clip(root / "walk.mp4")
+        self.workspace = Workspace.at(root / "workspace")
+        self.desk = Desk(self.workspace, models_root=self.models, examples=False)
+        client = ensure_engine(self.workspace, ranks=num_ranks, models_root=self.models, die_with_parent=True)
+        self.desk.attach(client)
+
+    def film(self, model: str, *scenes: Scene, media: Path | None = None, **settings: object) -> Board:
+        """``media``: what scenes name by its hash."""
+        words = Storyboard.model_validate({"model": model, "preset": "draft", "scenes": scenes, **settings})
+        project = self.desk.create(words)
+        if media is not None:
+            self.desk.add_media(project.id, media, media.name)
+        return self.rendered(project.id)
+
+    def rendered(self, project_id: str) -> Board:
+        self.desk.render(project_id)
+        for _ in self.desk.changes(project_id):
+            board = self.desk.board(project_id)
+            wrong = [card for card in board.scenes if card.state in ("failed", "unplannable")]
+            assert not wrong and not board.film.error, [(card.number, card.reason) for card in wrong] or board.film
+            if board.film.up_to_date and not board.render.busy:
+                return board
+        raise AssertionError("the desk closed")
+
+    def take(self, board: Board, number: int = 1) -> Take:
+        shown = board.scenes[number - 1].take
+        assert shown is not None
+        folder = self.workspace.take_folder(shown.recipe)
+        return Take.model_validate_json((folder / "take.json").read_bytes())
+
+    def close(self) -> None:
+        self.desk.close()
+        stop_engine(self.workspace)
+
+
+def make_all(models: Path) -> None:
+    """One model for each family and generation, in the layout that its authors publish."""
+    cards = [
+        make_predict2(models, "pt", "text2image", "pictures"),
+        make_predict2(models, "pt", "video2world", "video2world", first_frame="pictures"),
+        make_predict1(models, "plain", "text2world", "worlds"),
+        make_predict1(models, "ema", "video2world", "predict1"),
+    ]
+    for card in cards:
+        write_card(card, own_cards(models))
+    make_ttt(models, "dcp_nested", "ttt", own_cards(models))
+    make_dfm(models, "iteration", "dfm", own_cards(models))
+
+
+def write_picture(path: Path) -> Path:
+    pixels = np.random.RandomState(3).randint(0, 256, (60, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((280, 240)).save(path)
+    return path
+
+
+def write_clip(path: Path) -> Path:
+    """A white square that walks to the right over grey."""
+    frames = np.full((FRAMES_OF_CLIP, 64, 96, 3), 110, np.uint8)
+    for index, frame in enumerate(frames):
+        frame[20:44, 2 * index : 2 * index + 24] = 250
+    with VideoWriter(path, (96, 64), 8) as writer:
+        writer.write(frames)
+    return path
+
+
+@pytest.fixture(scope="package", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("ways"), request.param)
+    yield house
+    house.close()

@@ -1,0 +1,186 @@
+"""Cosmos models through real ranks, one and two: every published form makes the same film, from text or from frames.
+
+Letters: F H W frames and pixels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.contract.cards import LoraUse, ModelCard
+from engine.contract.events import Finished, JobRejected
+from engine.contract.jobs import FromMedia, FromModel, Job, Reimagine, SamplerSettings, Segment, Speed, make_job
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import MediaStore
+from engine.storage.workspace import Workspace
+from tests.engine.models.cosmos.factories import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
+from tests.engine.models.cosmos.test_networks import LAYERS, lora_file
+from tests.engine.models.films import KnownFilms, frames_of, ranks_with
+from tests.engine.runtime.group import Group
+
+SIZE_PX = (48, 32)
+PREDICT2 = [f"predict2-{form}" for form in FORMS if form not in ("both_ema", "own")]
+PREDICT1 = [f"predict1-{wrapping}" for wrapping in WRAPPINGS]
+
+
+class House:
+    """A model in every form, and the jobs for them."""
+
+    def __init__(self, root: Path) -> None:
+        self.models, self.hashes, self.cards = root / "models", FileHashes(), dict[str, ModelCard]()
+        for form in FORMS:
+            self._add(root, make_predict2(self.models, form, name=f"predict2-{form}", first_frame="pictures"))
+        for wrapping in WRAPPINGS:
+            self._add(root, make_predict1(self.models, wrapping, name=f"predict1-{wrapping}"))
+        self._add(root, make_predict1(self.models, kind="text2world", name="worlds"))
+        cv = make_predict1(self.models, name="predict1-diffusers-autoencoder", autoencoder="diffusers")
+        self._add(root, cv)
+        self._add(root, make_predict2(self.models, kind="text2image", name="pictures"))
+        self._add(root, make_predict2(self.models, kind="text2image", name="fast", fast_tokenizer=True))
+        self._add(root, make_predict2(self.models, name="sparse", neighborhood="2b"))
+        base = self.cards["predict2-pt"]
+        assert base.cosmos is not None
+        lora_file(self.models, LAYERS)
+        self._add(root, base.model_copy(update={"name": "tuned", "loras": (LoraUse(path="lora.safetensors"),)}))
+        averaged = base.cosmos.model_copy(update={"ema": True})
+        both = self.cards["predict2-both_ema"]
+        self._add(root, both.model_copy(update={"name": "averaged", "cosmos": averaged}))
+        (root / "card.json").write_text(base.model_dump_json())
+        self.media = MediaStore(Workspace(root / "workspace").media)
+        picture = root / "picture.png"
+        Image.fromarray(np.random.RandomState(1).randint(0, 256, (40, 60, 3), dtype=np.uint8)).save(picture)
+        self.picture = self.media.put_file(picture)
+
+    def _add(self, root: Path, card: ModelCard) -> None:
+        write_card(card, root / "cards")
+        self.cards[card.name] = card
+
+    def weights(self, name: str) -> str:
+        return fingerprint(self.cards[name], self.models, self.hashes)
+
+    def sampler(self, name: str) -> SamplerSettings:
+        given = self.cards[name].sampler.model_dump(exclude={"allowed"})
+        return SamplerSettings.model_validate({"num_steps": 3, **given})
+
+    def job(self, name: str, overlaps: tuple[int, ...] = (0,), **changes: Any) -> Job:
+        """A chunk for each entry of ``overlaps``."""
+        card = self.cards[name]
+        length = card.chunk_num_frames
+        segments = tuple(
+            Segment(
+                scene_id="scene-1",
+                prompt="a red ball",
+                negative_prompt="blurry",
+                num_frames=length,
+                num_overlap_frames=overlap,
+                starts_scene=index == 0,
+            )
+            for index, overlap in enumerate(overlaps)
+        )
+        settings: dict[str, Any] = {
+            "project_id": "project",
+            "scene_ids": ("scene-1",),
+            "model": name,
+            "weights": self.weights(name),
+            "segments": segments,
+            "size_px": SIZE_PX,
+            "fps": card.fps,
+            "num_frames": length * len(overlaps) - sum(overlaps),
+            "seed": 7,
+            "sampler": self.sampler(name),
+            "guidance_scale": card.guidance_scale,
+            "conditioning": None,
+            "speed": Speed(precision="float32"),
+        }
+        return make_job(**(settings | changes))
+
+
+ranks = ranks_with(House)
+KNOWN = KnownFilms()
+
+
+def test_every_form_of_predict2_is_the_same_film(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    for name in [*PREDICT2, "averaged"]:
+        KNOWN.assert_same(frames_of(group, house.job(name)), "predict2")
+
+
+def test_every_wrapping_of_predict1_is_the_same_film(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    for name in PREDICT1:
+        KNOWN.assert_same(frames_of(group, house.job(name)), "predict1")
+
+
+@pytest.mark.parametrize("name", ["worlds", "sparse", "tuned", "predict1-diffusers-autoencoder"])
+def test_other_models_make_films(ranks: tuple[House, Group], name: str) -> None:
+    house, group = ranks
+    made = frames_of(group, house.job(name))
+    KNOWN.assert_same(made, name)
+    plain = KNOWN.get("predict2" if name in ("sparse", "tuned") else "predict1")
+    assert plain is None or made.shape != plain.shape or not np.array_equal(made, plain)
+
+
+@pytest.mark.parametrize("name", ["pictures", "fast"])
+def test_picture_models_make_one_frame(ranks: tuple[House, Group], name: str) -> None:
+    house, group = ranks
+    made = frames_of(group, house.job(name))
+    assert len(made) == 1
+    KNOWN.assert_same(made, name)
+
+
+@pytest.mark.parametrize("name", ["predict2-pt", "predict1-plain"])
+def test_a_picture_is_animated(ranks: tuple[House, Group], name: str) -> None:
+    house, group = ranks
+    given = FromMedia(kind="image", media=house.picture, num_frames=1)
+    KNOWN.assert_same(frames_of(group, house.job(name, conditioning=given)), f"{name} from a picture")
+
+
+@pytest.mark.parametrize(("name", "overlap"), [("predict2-diffusers", 5), ("predict1-diffusers", 9)])
+def test_a_film_of_two_chunks(ranks: tuple[House, Group], name: str, overlap: int) -> None:
+    house, group = ranks
+    KNOWN.assert_same(frames_of(group, house.job(name, overlaps=(0, overlap))), f"{name} in two chunks")
+
+
+def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
+    """Predict2's Text2World: the picture model's frame, then the film."""
+    house, group = ranks
+    first = FromModel(
+        model="pictures",
+        weights=house.weights("pictures"),
+        prompt="a red ball",
+        negative_prompt="blurry",
+        size_px=SIZE_PX,
+        seed=7,
+        sampler=house.sampler("pictures"),
+        guidance_scale=5.0,
+        precision="float32",
+    )
+    KNOWN.assert_same(frames_of(group, house.job("predict2-pt", conditioning=first)), "text to film")
+
+
+def test_a_clip_is_re_imagined(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    job = house.job("predict2-pt")
+    assert isinstance(group.run(job)[-1], Finished)
+    clip = house.media.put_file(group.workspace / "takes" / job.recipe / "take.mp4")
+    weak, strong = (
+        frames_of(group, house.job("predict2-pt", seed=9, reimagine=Reimagine(media=clip, strength=strength)))
+        for strength in (0.0, 1.0)
+    )
+    assert not np.array_equal(weak, strong)
+
+
+def test_a_file_of_another_size_is_refused_and_the_ranks_live_on(ranks: tuple[House, Group]) -> None:
+    house, group = ranks
+    card = house.cards["predict2-pt"]
+    wrong = card.model_copy(
+        update={"name": "wrong", "network": card.network.model_copy(update={"width": 2048, "num_blocks": 28})}
+    )
+    house._add(group.root, wrong)
+    end = group.run(house.job("wrong"))[-1]
+    assert isinstance(end, JobRejected) and "Expected: Cosmos-Predict2 Video2World of width 2048" in end.reason
+    assert isinstance(group.run(house.job("predict2-pt", seed=99))[-1], Finished)

@@ -1,0 +1,127 @@
+"""Whole storyboards through real ranks: the longest one and its memory, death and cancel amid a stochastic run."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from engine.contract import wire
+from engine.contract.events import Finished, JobCancelled, Stage
+from engine.contract.jobs import Job, SamplerSettings, Speed
+from engine.runtime.loop import memory_advice
+from engine.runtime.takes import TakesWriter
+from engine.storage.media import Frames
+from engine.storage.workspace import Workspace
+from tests.engine.models.ttt.test_load_ranks import House, ends_of_scenes, sampler
+from tests.engine.runtime.group import Group
+from tests.engine.runtime.test_death import children_of, finished_from, is_alive, kill_amid
+
+LENGTHS = (3, 9, 21)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Path]]:
+    root = tmp_path_factory.mktemp("joint")
+    yield House(root), root
+
+
+def long_run(house: House, seed: int) -> Job:
+    many: SamplerSettings = sampler("dpmpp_2m_sde").model_copy(update={"num_steps": 80})
+    return house.job("safetensors", scenes=(1, 1), sampler=many, seed=seed)
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has held since it was last asked."""
+    (line,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return int(line.split()[1]) * 1024
+
+
+def test_three_nine_and_twenty_one_segments(place: tuple[House, Path]) -> None:
+    """A film, one scene a segment, with what each length adds to the memory of the rank that makes it."""
+    house, root = place
+    with Group(root, 1) as group:
+        ends_of_scenes(group, house.job("safetensors", scenes=(1,)))
+        rest, peaks = peak_bytes(group.pid), dict[int, int]()
+        for length in LENGTHS:
+            ends = ends_of_scenes(group, house.job("safetensors", scenes=(1,) * length))
+            peaks[length] = peak_bytes(group.pid)
+            assert len(ends) == length and all(end.std() > 0 for end in ends)
+            told = f"{length} segments: peak {peaks[length] / 2**20:.1f} MiB"
+            print(f"{told}, {(peaks[length] - rest) / 2**20:+.1f} MiB to one segment")
+    assert peaks[21] - rest < 256 * 2**20, "a film's own tensors are few MiB here; the rest is the allocator's"
+
+
+def tails(root: Path, job: Job) -> list[Frames]:
+    takes = root / "workspace" / "takes"
+    return [load_file(takes / span.recipe / "tail.safetensors")["frames"] for span in job.spans]
+
+
+def test_a_killed_storyboard_goes_on_with_the_noise_it_would_have_drawn(place: tuple[House, Path]) -> None:
+    house, root = place
+    job = long_run(house, seed=3)
+    with Group(root, 1) as group:
+        kill_amid(group, job)
+    with Group(root, 1) as group:
+        assert finished_from(group, job, attempt=2) > 1, "not from the beginning"
+        resumed = tails(root, job)
+        for span in job.spans:
+            shutil.rmtree(group.workspace / "takes" / span.recipe)
+        assert finished_from(group, job, attempt=1) == 1
+    for number, (first, second) in enumerate(zip(resumed, tails(root, job), strict=True), start=1):
+        assert np.array_equal(first, second), f"scene {number}: bit for bit the film that was not disturbed"
+
+
+@pytest.mark.parametrize("stage", ["denoise", "decode"])
+def test_a_cancelled_storyboard_leaves_no_take(place: tuple[House, Path], stage: str) -> None:
+    house, root = place
+    job = long_run(house, seed=4) if stage == "denoise" else house.job("safetensors", scenes=(3, 2), seed=9)
+    with Group(root, 2) as group:
+        group.send(wire.RunJob(job=job.model_copy(update={"id": f"cancelled-{stage}"}), attempt=1))
+        while not (isinstance(event := group.next_event(), Stage) and event.stage == stage):
+            continue
+        group.send(wire.CancelJob(job_id=f"cancelled-{stage}"))
+        end = group.until_end()[-1]
+        takes = {path.name for path in (group.workspace / "takes").iterdir()}
+        assert isinstance(end, JobCancelled if stage == "denoise" else JobCancelled | Finished)
+        if isinstance(end, JobCancelled):
+            assert not any(span.recipe in name for span in job.spans for name in takes)
+        assert not [name for name in takes if name.endswith(".tmp")]
+        ends_of_scenes(group, house.job("safetensors", seed=40 + len(stage)))
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_in_bfloat16(num_ranks: int, place: tuple[House, Path]) -> None:
+    house, root = place
+    with Group(root, num_ranks) as group:
+        shutil.rmtree(group.workspace / "takes", ignore_errors=True)
+        single, half = (
+            ends_of_scenes(group, house.job("safetensors", scenes=(1, 1), speed=Speed(precision=precision)))
+            for precision in ("float32", "bfloat16")
+        )
+    differences = [np.abs(a.astype(int) - b.astype(int)) for a, b in zip(single, half, strict=True)]
+    print(f"{num_ranks} ranks: max {max(d.max() for d in differences)} of 255, mean {np.mean(differences):.2f}")
+    assert 0 < np.mean(differences) < 20
+
+
+def test_out_of_memory_speaks_of_the_whole_storyboard(place: tuple[House, Path]) -> None:
+    advice = memory_advice(place[0].job("safetensors", scenes=(1,) * 9))
+    assert "73 frames" in advice and "a storyboard of fewer segments" in advice
+
+
+def test_one_encoder_works_at_a_time(place: tuple[House, Path], tmp_path: Path) -> None:
+    """However many scenes a storyboard has: each encoder holds many frames."""
+    job = place[0].job("safetensors", scenes=(1,) * 4)
+    writer = TakesWriter(Workspace.at(tmp_path), job, 1)
+    before = sum(map(is_alive, children_of(os.getpid())))
+    writer.start()
+    for _ in range(job.num_frames):
+        writer.write(np.zeros((1, job.size_px[1], job.size_px[0], 3), np.uint8))
+        assert sum(map(is_alive, children_of(os.getpid()))) == before + 1
+    takes = writer.finish(dict, 0.0, {})
+    writer.leave()
+    assert [take.num_frames for take in takes] == [9, 8, 8, 8]

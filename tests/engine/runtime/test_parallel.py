@@ -1,0 +1,35 @@
+"""One film whatever the number of ranks: real processes under torchrun, gloo on the CPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.engine.runtime.group import REPOSITORY
+
+TOLERANCE = 1e-4
+
+
+def sampled(num_ranks: int, root: Path, output: Path) -> Tensor:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
+    script = ["-m", "tests.engine.runtime.parallel_main", str(root / "models/tiny/transformer"), str(output)]
+    subprocess.run([*torchrun, *script], cwd=REPOSITORY, check=True, timeout=120)
+    made = load_file(output)
+    assert made["num_ranks"].item() == num_ranks
+    return made["latents"]
+
+
+@pytest.fixture(scope="module")
+def alone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
+    return sampled(1, root, tmp_path_factory.mktemp("alone") / "latents")
+
+
+@pytest.mark.parametrize("num_ranks", [2, 4])
+def test_same_latents(num_ranks: int, alone: Tensor, root: Path, tmp_path: Path) -> None:
+    difference = (sampled(num_ranks, root, tmp_path / "latents") - alone).abs()
+    print(f"{num_ranks} ranks against 1: max {difference.max():.2e}, mean {difference.mean():.2e}")
+    assert alone.std() > 0.1
+    assert difference.max() < TOLERANCE

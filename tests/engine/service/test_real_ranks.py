@@ -1,0 +1,132 @@
+"""The service with real ranks under torchrun, on a tiny model: films, deaths in the middle, cancels, and no orphans."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.client.client import EngineClient
+from engine.contract.events import Event, Finished, Interrupted
+from engine.contract.jobs import Job
+from engine.service.launch import ensure_engine, stop_engine
+from engine.service.lock import holder_of
+from engine.storage.card_files import fingerprint
+from engine.storage.hashes import FileHashes
+from engine.storage.media import probe
+from engine.storage.workspace import Workspace
+from tests.engine.factories import a_job, events_of, milestones, processes_of, wait_for_step, wait_until
+from tests.engine.runtime.tiny import make_tiny_model
+
+LONG = {"num_steps": 60, "num_segments": 3, "num_frames": 17}
+
+
+class House:
+    """A workspace, a tiny model, and an engine of so many ranks that is started where it does not run."""
+
+    def __init__(self, root: Path, num_ranks: int) -> None:
+        self.root, self.num_ranks = root, num_ranks
+        self.workspace = Workspace.at(root / "workspace")
+        card = make_tiny_model(root / "models", root / "cards")
+        self.weights = fingerprint(card, root / "models", FileHashes())
+
+    def engine(self) -> EngineClient:
+        folders = {"cards": self.root / "cards", "models_root": self.root / "models"}
+        return ensure_engine(self.workspace, ranks=self.num_ranks, die_with_parent=True, **folders)
+
+    def job(self, prompt: str, **settings: int) -> Job:
+        return a_job(f"{prompt} on {self.num_ranks}", weights=self.weights, **settings)
+
+    def rank(self, number: int) -> int:
+        """-> the process id of a rank."""
+        found = [pid for pid in processes_of(self.workspace.root) if is_rank(pid, number)]
+        assert len(found) == 1, found
+        return found[0]
+
+    def check_film(self, seen: list[Event], num_frames: int) -> None:
+        end = seen[-1]
+        assert isinstance(end, Finished), end
+        info = probe(self.workspace.take_folder(end.takes[0].recipe) / "take.mp4")
+        assert (info.num_frames, info.size_px, info.sha256) == (num_frames, (48, 32), end.takes[0].media)
+
+
+def is_rank(pid: int, number: int) -> bool:
+    """Not a child of a rank (ffmpeg), which inherits its environment."""
+    try:
+        environment, command = ((Path("/proc") / str(pid) / name).read_text() for name in ("environ", "cmdline"))
+    except OSError:
+        return False
+    return f"RANK={number}" in environment.split("\0") and command.split("\0")[-2] == "engine.runtime.worker"
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("ranks"), request.param)
+    yield house
+    stop_engine(house.workspace)
+    assert not processes_of(house.workspace.root)
+
+
+def test_a_film(house: House) -> None:
+    client = house.engine()
+    job = house.job("a film", num_segments=2, num_frames=13)
+    client.submit(job)
+    seen = events_of(client, job.id)
+    assert milestones(seen) == ["queued", "started", "finished"]
+    house.check_film(seen, 13)
+    assert client.preview(job.id)
+    status = client.status()
+    assert (status.num_ranks, status.device) == (house.num_ranks, "cpu")
+    client.close()
+
+
+@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
+def test_kill_9_of_a_rank_in_the_middle(house: House) -> None:
+    client = house.engine()
+    job, behind = house.job("a rank dies", **LONG), house.job("behind it")
+    client.submit(job)
+    client.submit(behind)
+    wait_for_step(client, job.id, step=3)
+    os.kill(house.rank(house.num_ranks - 1), signal.SIGKILL)
+    seen = events_of(client, job.id)
+    assert milestones(seen) == ["queued", "started", "interrupted", "started", "finished"]
+    (interrupted,) = (event for event in seen if isinstance(event, Interrupted))
+    assert f"rank {house.num_ranks - 1} was killed by signal 9 (SIGKILL)" in interrupted.reason
+    house.check_film(seen, 17)
+    house.check_film(events_of(client, behind.id), 9)
+    client.close()
+
+
+@pytest.mark.parametrize("stage", ["denoise", "decode"])
+def test_cancel(house: House, stage: str) -> None:
+    client = house.engine()
+    settings = LONG if stage == "denoise" else {"num_steps": 1, "num_segments": 40, "num_frames": 165}
+    job = house.job(f"cancelled in {stage}", **settings)
+    client.submit(job)
+    wait_for_step(client, job.id, stage=stage)
+    client.cancel(job.id)
+    assert milestones(events_of(client, job.id)) == ["queued", "started", "cancelled"]
+    assert not house.workspace.take_folder(job.recipe).exists()
+    after = house.job(f"after cancelling in {stage}")
+    client.submit(after)
+    house.check_film(events_of(client, after.id), 9)
+    client.close()
+
+
+@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
+def test_kill_9_of_the_service_in_the_middle(house: House) -> None:
+    client = house.engine()
+    job = house.job("the service dies", **LONG)
+    client.submit(job)
+    wait_for_step(client, job.id, step=3)
+    service = holder_of(house.workspace)
+    assert service
+    os.kill(service, signal.SIGKILL)
+    wait_until(lambda: not processes_of(house.workspace.root), "the ranks' end")
+    client.close()
+    again = house.engine()
+    seen = events_of(again, job.id)
+    assert milestones(seen) == ["queued", "started", "interrupted", "started", "finished"]
+    house.check_film(seen, 17)
+    again.close()

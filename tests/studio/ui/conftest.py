@@ -1,0 +1,179 @@
+"""A studio whose page is served for a browser: a real desk, an engine that draws little clips, a real Chromium.
+
+Comes in: nothing. Goes out: fixtures ``studio``, ``page`` and ``browser``. Does not know what is tested.
+"""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from engine.contract.cards import ModelCard
+from engine.storage.workspace import Workspace
+from studio.document.storyboard import Scene, Storyboard
+from studio.studio import Desk
+from studio.ui.page import build_app
+from tests.fakes import FakeEngine
+from tests.studio.ui.likenesses import cards
+
+SCREENSHOTS = Path(__file__).parents[3] / "screenshots"
+WIDE = {"width": 1280, "height": 860}
+NARROW = {"width": 390, "height": 844}
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
+class Served:
+    """A desk's page, on a port that stays the same when the server is stopped and started again."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.port = _free_port()
+        self._app = build_app(desk)
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = uvicorn.Config(self._app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="page", daemon=True)
+        self._thread.start()
+        wait_for(lambda: self._server.started)
+
+    def stop_serving(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+
+class Studio(Served):
+    """A desk with its engine, which draws."""
+
+    def __init__(self, folder: Path, examples: bool = False, cards: dict[str, ModelCard] | None = None) -> None:
+        self.workspace = Workspace.at(folder)
+        self.engine = FakeEngine(self.workspace, cards=cards)
+        self._seed = 0
+        super().__init__(Desk(self.workspace, self.engine, examples=examples))
+
+    def close(self) -> None:
+        self.desk.close()
+        self.stop_serving()
+        self.engine.close()
+
+    def project(self, *scenes: Scene, title: str = "A film", model: str = "diorama") -> str:
+        """A new project with these scenes and a seed that no other has, so that it has no takes; its id."""
+        self._seed += 1
+        words = Storyboard(title=title, scenes=scenes, model=model, preset="draft", seed=self._seed)
+        return self.desk.create(words).id
+
+    def prompts(self, project_id: str) -> list[str]:
+        return [scene.prompt for scene in self.desk.open(project_id).storyboard.scenes]
+
+
+def wait_for(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits until something outside the browser is so."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    studio = Studio(tmp_path_factory.mktemp("workspace"))
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def studio(shared_studio: Studio) -> Iterator[Studio]:
+    """One for all tests, which make projects of their own: the browser need not read the page's scripts anew."""
+    yield shared_studio
+    engine = shared_studio.engine
+    engine.step_s = 0.0
+    engine.release()
+    engine.resume()
+
+
+@pytest.fixture(scope="session")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio whose engine has models that can what the bundled one cannot."""
+    studio = Studio(tmp_path_factory.mktemp("ways"), cards=cards())
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def web(studio: Studio) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=studio.address, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """While it is open an event loop runs in this thread, so it goes before other folders' tests want one."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.fail("The tests of the page need Chromium, which is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Tabs of one browser; anything that goes wrong in their scripts, or reaches for another host, is kept."""
+
+    def __init__(self, context: BrowserContext, studio: Served) -> None:
+        self.context = context
+        self.studio = studio
+        self.wrongs: list[str] = []
+
+    def tab(self, project: str = "", scene: str = "") -> Page:
+        """A tab that shows a project, with its cards drawn."""
+        page = self.context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.wrongs.append(f"script: {error}"))
+        page.on("request", lambda request: self._look_at(request.url))
+        page.goto(f"{self.studio.address}/?project={project}&scene={scene}")
+        page.wait_for_selector("#add-scene")
+        return page
+
+    def leave(self) -> None:
+        for page in self.context.pages:
+            page.close()
+
+    def _look_at(self, url: str) -> None:
+        if not url.startswith((self.studio.address, "data:", "blob:")):
+            self.wrongs.append(f"another host: {url}")
+
+
+@pytest.fixture(scope="package")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")  # pyright: ignore[reportArgumentType]
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visitor(context: BrowserContext, studio: Studio) -> Iterator[Visitor]:
+    visitor = Visitor(context, studio)
+    yield visitor
+    visitor.leave()
+    assert visitor.wrongs == []
