@@ -16,7 +16,7 @@ from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.planning.presets import load_presets
-from studio.studio import Desk
+from studio.studio import Studio
 
 NOTHING_TO_RENDER_LIMIT_S = 1.0
 PLAN_LIMIT_S = 0.5
@@ -38,38 +38,38 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
 
 def plan_of_sixty(folder: Path) -> float:
     """A first plan, in a project of 60 scenes of which every third continues the one before."""
-    desk = Desk(Workspace.at(folder), examples=False)
+    studio = Studio(Workspace.at(folder), examples=False)
     try:
         scenes = tuple(
             Scene(id=f"s{n}", prompt=f"a red ball {n}", duration_s=3, transition="continue" if n % 3 == 2 else "cut")
             for n in range(60)
         )
-        project = desk.create(Storyboard(scenes=scenes))
-        desk.models()
-        return seconds(lambda: _planned_anew(desk, project.id))
+        project = studio.create(Storyboard(scenes=scenes))
+        studio.models()
+        return seconds(lambda: _planned_anew(studio, project.id))
     finally:
-        desk.close()
+        studio.close()
 
 
-def _planned_anew(desk: Desk, project_id: str) -> None:
-    desk.models_heard(list(desk.models().values()))
-    desk._book.forget_all()  # so that nothing is remembered from the run before
-    desk.plan(project_id)
+def _planned_anew(studio: Studio, project_id: str) -> None:
+    studio.models_heard(list(studio.models().values()))
+    studio._book.forget_all()  # so that nothing is remembered from the run before
+    studio.plan(project_id)
 
 
-def rendered(desk: Desk, preset: str, seed: int) -> str:
+def rendered(studio: Studio, preset: str, seed: int) -> str:
     """A new film; -> project id."""
-    words = Storyboard(title=preset, preset=preset, seed=seed, scenes=SCENES)
-    project = desk.create(words)
-    desk.render(project.id)
-    finished(desk, project.id)
+    storyboard = Storyboard(title=preset, preset=preset, seed=seed, scenes=SCENES)
+    project = studio.create(storyboard)
+    studio.render(project.id)
+    finished(studio, project.id)
     return project.id
 
 
-def finished(desk: Desk, project_id: str) -> None:
+def finished(studio: Studio, project_id: str) -> None:
     """Waits for the film. Raises RuntimeError where a scene failed."""
-    for _ in desk.changes(project_id):
-        board = desk.board(project_id)
+    for _ in studio.changes(project_id):
+        board = studio.board(project_id)
         failed = [f"{card.id}: {card.reason}" for card in board.scenes if card.state in ("failed", "unplannable")]
         if failed:
             raise RuntimeError("; ".join(failed))
@@ -80,27 +80,27 @@ def finished(desk: Desk, project_id: str) -> None:
 def render_all(folder: Path, presets: Sequence[str], ranks: int) -> dict[str, object]:
     workspace = Workspace.at(folder)
     client = ensure_engine(workspace, ranks=ranks, die_with_parent=True)
-    desk = Desk(workspace, client, examples=False)
+    studio = Studio(workspace, client, examples=False)
     try:
-        rendered(desk, "draft", seed=1)  # the model is loaded now
+        rendered(studio, "draft", seed=1)  # the model is loaded now
         per_scene: dict[str, float] = {}
         project_id = ""
         for preset in presets:
             begun = time.perf_counter()
-            project_id = rendered(desk, preset, seed=2)
+            project_id = rendered(studio, preset, seed=2)
             per_scene[preset] = round((time.perf_counter() - begun) / len(SCENES), 3)
-        return {"seconds_per_scene": per_scene, "nothing_to_render_s": seconds(lambda: _again(desk, project_id))}
+        return {"seconds_per_scene": per_scene, "nothing_to_render_s": seconds(lambda: _again(studio, project_id))}
     finally:
-        desk.close()
+        studio.close()
         client.close()
         stop_engine(workspace)
 
 
-def _again(desk: Desk, project_id: str) -> None:
+def _again(studio: Studio, project_id: str) -> None:
     """What pressing the button costs when all is fresh: judged, and the film found."""
-    desk._book.forget_all()
-    assert desk.render(project_id) == []
-    desk.assemble(project_id)
+    studio._book.forget_all()
+    assert studio.render(project_id) == []
+    studio.assemble(project_id)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,9 +23,9 @@ from torch import Tensor
 from engine.models.ttt.config import TttConfig
 from engine.models.ttt.network import TttVideo
 from engine.models.ttt.plain import scan_plain
-from engine.models.ttt.rotary import turns
+from engine.models.ttt.rotary import rotations
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
-from engine.models.ttt.scan_order import Extent, Walk, walks
+from engine.models.ttt.scan_order import Extent, ScanOrder, scan_orders
 
 Kind = Literal["ttt_mlp", "ttt_linear"]
 MINI_BATCH: dict[Kind, int] = {"ttt_mlp": 64, "ttt_linear": 16}
@@ -80,12 +80,12 @@ def ratio(slow: list[float], fast: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
-def scan_inputs(kind: Kind) -> tuple[Weights, InnerNorm, Streams, Walk, int]:
+def scan_inputs(kind: Kind) -> tuple[Weights, InnerNorm, Streams, ScanOrder, int]:
     """Random streams of one small film."""
     torch.manual_seed(1)
     a, d, size = SCAN_HEADS, HEAD_DIM, MINI_BATCH[kind]
     extent = Extent(SCAN_SEGMENTS, 16, 12 * SCAN_SEGMENTS + 1, SCAN_GRID[0] * SCAN_GRID[1], 12)
-    there, _ = walks(extent, size, turns(d, (extent.latent_frames, *SCAN_GRID)))
+    there, _ = scan_orders(extent, size, rotations(d, (extent.latent_frames, *SCAN_GRID)))
     hidden = 4 * d if kind == "ttt_mlp" else d
     weights = (torch.randn(a, d, hidden) * 0.05, torch.zeros(a, 1, hidden))
     if kind == "ttt_mlp":

@@ -1,4 +1,4 @@
-"""The desk: the one thing that the page, the command line and any other front calls.
+"""The studio: the one thing that the page, the command line and any other front calls.
 
 Comes in: what the author does. Goes out: projects, plans, jobs to the engine, and the board. Thread-safe; every method
 may be called from any thread. Does not know gradio, torch, HTTP or terminals. Errors: ``studio.errors.StudioError`` and
@@ -26,17 +26,17 @@ from studio.library.database import Database
 from studio.library.importing import stored_upload
 from studio.library.projects import Library, Project, ProjectSummary
 from studio.library.storyboard_files import ProjectFiles
-from studio.library.takes import LIVE, KnownJob, Shelf
+from studio.library.takes import LIVE, KnownJob, TakeRepository
 from studio.planning.plan import Plan
 from studio.planning.presets import Preset, load_cards, load_presets
 from studio.rendering.engine import Engine as Engine
-from studio.rendering.job_tracker import Rendering
-from studio.rendering.models import KnownModels
-from studio.rendering.notifier import Bell
-from studio.rendering.progress import Uses, makes
-from studio.views.board_cache import BoardsBook
-from studio.views.state_cache import FactsBook
-from studio.views.types import Board
+from studio.rendering.job_tracker import JobTracker
+from studio.rendering.models import ModelCatalog
+from studio.rendering.notifier import ChangeNotifier
+from studio.rendering.progress import Waiters, job_makes
+from studio.views.board_cache import BoardCache
+from studio.views.state_cache import ProjectStateCache
+from studio.views.types import BoardView
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS_ROOT = ROOT / "models"
@@ -52,8 +52,8 @@ class MediaFile:
     content_type: str
 
 
-class Desk:
-    """``Desk(workspace)`` works without an engine too: projects, edits, plans, films. ``attach`` brings the engine.
+class Studio:
+    """``Studio(workspace)`` works without an engine too: projects, edits, plans, films. ``attach`` adds one.
 
     ``database_url``: any SQLAlchemy URL instead of the workspace's own file. ``models_root``: where cards' folders are.
     """
@@ -70,15 +70,15 @@ class Desk:
         self.presets: dict[str, Preset] = load_presets()
         self._database = Database(database_url) if database_url else Database.file(workspace.studio_database)
         self._library = Library(self._database)
-        self._shelf = Shelf(self._database)
+        self._shelf = TakeRepository(self._database)
         self._store = MediaStore(workspace.media)
-        self._models = KnownModels(load_cards(models_root=models_root), models_root, workspace.file_hashes)
-        self._bell = Bell()
-        self._book = FactsBook(self._library, self._shelf, self._store, self._models, self.presets)
+        self._models = ModelCatalog(load_cards(models_root=models_root), models_root, workspace.file_hashes)
+        self._bell = ChangeNotifier()
+        self._book = ProjectStateCache(self._library, self._shelf, self._store, self._models, self.presets)
         self._files = ProjectFiles(self._library, self._shelf, self._store, self._book)
-        self._rendering = Rendering(workspace, self._shelf, self._bell, self)
-        self._assembly = Assembly(workspace, self._shelf, self._book.reel_of, self._refresh)
-        self._painted = BoardsBook(self._book, self._rendering, self._assembly, self._bell, self.presets, self._models)
+        self._rendering = JobTracker(workspace, self._shelf, self._bell, self)
+        self._assembly = Assembly(workspace, self._shelf, self._book.film_source, self._refresh)
+        self._painted = BoardCache(self._book, self._rendering, self._assembly, self._bell, self.presets, self._models)
         self._rendered: set[str] = set()
         """Projects for which takes arrived since their last film."""
         self._rendering.find_takes()
@@ -94,17 +94,17 @@ class Desk:
         ``name`` tells engines with different histories apart: one that is elsewhere goes by its address.
         """
         self._rendering.attach(engine, name)
-        self._bell.ring_all()
+        self._bell.notify_all()
 
     def detach(self) -> None:
         """Lets the engine go; its jobs go on. After this it may be closed."""
         self._rendering.detach()
-        self._bell.ring_all()
+        self._bell.notify_all()
 
     def engine_failed(self, reason: str) -> None:
         """No engine could be started or reached: said where the page would say that it is starting."""
-        self._rendering.absence = reason
-        self._bell.ring_all()
+        self._rendering.unavailable_reason = reason
+        self._bell.notify_all()
 
     def close(self) -> None:
         """Stops following and wakes all who wait for changes. Jobs at the engine go on."""
@@ -123,10 +123,10 @@ class Desk:
 
     def create(self, storyboard: Storyboard | None = None, title: str | None = None) -> Project:
         """A new project (without a storyboard: one empty scene). Names need not differ; ids do."""
-        words = storyboard or Storyboard(scenes=(Scene(id="scene-1"),))
+        storyboard = storyboard or Storyboard(scenes=(Scene(id="scene-1"),))
         if title is not None:
-            words = apply(words, ChangeStoryboard(field="title", value=title))
-        return self._library.create(words)
+            storyboard = apply(storyboard, ChangeStoryboard(field="title", value=title))
+        return self._library.create(storyboard)
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing (a StudioError)."""
@@ -138,8 +138,8 @@ class Desk:
 
     def duplicate(self, project_id: str) -> Project:
         """A copy with its takes (the same files), without its history."""
-        words = self.open(project_id).storyboard
-        copy = self.create(words, title=f"{words.title} (copy)"[:300])
+        storyboard = self.open(project_id).storyboard
+        copy = self.create(storyboard, title=f"{storyboard.title} (copy)"[:300])
         self._shelf.copy_takes(project_id, copy.id)
         self._refresh(copy.id)
         return copy
@@ -166,16 +166,16 @@ class Desk:
     def import_file(self, path: Path) -> Project:
         return self.import_files(path)[0]
 
-    def open_file(self, path: Path, words: Storyboard) -> Project:
+    def open_file(self, path: Path, storyboard: Storyboard) -> Project:
         """The project that belongs to a storyboard file: made once, then brought up to what the file says, as an edit.
 
         ``words``: what was read from the file, perhaps with another preset. Raises StoryboardError.
         """
-        return self._saved(self._files.opened(path, words))
+        return self._saved(self._files.opened(path, storyboard))
 
-    def plan_file(self, path: Path, words: Storyboard) -> Plan:
+    def plan_file(self, path: Path, storyboard: Storyboard) -> Plan:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
-        return self._files.plan(path, words)
+        return self._files.plan(path, storyboard)
 
     def export(self, project_id: str) -> str:
         """The storyboard as YAML text."""
@@ -242,7 +242,7 @@ class Desk:
         plan = self._book.plan(project_id, None, scene_ids)
         self._book.refuse_unplannable(plan, scene_ids)
         self._stop_superseded(project_id, plan)
-        ids = self._rendering.submit(plan.jobs, lambda job: self._book.uses_of(project_id, plan, job))
+        ids = self._rendering.submit(plan.jobs, lambda job: self._book.waiters_for(project_id, plan, job))
         if not plan.jobs:
             self._assembly.want(project_id)
         self._refresh(project_id)
@@ -310,7 +310,7 @@ class Desk:
 
     def write_film(self, project_id: str, out: Path, scale: float) -> None:
         """A film of another size, of the takes that the film shows now. Raises FilmError."""
-        reel = self._book.reel_of(project_id)
+        reel = self._book.film_source(project_id)
         make_film(scaled(reel.edits, scale), out, reel.storyboard, reel.takes)
 
     def film_path(self, project_id: str) -> Path | None:
@@ -319,7 +319,7 @@ class Desk:
         return self.workspace.root / film.path if film and (self.workspace.root / film.path).is_file() else None
 
     # ---- what is shown
-    def board(self, project_id: str) -> Board:
+    def board(self, project_id: str) -> BoardView:
         """Everything the page shows of one project. Cheap: an unchanged board is not computed again."""
         return self._painted.board(project_id)
 
@@ -328,11 +328,11 @@ class Desk:
         return self._bell.wait(project_id, version, timeout_s)
 
     def changes(self, project_id: str, after: int = 0) -> Iterator[int]:
-        """Versions as they come, until the desk closes; steps are gathered, at most ten a second."""
+        """Versions as they come, until the studio closes; steps are gathered, at most ten a second."""
         return self._bell.changes(project_id, after)
 
     # ---- told by the rendering
-    def takes_arrived(self, uses: Uses) -> None:
+    def takes_arrived(self, uses: Waiters) -> None:
         """A take that arrives is what its scene shows from now on; that is not the author's edit."""
         for project_id in {project_id for project_id, _ in uses}:
             scene_ids = [scene_id for use_project, scene_id in uses if use_project == project_id]
@@ -344,12 +344,12 @@ class Desk:
             self._rendered.add(project_id)
         self._assemble_complete()
 
-    def job_ended(self, uses: Uses) -> None:
+    def job_ended(self, uses: Waiters) -> None:
         for project_id, _ in uses:
             self._refresh(project_id)
 
     def models_heard(self, statuses: Sequence[ModelStatus]) -> None:
-        if self._models.hear(statuses):
+        if self._models.update(statuses):
             self._book.forget_all()
             self._assemble_complete()
 
@@ -367,24 +367,24 @@ class Desk:
 
     def _refresh(self, project_id: str) -> None:
         self._book.forget(project_id)
-        self._bell.ring(project_id)
+        self._bell.notify(project_id)
 
     def _waiting(self, project_id: str) -> list[KnownJob]:
         return [known for known in self._shelf.jobs_of_project(project_id) if known.state in LIVE]
 
     def _clear_choices(self, project_id: str, scene_ids: Sequence[str]) -> None:
-        def cleared(words: Storyboard) -> Storyboard:
-            for scene in words.scenes:
+        def cleared(storyboard: Storyboard) -> Storyboard:
+            for scene in storyboard.scenes:
                 if scene.id in scene_ids and scene.chosen_take is not None:
-                    words = clear_take(words, scene.id)
-            return words
+                    storyboard = clear_take(storyboard, scene.id)
+            return storyboard
 
         self._library.amend(project_id, cleared)
 
     def _return_to_words(self, project_id: str, scene_ids: Sequence[str] | None) -> None:
         """Render means: what is written. A chosen take of other words gives way to the one that matches, if any."""
         facts = self._book.facts(project_id)
-        odd = [scene_id for scene_id in facts.odd_choices() if scene_ids is None or scene_id in scene_ids]
+        odd = [scene_id for scene_id in facts.outdated_choices() if scene_ids is None or scene_id in scene_ids]
         if odd:
             self._clear_choices(project_id, odd)
             self._refresh(project_id)
@@ -394,7 +394,7 @@ class Desk:
         wanted = [scene.recipe for scene in plan.scenes if scene.recipe]
         again = {scene_id for job in plan.jobs for scene_id in job.scene_ids}
         waiting = self._waiting(project_id)
-        old = [known for known in waiting if not any(makes(known.job, recipe) for recipe in wanted)]
+        old = [known for known in waiting if not any(job_makes(known.job, recipe) for recipe in wanted)]
         self._rendering.cancel(project_id, [known for known in old if again.intersection(known.job.scene_ids)])
 
     def _create_examples(self) -> None:

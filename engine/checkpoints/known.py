@@ -37,7 +37,7 @@ KNOWN: tuple[tuple[str, str], ...] = (
 """A pattern of one name, and what a file with such a name is. The first that is found counts."""
 
 
-def whose(shapes: Shapes) -> str:
+def describe_weights(shapes: Shapes) -> str:
     """A phrase for what the names look like."""
     for pattern, told in KNOWN:
         if any(re.search(pattern, name) for name in shapes):

@@ -59,7 +59,7 @@ class TokenLayout(Protocol):
         ...
 
 
-class Whole:
+class SingleRankLayout:
     """One rank holds all tokens: scatter and gather are the identity. The plain twin of every parallel layout."""
 
     def __init__(self, attend: Attend = attend) -> None:

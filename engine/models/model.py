@@ -28,7 +28,7 @@ class Autoencoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class Codecs:
     """What stands before and behind the network: needed by one rank only.
 
     ``load_text_encoder`` gives a module ``(prompts: list[str]) -> (B, L, D)``; it is called only for prompts whose
@@ -46,4 +46,4 @@ class Model:
     card: ModelCard
     network: nn.Module
     dtype: torch.dtype
-    ends: Ends | None
+    codecs: Codecs | None

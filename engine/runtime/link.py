@@ -39,7 +39,7 @@ class Leaving(Exception):
     """The service asked the ranks to go; the running job is to be saved, not finished."""
 
 
-class Wishes:
+class ControlFlags:
     """What the author wants now. Written by the reading thread, read at step edges."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Wishes:
         self.paused = False
         self.leaving = False
 
-    def verdict(self, job_id: str) -> int:
+    def requested_action(self, job_id: str) -> int:
         if self.leaving:
             return LEAVE
         if job_id in self.cancelled:
@@ -55,11 +55,11 @@ class Wishes:
         return WAIT if self.paused else GO
 
 
-def obey(verdict: int) -> None:
+def raise_for_action(action: int) -> None:
     """Raises what an agreed verdict means."""
-    if verdict == CANCEL:
+    if action == CANCEL:
         raise Cancelled("the author stopped the job")
-    if verdict == LEAVE:
+    if action == LEAVE:
         raise Leaving
 
 
@@ -67,7 +67,7 @@ class Link:
     """The connected line. A thread reads it; ``jobs`` gives what is to be run, None where nothing more will come."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self.connection, self.wishes = connection, Wishes()
+        self.connection, self.flags = connection, ControlFlags()
         self.jobs: queue.Queue[RunJob | None] = queue.Queue()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, daemon=True, name="service line").start()
@@ -101,16 +101,16 @@ class Link:
     def _take(self, command: RunJob | CancelJob | Pause | Resume | Shutdown) -> None:
         match command:
             case RunJob():
-                self.wishes.cancelled.discard(command.job.id)
+                self.flags.cancelled.discard(command.job.id)
                 self.jobs.put(command)
             case CancelJob():
-                self.wishes.cancelled.add(command.job_id)
+                self.flags.cancelled.add(command.job_id)
             case Pause():
-                self.wishes.paused = True
+                self.flags.paused = True
             case Resume():
-                self.wishes.paused = False
+                self.flags.paused = False
             case Shutdown():
-                self.wishes.leaving = True
+                self.flags.leaving = True
                 self.jobs.put(None)
 
 

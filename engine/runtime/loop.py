@@ -17,11 +17,11 @@ from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, 
 from engine.contract.jobs import Job
 from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
 from engine.models import family
-from engine.runtime.link import Leaving, Link, Wishes, connect_link, leave_hard
-from engine.runtime.model_cache import Shelf
+from engine.runtime.link import ControlFlags, Leaving, Link, connect_link, leave_hard
+from engine.runtime.model_cache import ModelCache
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
-from engine.runtime.render_context import Room
+from engine.runtime.render_context import RankContext
 from engine.storage.workspace import Workspace
 
 NOTHING, JOB, LEAVE = range(3)
@@ -36,12 +36,12 @@ def work(num_threads: int) -> None:
     ranks = connect()
     workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
     folders = Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE])
-    shelf = Shelf(ranks, *folders, workspace.file_hashes)
+    shelf = ModelCache(ranks, *folders, workspace.file_hashes)
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
     if ranks.leads:
         for name in shelf.families():
             family(name).warm_up()  # seconds of imports, while the first job is on its way
-    room = Room(ranks, shelf, workspace, link.send if link else drop, link.wishes if link else Wishes())
+    room = RankContext(ranks, shelf, workspace, link.send if link else drop, link.flags if link else ControlFlags())
     while (job := next_job(ranks, link)) is not None:
         do(job, room)
 
@@ -71,7 +71,7 @@ def next_job(ranks: Ranks, link: Link | None) -> Job | None:
             return Job.model_validate_json(ranks.share_text(job.model_dump_json() if job is not None else ""))
 
 
-def do(job: Job, room: Room) -> None:
+def do(job: Job, room: RankContext) -> None:
     """Runs one job and tells how it ended."""
     try:
         takes = run(job, room)
@@ -101,10 +101,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in told for words in NO_MEMORY)
 
 
-def fail_for_memory(job: Job, room: Room) -> None:
+def fail_for_memory(job: Job, room: RankContext) -> None:
     """Tells which settings would fit. Alone, a rank goes on; in a group the others may wait inside a collective."""
     room.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
-    room.shelf.drop()
+    room.models.drop()
     if room.ranks.device.type == "cuda":
         torch.cuda.empty_cache()
     if room.ranks.size > 1:

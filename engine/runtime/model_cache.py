@@ -15,7 +15,7 @@ from engine.contract.jobs import Job
 from engine.contract.values import Sha256
 from engine.models import family
 from engine.models.model import Model
-from engine.runtime.prompt_cache import Texts
+from engine.runtime.prompt_cache import PromptEmbeddingCache
 from engine.runtime.ranks import Ranks
 from engine.runtime.residency import withdraw
 from engine.storage.card_files import card_paths, fingerprint, own_cards, read_card
@@ -24,7 +24,7 @@ from engine.storage.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelKey:
     """A model as a job names it: of its own, or of the picture model that makes its first frame."""
 
     name: str
@@ -32,18 +32,18 @@ class Wanted:
     precision: Precision
 
 
-def wanted_by(job: Job) -> Wanted:
-    return Wanted(job.model, job.weights, job.speed.precision)
+def model_key(job: Job) -> ModelKey:
+    return ModelKey(job.model, job.weights, job.speed.precision)
 
 
-class Shelf:
+class ModelCache:
     """Holds one model at a time: the newest asked for. ``hashes``: a file in which hashes of weights are remembered."""
 
     def __init__(self, ranks: Ranks, cards_folder: Path, models_root: Path, hashes: Path | None = None) -> None:
         self.ranks, self.cards_folder, self.models_root = ranks, cards_folder, models_root
-        self._key: Wanted | None = None
+        self._key: ModelKey | None = None
         self._model: Model | None = None
-        self._texts: Texts | None = None
+        self._prompt_cache: PromptEmbeddingCache | None = None
         self._hash_of = FileHashes(hashes)
 
     def families(self) -> set[str]:
@@ -56,11 +56,11 @@ class Shelf:
                 here.add(card.family)
         return here
 
-    def holds(self, wanted: Wanted) -> bool:
+    def holds(self, wanted: ModelKey) -> bool:
         """Whether that model is loaded already."""
         return self._key == wanted
 
-    def model(self, wanted: Wanted) -> Model:
+    def model(self, wanted: ModelKey) -> Model:
         """On the CPU or where it was left. Collective: every rank asks for the same."""
         card = self._card(wanted.name)
         self.ranks.lead(lambda: self._check_weights(card, wanted.weights))
@@ -76,22 +76,22 @@ class Shelf:
     def withdraw(self) -> None:
         """Leaves nothing on the device of what a job without offload kept there."""
         assert self._model is not None, "a model is loaded"
-        if self._texts is not None:
-            self._texts.unload()
+        if self._prompt_cache is not None:
+            self._prompt_cache.unload()
         withdraw(self._model.network, self.ranks.device)
-        if self._model.ends is not None:
-            withdraw(self._model.ends.autoencoder, self.ranks.device)
+        if self._model.codecs is not None:
+            withdraw(self._model.codecs.autoencoder, self.ranks.device)
 
-    def texts(self, workspace: Workspace) -> Texts:
+    def prompt_cache(self, workspace: Workspace) -> PromptEmbeddingCache:
         """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends.
 
         Models that share an encoder share it here: a picture model and the video model after it load it once.
         """
-        assert self._model is not None and self._model.ends is not None, "a model with its ends is loaded"
+        assert self._model is not None and self._model.codecs is not None, "a model with its ends is loaded"
         key = self._encoder_key(self._model.card)
-        if self._texts is None or self._texts.encoder != key:
-            self._texts = Texts(workspace.texts, key, self._model.ends.load_text_encoder)
-        return self._texts
+        if self._prompt_cache is None or self._prompt_cache.encoder != key:
+            self._prompt_cache = PromptEmbeddingCache(workspace.texts, key, self._model.codecs.load_text_encoder)
+        return self._prompt_cache
 
     def _encoder_key(self, card: ModelCard) -> str:
         """The same for all models that share an encoder's files and read them alike."""
@@ -101,7 +101,7 @@ class Shelf:
     def drop(self) -> None:
         """Forgets all that is loaded, so that its memory is free."""
         self._forget_model()
-        self._texts = None
+        self._prompt_cache = None
 
     def _forget_model(self) -> None:
         gc.unfreeze()

@@ -14,12 +14,12 @@ from engine.contract.values import Sha256
 from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.first_frame import PictureWriter, is_whole, picture_job, stored
-from engine.runtime.model_cache import wanted_by
-from engine.runtime.render_context import Rendering, Room, versions
+from engine.runtime.model_cache import model_key
+from engine.runtime.render_context import RankContext, RenderContext, versions
 from engine.runtime.takes import TakesWriter, finished_takes
 
 
-def run(job: Job, room: Room) -> tuple[Take, ...]:
+def run(job: Job, room: RankContext) -> tuple[Take, ...]:
     """Renders a job. -> the takes on rank 0, none on the others.
 
     A recipe that has its takes already is not rendered again. After a death, work goes on from what was saved.
@@ -34,19 +34,19 @@ def run(job: Job, room: Room) -> tuple[Take, ...]:
     overlaps = [segment.num_overlap_frames for segment in job.segments]
     writer = TakesWriter(room.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
     takes: list[Take] = []
-    with torch.inference_mode(), Rendering(job, room, model, writer, "film") as work:
+    with torch.inference_mode(), RenderContext(job, room, model, writer, "film") as work:
         render(work)
         work.finish(lambda: takes.extend(writer.finish(work.progress.timings, began_s, versions())))
     return tuple(takes)
 
 
-def first_frame(job: Job, wish: FromModel, room: Room) -> Sha256 | None:
+def first_frame(job: Job, wish: FromModel, room: RankContext) -> Sha256 | None:
     """Makes the picture that a job begins with, unless it is there. -> its hash on rank 0."""
     path = room.workspace.picture(wish.recipe)
     if not room.ranks.agree(int(room.ranks.leads and is_whole(path))):
         inner, writer = picture_job(job, wish), PictureWriter(path)
         model = loaded(inner, room, "first_frame")
-        with torch.inference_mode(), Rendering(inner, room, model, writer, "first_frame") as work:
+        with torch.inference_mode(), RenderContext(inner, room, model, writer, "first_frame") as work:
             render(work)
             work.finish(writer.finish)
     picture: list[Sha256] = []
@@ -54,7 +54,7 @@ def first_frame(job: Job, wish: FromModel, room: Room) -> Sha256 | None:
     return picture[0] if picture else None
 
 
-def render(work: Rendering) -> None:
+def render(work: RenderContext) -> None:
     """The story itself."""
     for call in range(work.num_calls):
         latents = work.saved_latents(call)
@@ -64,14 +64,14 @@ def render(work: Rendering) -> None:
         work.decode(call, latents)
 
 
-def loaded(job: Job, room: Room, phase: Phase) -> Model:
+def loaded(job: Job, room: RankContext, phase: Phase) -> Model:
     """The model of a job, once it is sure that it can do what is asked."""
-    wanted, num_segments = wanted_by(job), len(job.segments)
-    if not room.shelf.holds(wanted):
+    wanted, num_segments = model_key(job), len(job.segments)
+    if not room.models.holds(wanted):
         told = {"time_s": time.time(), "job_id": job.id, "phase": phase, "num_segments": num_segments}
         room.send(Stage(stage="load", segment=0, **told))
-    model = room.shelf.model(wanted)
+    model = room.models.model(wanted)
     check_job(job, model.card, room.ranks.size)
     if job.speed.offload == "components":
-        room.shelf.withdraw()
+        room.models.withdraw()
     return model

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from engine.runtime.residency import resident
 
 
-class Texts:
+class PromptEmbeddingCache:
     """``encoder``: what tells encoders apart, such as a hash of their files."""
 
     def __init__(self, folder: Path, encoder: str, load: Callable[[], nn.Module]) -> None:

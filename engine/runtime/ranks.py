@@ -154,7 +154,7 @@ class Ulysses:
     """Context parallelism by all-to-all (DeepSpeed-Ulysses, arXiv 2309.14509): tokens of each frame split over ranks.
 
     Outside attention a rank holds S/n tokens of every frame (S padded to a multiple of n). Inside, it holds all tokens
-    of A/n heads; the padding is dropped before attention, so that no mask is needed. Plain twin: ``Whole``.
+    of A/n heads; the padding is dropped before attention, so that no mask is needed. Plain twin: ``SingleRankLayout``.
     """
 
     def __init__(self, ranks: Ranks, attend: Attend = attend) -> None:

@@ -28,13 +28,13 @@ from engine.diffusion.stack import denoiser_for
 from engine.models.model import Model
 from engine.runtime.conditioning import clip_frames, conditioning_frames
 from engine.runtime.decode import decode_into
-from engine.runtime.link import Leaving, Send, Wishes, obey
-from engine.runtime.model_cache import Shelf
+from engine.runtime.link import ControlFlags, Leaving, Send, raise_for_action
+from engine.runtime.model_cache import ModelCache
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
 from engine.runtime.progress import Progress
 from engine.runtime.ranks import Ranks, Ulysses
 from engine.runtime.residency import resident
-from engine.runtime.resume import SavedWork
+from engine.runtime.resume import ResumeStore
 from engine.runtime.takes import told_as_disk_error
 from engine.storage.media import Frames
 from engine.storage.workspace import Workspace
@@ -45,22 +45,22 @@ WAIT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class RankContext:
     """What a rank has at hand for every job. ``wishes`` and ``send`` mean something on rank 0 only."""
 
     ranks: Ranks
-    shelf: Shelf
+    models: ModelCache
     workspace: Workspace
     send: Send
-    wishes: Wishes
+    flags: ControlFlags
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CallInputs:
     """What a sampler call is given: conditioning, and the latents (1, C, T, h, w) of a clip to re-imagine, or None."""
 
-    told: Conditioning
-    clip: Tensor | None
+    conditioning: Conditioning
+    init_latents: Tensor | None
 
 
 class Sink(Protocol):
@@ -73,14 +73,14 @@ class Sink(Protocol):
     def leave(self) -> None: ...
 
 
-class Rendering:
+class RenderContext:
     """``with Rendering(...) as work``: leaving without ``finish`` leaves nothing behind.
 
     A sampler call denoises one segment; of a joint model, all of them.
     """
 
-    def __init__(self, job: Job, room: Room, model: Model, sink: Sink, phase: Phase) -> None:
-        self.job, self.room, self.model, self.sink, self.ranks = job, room, model, sink, room.ranks
+    def __init__(self, job: Job, room: RankContext, model: Model, sink: Sink, phase: Phase) -> None:
+        self.job, self.context, self.model, self.sink, self.ranks = job, room, model, sink, room.ranks
         self.card, self.stays = model.card, job.speed.offload == "none"
         self.calls = [job.segments] if job.joint else [(segment,) for segment in job.segments]
         self.sigmas = sigmas_for(job.sampler)
@@ -92,24 +92,24 @@ class Rendering:
         totals = self.num_evaluations * self.num_calls, sum(self.num_latents)
         self.progress = Progress(job, room.send, room.ranks.device, *totals, phase)
         self.preview_clock = PreviewClock(job.speed.preview_every)
-        self._saved: SavedWork | None = None
+        self._saved: ResumeStore | None = None
 
     @property
     def num_calls(self) -> int:
         return len(self.calls)
 
-    def __enter__(self) -> "Rendering":
+    def __enter__(self) -> "RenderContext":
         self.ranks.lead(self._open)
         return self
 
     def _open(self) -> None:
         """Rank 0's files."""
-        with told_as_disk_error(self.room.workspace.root):
-            self._saved = SavedWork(self.room.workspace, self.job)
+        with told_as_disk_error(self.context.workspace.root):
+            self._saved = ResumeStore(self.context.workspace, self.job)
             self.sink.start()
 
     @property
-    def saved(self) -> SavedWork:
+    def saved(self) -> ResumeStore:
         assert self._saved is not None, "rank 0 has files"
         return self._saved
 
@@ -119,28 +119,28 @@ class Rendering:
         if self.ranks.leads:
             self.sink.leave()
 
-    def edge(self) -> None:
+    def step_boundary(self) -> None:
         """The agreed moment between two pieces of work: stands still, goes on, or raises Cancelled or Leaving."""
-        while verdict := self.ranks.agree(self.room.wishes.verdict(self.job.id)):
-            obey(verdict)
+        while verdict := self.ranks.agree(self.context.flags.requested_action(self.job.id)):
+            raise_for_action(verdict)
             time.sleep(WAIT_S)
 
     # Condition ---------------------------------------------------------------------------------------------------
 
-    def condition(self, call: int) -> Given:
+    def condition(self, call: int) -> CallInputs:
         """Text and frames as the network takes them; read and encoded by rank 0, the same on every rank."""
         self.progress.stage("encode", call)
-        self.edge()
+        self.step_boundary()
         given = self.ranks.share_tensors(lambda: self._encode(call))
         told = Conditioning(given["text"], given.get("negative"), given.get("frames"), float(self.job.fps))
-        return Given(told, given.get("clip"))
+        return CallInputs(told, given.get("clip"))
 
     def _encode(self, call: int) -> dict[str, Tensor]:
-        assert self.model.ends is not None, "rank 0 has the ends"
+        assert self.model.codecs is not None, "rank 0 has the ends"
         encoded = self._encode_texts(call)
-        pictures = {"frames": self._given_frames(call), "clip": self._clip_frames(call)}
+        pictures = {"frames": self._conditioning_frames(call), "clip": self._clip_frames(call)}
         if any(frames is not None for frames in pictures.values()):
-            with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
+            with resident(self.model.codecs.autoencoder, self.ranks.device, self.stays) as autoencoder:
                 encoded |= {name: autoencoder.encode(frames) for name, frames in pictures.items() if frames is not None}
         return encoded
 
@@ -152,18 +152,18 @@ class Rendering:
         if self.job.guidance_scale != 1.0:
             wanted["negative"] = [segment.negative_prompt for segment in segments]
         prompts = [prompt for group in wanted.values() for prompt in group]
-        texts = self.room.shelf.texts(self.room.workspace)
+        texts = self.context.models.prompt_cache(self.context.workspace)
         embedded = texts.encode(prompts, length, self.ranks.device, self.stays).split(len(segments))
         shaped = [group[None] if self.job.joint else group for group in embedded]
         return dict(zip(wanted, shaped, strict=True))
 
-    def _given_frames(self, call: int) -> Frames | None:
+    def _conditioning_frames(self, call: int) -> Frames | None:
         """What a call starts from: of the job, or the lossless end of the segment before."""
         if call > 0:
             return self.sink.tail[-self.calls[call][0].num_overlap_frames :]
         if self.job.conditioning is None:
             return None
-        return conditioning_frames(self.job.conditioning, self.job.size_px, self.room.workspace)
+        return conditioning_frames(self.job.conditioning, self.job.size_px, self.context.workspace)
 
     def _clip_frames(self, call: int) -> Frames | None:
         """The part of a clip that this call re-imagines."""
@@ -173,15 +173,15 @@ class Rendering:
         segment = self.calls[call][0]
         start = before - (segment.num_overlap_frames if call else 0)
         return clip_frames(
-            self.job.reimagine.media, max(0, start), segment.num_frames, self.job.size_px, self.room.workspace
+            self.job.reimagine.media, max(0, start), segment.num_frames, self.job.size_px, self.context.workspace
         )
 
     # Sample ------------------------------------------------------------------------------------------------------
 
-    def sample(self, call: int, given: Given) -> Tensor:
+    def sample(self, call: int, given: CallInputs) -> Tensor:
         """-> clean latents (1, C, T, h, w), the same on every rank."""
         self.progress.stage("denoise", call)
-        newest = self._first_state(call, given.clip)
+        newest = self._first_state(call, given.init_latents)
         layout = Ulysses(self.ranks) if self.ranks.size > 1 else None
         seed = self.job.seed + call
 
@@ -197,9 +197,9 @@ class Rendering:
             guided = Guided(inner, weight, self.job.speed.guidance == "batched")
 
             def denoise(x: Tensor, sigma: float) -> Tensor:
-                self.edge()
+                self.step_boundary()
                 began_s = time.monotonic()
-                x0 = guided(x, sigma, given.told)
+                x0 = guided(x, sigma, given.conditioning)
                 self._evaluated(x0, began_s)
                 return x0
 
@@ -250,7 +250,7 @@ class Rendering:
             frames = preview_frames(x0, card.preview)
             frame_s = card.autoencoder.temporal_factor / fps
             with contextlib.suppress(OSError):  # no room for a preview is no reason to stop
-                folder = self.room.workspace.job_folder(self.job.id)
+                folder = self.context.workspace.job_folder(self.job.id)
                 write_preview(frames, self.job.size_px, frame_s, folder / PREVIEW_FILE)
                 self.progress.previewed()
 
@@ -268,10 +268,10 @@ class Rendering:
         """(1, C, T, h, w) -> frames in the sink."""
         self.progress.stage("decode", call)
         dropped = self.calls[call][0].num_overlap_frames
-        common = self.ranks, dropped, self.edge, self.progress.decoded
-        if self.model.ends is None:
+        common = self.ranks, dropped, self.step_boundary, self.progress.decoded
+        if self.model.codecs is None:
             return decode_into(None, latents, None, *common)
-        with resident(self.model.ends.autoencoder, self.ranks.device, self.stays) as autoencoder:
+        with resident(self.model.codecs.autoencoder, self.ranks.device, self.stays) as autoencoder:
             decode_into(self.sink.write, latents, autoencoder.decode, *common)
 
     def finish(self, complete: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ from engine.storage.workspace import Workspace
 SAVE_EVERY_S = 2.0
 
 
-class SavedWork:
+class ResumeStore:
     """Of one job, in its folder of the workspace, under its recipe. Used by rank 0."""
 
     def __init__(self, workspace: Workspace, job: Job) -> None:

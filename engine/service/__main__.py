@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.contract.errors import EngineError
 from engine.service.api import make_api
-from engine.service.change_signal import Changes
+from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.lock import AlreadyRunning, WorkspaceLock
@@ -126,7 +126,7 @@ def _last_port(workspace: Workspace) -> int:
 class _Server(uvicorn.Server):
     """Ends event streams when told to stop; uvicorn alone would wait for them."""
 
-    def __init__(self, config: uvicorn.Config, changes: Changes) -> None:
+    def __init__(self, config: uvicorn.Config, changes: ChangeSignal) -> None:
         super().__init__(config)
         self._changes = changes
 
@@ -136,7 +136,7 @@ class _Server(uvicorn.Server):
 
 
 def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespace) -> int:
-    changes = Changes()
+    changes = ChangeSignal()
     store = Store(open_database(settings.database), changes.notify)
     store.recover("the engine ended while the job was running; it goes on now.")
     store.prune()
@@ -155,7 +155,7 @@ def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespa
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    settings: Settings, changes: Changes, dispatcher: Dispatcher, listening: socket.socket, ready_fd: int
+    settings: Settings, changes: ChangeSignal, dispatcher: Dispatcher, listening: socket.socket, ready_fd: int
 ) -> AsyncGenerator[None]:
     changes.bind(asyncio.get_running_loop())
     dispatcher.start()

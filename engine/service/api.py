@@ -29,7 +29,7 @@ from engine.contract.jobs import Job
 from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.values import Identifier, Sha256, Value
-from engine.service.change_signal import Changes
+from engine.service.change_signal import ChangeSignal
 from engine.service.models import Models
 from engine.service.settings import Settings
 from engine.service.store import Store
@@ -61,7 +61,7 @@ class GroupView(Protocol):
     def group_state(self) -> str: ...
 
 
-def make_api(settings: Settings, store: Store, changes: Changes, models: Models, group: GroupView) -> FastAPI:
+def make_api(settings: Settings, store: Store, changes: ChangeSignal, models: Models, group: GroupView) -> FastAPI:
     """The application. Every route but ``/healthz`` and ``/openapi.json`` asks for the token."""
     api = FastAPI(title="Storyboard engine", version=VERSION, docs_url=None, redoc_url=None)
     _answer_errors(api)
@@ -161,7 +161,7 @@ def _job_routes(store: Store, workspace: Workspace) -> APIRouter:
     return routes
 
 
-def _event_routes(store: Store, changes: Changes, keep_alive_s: float) -> APIRouter:
+def _event_routes(store: Store, changes: ChangeSignal, keep_alive_s: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/events", response_class=StreamingResponse)
@@ -205,7 +205,7 @@ def _media_routes(media: MediaStore, max_bytes: int) -> APIRouter:
     return routes
 
 
-async def follow_events(store: Store, changes: Changes, after: int, keep_alive_s: float) -> AsyncIterator[str]:
+async def follow_events(store: Store, changes: ChangeSignal, after: int, keep_alive_s: float) -> AsyncIterator[str]:
     """Server-sent events for one reader, at that reader's pace: its place is a number, and the store is the buffer."""
     with changes.subscribe() as woken:
         yield ": here\n\n"

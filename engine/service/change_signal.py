@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Generator
 
 
-class Changes:
+class ChangeSignal:
     """Every subscriber has an event of its own, so that a slow one holds up nobody."""
 
     def __init__(self) -> None:

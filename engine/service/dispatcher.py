@@ -26,7 +26,7 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import PIPELINE_VERSION, Job
-from engine.service.change_signal import Changes
+from engine.service.change_signal import ChangeSignal
 from engine.service.groups import Group, GroupDied
 from engine.service.settings import Settings
 from engine.service.store import Store, Waiting
@@ -42,7 +42,9 @@ _log = logging.getLogger("engine.dispatcher")
 
 
 class Dispatcher:
-    def __init__(self, settings: Settings, store: Store, changes: Changes, make_group: Callable[[], Group]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, changes: ChangeSignal, make_group: Callable[[], Group]
+    ) -> None:
         self._settings = settings
         self._store = store
         self._changes = changes
@@ -169,7 +171,7 @@ class Dispatcher:
 
     def _settled(self, job: Job, waiting: list[Waiting]) -> Event | Literal["later"] | None:
         """The event that ends a job without ranks; None: it is to be rendered; "later": after another that waits."""
-        takes = self._takes.standing(job)
+        takes = self._takes.finished(job)
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
         if job.pipeline != PIPELINE_VERSION:
@@ -220,7 +222,7 @@ class Dispatcher:
                 if not self._store.paused():
                     group.kill(f"no sign of life from the ranks for {self._settings.stall_timeout_s:.0f} s.")
                 continue
-            lie = await asyncio.to_thread(self._first_lie, job, found)
+            lie = await asyncio.to_thread(self._first_protocol_violation, job, found)
             if lie is not None:
                 group.kill(lie)
                 raise GroupDied(await group.died())
@@ -228,10 +230,10 @@ class Dispatcher:
             if isinstance(found[-1], TERMINAL):
                 return
 
-    def _first_lie(self, job: Job, events: list[Event]) -> str | None:
-        return next(filter(None, (self._lie(job, event) for event in events)), None)
+    def _first_protocol_violation(self, job: Job, events: list[Event]) -> str | None:
+        return next(filter(None, (self._protocol_violation(job, event) for event in events)), None)
 
-    def _lie(self, job: Job, event: Event) -> str | None:
+    def _protocol_violation(self, job: Job, event: Event) -> str | None:
         """What is wrong with an event; None: nothing."""
         job_id: str | None = getattr(event, "job_id", None)
         if job_id != job.id:

@@ -30,7 +30,7 @@ from engine.contract.events import (
 )
 from engine.contract.jobs import Job
 from engine.contract.status import JobStatus
-from engine.service.tables import EventRow, FactRow, JobRow, empty_log
+from engine.service.tables import EventRow, JobRow, SettingRow, empty_log
 
 MAX_FAILURES = 3
 """Attempts that may end by a group's death before the job is given up."""
@@ -95,7 +95,7 @@ class Store:
 
     def set_paused(self, paused: bool) -> None:
         with self._write() as session:
-            session.merge(FactRow(name="paused", value="1" if paused else ""))
+            session.merge(SettingRow(name="paused", value="1" if paused else ""))
 
     # ---- what happens
     def start(self, job_id: str) -> int | None:
@@ -202,7 +202,7 @@ class Store:
 
     def paused(self) -> bool:
         with Session(self._database) as session:
-            fact = session.get(FactRow, "paused")
+            fact = session.get(SettingRow, "paused")
             return fact is not None and bool(fact.value)
 
     def last_seq(self) -> int:

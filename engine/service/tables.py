@@ -46,7 +46,7 @@ class EventRow(Base):
     body: Mapped[str] = mapped_column(Text)
 
 
-class FactRow(Base):
+class SettingRow(Base):
     """A lasting setting of the engine: whether the queue is paused."""
 
     __tablename__ = "facts"

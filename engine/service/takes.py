@@ -16,16 +16,16 @@ class Takes:
         self._workspace = workspace
         self._media = MediaStore(workspace.media)
 
-    def standing(self, job: Job) -> tuple[Take, ...] | None:
+    def finished(self, job: Job) -> tuple[Take, ...] | None:
         """The takes of this recipe if all stand, under the job's own scenes; None where it must be rendered.
 
         What stands there and is damaged is moved aside, never deleted, so that it does not stand in the way.
         """
-        found = [self._standing(span, job) for span in job.spans]
+        found = [self._finished(span, job) for span in job.spans]
         takes = tuple(take for take in found if take is not None)
         return takes if len(takes) == len(found) else None
 
-    def _standing(self, span: Span, job: Job) -> Take | None:
+    def _finished(self, span: Span, job: Job) -> Take | None:
         folder = self._workspace.take_folder(span.recipe)
         if not folder.is_dir():
             return None

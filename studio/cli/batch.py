@@ -1,8 +1,8 @@
 """``storyboard batch FILE``: NVIDIA's batch files run as they are; each entry becomes a file of its own.
 
-Comes in: a desk, a batch file's entries and wishes for all of them. Goes out: a clip or picture for each entry, inside
-one folder and under the name that the entry gives, written as soon as it is there; what is wrong with an entry, in
-words, while the others are made. Does not know argument names, or how anything is rendered.
+Comes in: a studio, a batch file's entries and wishes for all of them. Goes out: a clip or picture for each entry,
+inside one folder and under the name that the entry gives, written as soon as it is there; what is wrong with an entry,
+in words, while the others are made. Does not know argument names, or how anything is rendered.
 """
 
 import json
@@ -18,15 +18,15 @@ from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariable
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from engine.storage.media import read_frames
-from studio.cli.render import EngineUse, copy_whole, write_whole
+from studio.cli.render import EngineSession, copy_whole, write_whole
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.document.storyboard import Conditioning, Scene, Storyboard, read_document
 from studio.document.validation import suggestion
 from studio.errors import FilmError, PlanError, StoryboardError, StudioError
 from studio.planning.plan import Plan
-from studio.studio import Desk
-from studio.views.types import Board, SceneCard
+from studio.studio import Studio
+from studio.views.types import BoardView, SceneCard
 
 DONE, FAILED = 0, 1
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -37,7 +37,7 @@ TAIL_FILE = "tail.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BatchOptions:
     """For every entry. ``guidance_scale`` in the usual convention, None: the preset's. ``model``, ``aspect`` "": the
     file's."""
 
@@ -66,8 +66,10 @@ class _Tally:
 class RunBatch:
     """``use``: the engine, if there is something to render. ``out``: where it is told (default: standard output)."""
 
-    def __init__(self, desk: Desk, path: Path, as_json: bool, use: EngineUse, out: TextIO | None = None) -> None:
-        self._desk = desk
+    def __init__(
+        self, studio: Studio, path: Path, as_json: bool, use: EngineSession, out: TextIO | None = None
+    ) -> None:
+        self._studio = studio
         self._path = path
         self._as_json = as_json
         self._out = out or sys.stdout
@@ -75,7 +77,7 @@ class RunBatch:
         self._use = use
         self._tally = _Tally()
 
-    def run(self, batch: Batch, wishes: Wishes) -> int:
+    def run(self, batch: Batch, wishes: BatchOptions) -> int:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
             blank = self._blank(batch, wishes)
@@ -92,7 +94,7 @@ class RunBatch:
         return self._told()
 
     # ---- what can be made
-    def _blank(self, batch: Batch, wishes: Wishes) -> Storyboard:
+    def _blank(self, batch: Batch, wishes: BatchOptions) -> Storyboard:
         """What all entries share, without a scene. Raises StoryboardError."""
         document = {
             "title": f"Batch {self._path.stem}"[:300],
@@ -105,10 +107,10 @@ class RunBatch:
 
     def _usable(self, blank: Storyboard) -> ModelCard:
         """The model's card. Raises PlanError for what would be wrong with every entry."""
-        statuses = self._desk.models()
+        statuses = self._studio.models()
         if blank.model not in statuses:
             raise PlanError("", f'there is no model "{blank.model}"{suggestion(blank.model, statuses)}')
-        plan = self._desk.plan_file(self._path, blank)
+        plan = self._studio.plan_file(self._path, blank)
         errors = [note.text for note in plan.notes if note.level == "error"]
         if errors:
             raise PlanError("", "\n".join(errors))
@@ -129,7 +131,12 @@ class RunBatch:
         return targets
 
     def _scenes(
-        self, entries: tuple[Entry, ...], targets: dict[int, Path], blank: Storyboard, card: ModelCard, wishes: Wishes
+        self,
+        entries: tuple[Entry, ...],
+        targets: dict[int, Path],
+        blank: Storyboard,
+        card: ModelCard,
+        wishes: BatchOptions,
     ) -> list[Scene]:
         """The scenes that can be rendered; the other entries are told."""
         scenes: list[Scene] = []
@@ -138,7 +145,7 @@ class RunBatch:
                 continue
             try:
                 scene = self._scene(entry, card, wishes)
-                plan = self._desk.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
+                plan = self._studio.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
                 _refuse(plan)
                 self._note(plan, entry.number)
                 scenes.append(scene)
@@ -148,7 +155,7 @@ class RunBatch:
                 self._refused(BadEntry(entry.number, str(error)))
         return scenes
 
-    def _scene(self, entry: Entry, card: ModelCard, wishes: Wishes) -> Scene:
+    def _scene(self, entry: Entry, card: ModelCard, wishes: BatchOptions) -> Scene:
         scene = scene_of(entry, min(card.chunk_num_frames / card.fps, card.max_duration_s), wishes.num_input_frames)
         overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
         changes: dict[str, object] = {"seed": wishes.seed, "overrides": overrides}
@@ -165,9 +172,9 @@ class RunBatch:
         return scene.model_copy(update=changes)
 
     # ---- making them
-    def _made(self, words: Storyboard, targets: dict[int, Path]) -> None:
-        project_id = self._desk.open_file(self._path, words).id
-        board = self._desk.board(project_id)
+    def _made(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
+        project_id = self._studio.open_file(self._path, storyboard).id
+        board = self._studio.board(project_id)
         self._write_fresh(board, targets)
         if any(scene.state != "fresh" for scene in board.scenes):
             board = self._use.render(project_id, lambda now: self._show(now, targets))
@@ -177,13 +184,13 @@ class RunBatch:
             if number not in self._tally.made and number not in self._tally.bad:
                 self._refused(BadEntry(number, scene.reason or scene.state))
 
-    def _show(self, board: Board, targets: dict[int, Path]) -> None:
+    def _show(self, board: BoardView, targets: dict[int, Path]) -> None:
         if not self._as_json:
             scenes = tuple(scene.model_copy(update={"number": number_of(scene)}) for scene in board.scenes)
             self._display.show(board.model_copy(update={"scenes": scenes}))
         self._write_fresh(board, targets)
 
-    def _write_fresh(self, board: Board, targets: dict[int, Path]) -> None:
+    def _write_fresh(self, board: BoardView, targets: dict[int, Path]) -> None:
         for scene in board.scenes:
             number = number_of(scene)
             if scene.state == "fresh" and number not in self._tally.made and number not in self._tally.bad:
@@ -199,13 +206,15 @@ class RunBatch:
                 )
 
     def _write(self, project_id: str, scene: SceneCard, target: Path) -> None:
-        clip = self._desk.media_path(project_id, scene.take.media) if scene.take else None
+        clip = self._studio.media_path(project_id, scene.take.media) if scene.take else None
         if clip is None:
             raise FilmError("its take is not here any more; render it again")
         if target.suffix == CLIP_SUFFIX:
             copy_whole(clip, target)
         else:
-            frame = last_frame(clip, self._desk.workspace.take_folder(scene.take.recipe) if scene.take else clip.parent)
+            frame = last_frame(
+                clip, self._studio.workspace.take_folder(scene.take.recipe) if scene.take else clip.parent
+            )
             write_picture(frame, target)
 
     # ---- telling

@@ -8,19 +8,19 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from studio.cli.batch import RunBatch, Wishes
+from studio.cli.batch import BatchOptions, RunBatch
 from studio.cli.batch_videos import RunVideos, place_of
 from studio.cli.flags import (
     DONE,
     Commands,
     counted,
-    desk_of,
     engine_arguments,
     models_root_of,
     plan_arguments,
     signals_as_ctrl_c,
+    studio_from_flags,
 )
-from studio.cli.render import EngineUse
+from studio.cli.render import EngineSession
 from studio.document.formats import ttt_prompts, yaml_file
 from studio.document.formats.cosmos_batch import ASPECT
 from studio.document.formats.reading import holds_videos, read_batch, read_storyboards
@@ -68,18 +68,18 @@ def _batch(flags: argparse.Namespace) -> int:
     batch = None if videos else read_batch(flags.file)
     wishes = _wishes(flags)
     with signals_as_ctrl_c():
-        desk = desk_of(flags)
+        studio = studio_from_flags(flags)
         try:
-            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
+            use = EngineSession(studio, flags.ranks, flags.engine, models_root_of(flags))
             if batch is None:
-                return RunVideos(desk, flags.file, flags.json, use).run(videos, wishes)
-            return RunBatch(desk, flags.file, flags.json, use).run(batch, wishes)
+                return RunVideos(studio, flags.file, flags.json, use).run(videos, wishes)
+            return RunBatch(studio, flags.file, flags.json, use).run(batch, wishes)
         finally:
-            desk.close()
+            studio.close()
 
 
-def _wishes(flags: argparse.Namespace) -> Wishes:
-    wishes = Wishes(
+def _wishes(flags: argparse.Namespace) -> BatchOptions:
+    wishes = BatchOptions(
         out=flags.out,
         model=flags.model or "",
         preset=flags.preset or "balanced",
@@ -120,13 +120,13 @@ def _within(flag: str, value: N, lowest: int, highest: int) -> N:
 
 def _import(flags: argparse.Namespace) -> int:
     boards = read_storyboards(flags.file)
-    desk = desk_of(flags)
+    studio = studio_from_flags(flags)
     try:
-        for number, words in enumerate(boards, start=1):
-            project = desk.open_file(flags.file if len(boards) == 1 else place_of(flags.file, number), words)
-            print(f"{project.id}: {words.title} ({counted(len(words.scenes), 'scene')})")
+        for number, storyboard in enumerate(boards, start=1):
+            project = studio.open_file(flags.file if len(boards) == 1 else place_of(flags.file, number), storyboard)
+            print(f"{project.id}: {storyboard.title} ({counted(len(storyboard.scenes), 'scene')})")
     finally:
-        desk.close()
+        studio.close()
     return DONE
 
 

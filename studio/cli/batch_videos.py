@@ -1,6 +1,6 @@
 """``storyboard batch FILE`` for TTT-Video's prompt files: a film for each video of the file.
 
-Comes in: a desk, the file's storyboards, wishes for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as the
+Comes in: a studio, the file's storyboards, wishes for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as the
 authors' script counts; what is wrong with one video, in words, while the others are made. Does not know argument names
 or how films are made.
 """
@@ -10,36 +10,36 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.cli.batch import DONE, FAILED, Wishes
-from studio.cli.render import EngineUse, RenderFile
+from studio.cli.batch import DONE, FAILED, BatchOptions
+from studio.cli.render import EngineSession, RenderFile
 from studio.document.storyboard import Scene, Storyboard, document_of, read_document
 from studio.errors import FilmError, PlanError, StoryboardError
-from studio.studio import Desk
+from studio.studio import Studio
 
 
 class RunVideos:
     """``use``: the engine, if there is something to render."""
 
-    def __init__(self, desk: Desk, path: Path, as_json: bool, use: EngineUse) -> None:
-        self._desk = desk
+    def __init__(self, studio: Studio, path: Path, as_json: bool, use: EngineSession) -> None:
+        self._studio = studio
         self._path = path
         self._as_json = as_json
         self._use = use
 
-    def run(self, boards: Sequence[Storyboard], wishes: Wishes) -> int:
+    def run(self, boards: Sequence[Storyboard], wishes: BatchOptions) -> int:
         """-> exit code: 0 where every film was made. Raises EngineError, KeyboardInterrupt."""
         failed = 0
-        for number, board in enumerate(boards, start=1):
+        for number, storyboard in enumerate(boards, start=1):
             try:
-                failed += self._film(number, with_wishes(board, wishes), wishes.out) != DONE
+                failed += self._film(number, with_options(storyboard, wishes), wishes.out) != DONE
             except (StoryboardError, PlanError, FilmError) as error:
                 failed += 1
                 self._tell(number, str(error))
         return FAILED if failed else DONE
 
-    def _film(self, number: int, words: Storyboard, out: Path) -> int:
-        file = RenderFile(self._desk, place_of(self._path, number), self._as_json, self._use)
-        return file.run(words, out / f"prompt-{number - 1}.mp4")
+    def _film(self, number: int, storyboard: Storyboard, out: Path) -> int:
+        file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._use)
+        return file.run(storyboard, out / f"prompt-{number - 1}.mp4")
 
     def _tell(self, number: int, reason: str) -> None:
         facts = {"event": "error", "video": number, "text": reason}
@@ -52,16 +52,16 @@ def place_of(path: Path, number: int) -> Path:
     return Path(f"{path}#{number}")
 
 
-def with_wishes(board: Storyboard, wishes: Wishes) -> Storyboard:
+def with_options(storyboard: Storyboard, wishes: BatchOptions) -> Storyboard:
     """The storyboard with what the command line says of all. Raises StoryboardError."""
     said: dict[str, object] = {"preset": wishes.preset, "seed": wishes.seed}
     said |= {"model": wishes.model} if wishes.model else {}
     said |= {"aspect": wishes.aspect} if wishes.aspect else {}
     said |= {"negative_look": wishes.negative_prompt} if wishes.negative_prompt else {}
-    words = read_document({**document_of(board), **said})
-    return words.model_copy(update={"scenes": tuple(_guided(scene, wishes) for scene in words.scenes)})
+    storyboard = read_document({**document_of(storyboard), **said})
+    return storyboard.model_copy(update={"scenes": tuple(_guided(scene, wishes) for scene in storyboard.scenes)})
 
 
-def _guided(scene: Scene, wishes: Wishes) -> Scene:
+def _guided(scene: Scene, wishes: BatchOptions) -> Scene:
     overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
     return scene.model_copy(update={"overrides": overrides})

@@ -1,7 +1,7 @@
-"""Keeps a desk supplied with an engine: starts or finds one, and brings it back when it is gone.
+"""Keeps a studio supplied with an engine: starts or finds one, and brings it back when it is gone.
 
-Comes in: a desk and how many ranks are wanted. Goes out: ``desk.attach`` whenever there is a (new) engine, the reason
-where there is none. Does not know jobs, events or the page.
+Comes in: a studio and how many ranks are wanted. Goes out: ``studio.attach`` whenever there is a (new) engine, the
+reason where there is none. Does not know jobs, events or the page.
 """
 
 import logging
@@ -12,20 +12,20 @@ from engine.client.client import EngineClient
 from engine.contract.errors import EngineError
 from engine.service.launch import ensure_engine
 from engine.service.settings import GroupKind
-from studio.studio import Desk
+from studio.studio import Studio
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
 RETRY_S = (1.0, 3.0, 10.0)
 
 
-class EngineKeeper:
+class EngineSupervisor:
     """A thread. The page is up while it still starts the engine; the engine it started ends with this process."""
 
     def __init__(
-        self, desk: Desk, ranks: int | None, group: GroupKind = "torchrun", models_root: Path | None = None
+        self, studio: Studio, ranks: int | None, group: GroupKind = "torchrun", models_root: Path | None = None
     ) -> None:
-        self._desk = desk
+        self._studio = studio
         self._group: GroupKind = group
         self._ranks = ranks
         self._models_root = models_root
@@ -40,7 +40,7 @@ class EngineKeeper:
         self._closed.set()
         self._thread.join(timeout=5)
         if self._client is not None:
-            self._desk.detach()
+            self._studio.detach()
             self._client.close()
 
     def _keep(self) -> None:
@@ -56,7 +56,7 @@ class EngineKeeper:
     def _bring(self) -> bool:
         try:
             client = ensure_engine(
-                self._desk.workspace,
+                self._studio.workspace,
                 ranks=self._ranks,
                 models_root=self._models_root,
                 die_with_parent=True,
@@ -64,10 +64,10 @@ class EngineKeeper:
             )
         except (EngineError, OSError) as error:
             LOG.error("the engine could not be started: %s", error)
-            self._desk.engine_failed(str(error))
+            self._studio.engine_failed(str(error))
             return False
         old, self._client = self._client, client
-        self._desk.attach(client)
+        self._studio.attach(client)
         if old is not None:
             old.close()
         return True

@@ -1,6 +1,6 @@
-"""What the commands of the command line share: exit codes, flags that several have, and the desk that they call.
+"""What the commands of the command line share: exit codes, flags that several have, and the studio that they call.
 
-Comes in: parsed flags. Goes out: a desk, a storyboard, exit codes. Does not know what any command does.
+Comes in: parsed flags. Goes out: a studio, a storyboard, exit codes. Does not know what any command does.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from engine.storage.workspace import Workspace
 from studio.document.formats.reading import read_file
 from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
-from studio.studio import MODELS_ROOT, Desk
+from studio.studio import MODELS_ROOT, Studio
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
 LOG_BYTES = 2 * 2**20
@@ -77,11 +77,11 @@ def engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", help="address of an engine elsewhere")
 
 
-def words_of(flags: argparse.Namespace) -> Storyboard:
+def storyboard_from_flags(flags: argparse.Namespace) -> Storyboard:
     """The file, with the flags' preset and model in it."""
-    words = read_file(flags.file)
+    storyboard = read_file(flags.file)
     wished = {"preset": flags.preset, "model": flags.model}
-    return words.model_copy(update={name: value for name, value in wished.items() if value})
+    return storyboard.model_copy(update={name: value for name, value in wished.items() if value})
 
 
 def workspace_of(flags: argparse.Namespace) -> Workspace:
@@ -92,12 +92,12 @@ def workspace_of(flags: argparse.Namespace) -> Workspace:
         raise _unusable(flags.workspace, error) from error
 
 
-def desk_of(flags: argparse.Namespace, examples: bool = False) -> Desk:
+def studio_from_flags(flags: argparse.Namespace, examples: bool = False) -> Studio:
     """Raises LibraryError."""
     workspace = workspace_of(flags)
     try:
         _log_to(workspace.logs / "studio.log")
-        return Desk(workspace, models_root=models_root_of(flags), examples=examples)
+        return Studio(workspace, models_root=models_root_of(flags), examples=examples)
     except OSError as error:
         raise _unusable(flags.workspace, error) from error
 

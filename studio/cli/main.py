@@ -1,7 +1,7 @@
 """The command line: the same work as the page, without a browser.
 
 Comes in: arguments. Goes out: text, JSON lines, a film; an exit code. Does not know how anything is done: it calls the
-desk. Exit codes: 0 done (for ``render``: there is a film), 1 something failed on the way, 2 the arguments, the
+studio. Exit codes: 0 done (for ``render``: there is a film), 1 something failed on the way, 2 the arguments, the
 storyboard or a preset are wrong, 3 no engine could be started or reached, 130 stopped by Ctrl-C.
 """
 
@@ -21,13 +21,13 @@ from studio.cli.flags import (
     WRONG,
     Commands,
     counted,
-    desk_of,
     engine_arguments,
     exit_code,
     file_arguments,
     models_root_of,
     signals_as_ctrl_c,
-    words_of,
+    storyboard_from_flags,
+    studio_from_flags,
 )
 from studio.document.formats.reading import read_file
 from studio.errors import StudioError
@@ -87,23 +87,25 @@ def _add_processes(commands: Commands) -> None:
 
 
 def _render(flags: argparse.Namespace) -> int:
-    from studio.cli.render import EngineUse, RenderFile
+    from studio.cli.render import EngineSession, RenderFile
 
     with signals_as_ctrl_c():
-        desk = desk_of(flags)
+        studio = studio_from_flags(flags)
         try:
-            use = EngineUse(desk, flags.ranks, flags.engine, models_root_of(flags))
-            return RenderFile(desk, flags.file, flags.json, use).run(words_of(flags), flags.out, flags.scale)
+            use = EngineSession(studio, flags.ranks, flags.engine, models_root_of(flags))
+            return RenderFile(studio, flags.file, flags.json, use).run(
+                storyboard_from_flags(flags), flags.out, flags.scale
+            )
         finally:
-            desk.close()
+            studio.close()
 
 
 def _plan(flags: argparse.Namespace) -> int:
-    desk = desk_of(flags)
+    studio = studio_from_flags(flags)
     try:
-        plan = desk.plan_file(flags.file, words_of(flags))
+        plan = studio.plan_file(flags.file, storyboard_from_flags(flags))
     finally:
-        desk.close()
+        studio.close()
     print(plan.model_dump_json(indent=2) if flags.json else "\n".join(plan_lines(plan)))
     return WRONG if any(scene.state == "unplannable" for scene in plan.scenes) else DONE
 
@@ -125,12 +127,12 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def _check(flags: argparse.Namespace) -> int:
-    desk = desk_of(flags)
+    studio = studio_from_flags(flags)
     try:
-        words = read_file(flags.file)
-        plan = desk.plan_file(flags.file, words)
+        storyboard = read_file(flags.file)
+        plan = studio.plan_file(flags.file, storyboard)
     finally:
-        desk.close()
+        studio.close()
     for note in plan.notes:
         where = f"scene {plan.scene(note.scene_id).number}: " if note.scene_id else ""
         print(f"{note.level}: {where}{note.text}")
@@ -143,9 +145,9 @@ def _check(flags: argparse.Namespace) -> int:
 
 
 def _presets(flags: argparse.Namespace) -> int:
-    desk = desk_of(flags)
-    desk.close()
-    for preset in desk.presets.values():
+    studio = studio_from_flags(flags)
+    studio.close()
+    for preset in studio.presets.values():
         sampler = "the model's own sampler" if preset.sampler == "model" else preset.sampler
         steps = "as many steps as the model likes" if preset.num_steps == "model" else f"{preset.num_steps} steps"
         print(f"{preset.name}: {preset.title}. {preset.summary} ({sampler}, {steps})")
@@ -157,13 +159,13 @@ def _serve(flags: argparse.Namespace) -> int:
     if problem:
         print(f"storyboard: {problem}", file=sys.stderr)
         return WRONG
-    from studio.cli.serve import serve_desk
+    from studio.cli.serve import serve_studio
 
-    desk = desk_of(flags, examples=True)
+    studio = studio_from_flags(flags, examples=True)
     try:
-        serve_desk(desk, flags.host, flags.port, flags.ranks, flags.engine, models_root_of(flags))
+        serve_studio(studio, flags.host, flags.port, flags.ranks, flags.engine, models_root_of(flags))
     finally:
-        desk.close()
+        studio.close()
     return DONE
 
 

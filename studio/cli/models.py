@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
-from studio.cli.flags import DONE, FAILED, WRONG, Commands, desk_of, models_root_of, workspace_of
+from studio.cli.flags import DONE, FAILED, WRONG, Commands, models_root_of, studio_from_flags, workspace_of
 from studio.document.validation import suggestion
 from studio.downloads.files import (
     Machine,
@@ -48,11 +48,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def _models(flags: argparse.Namespace) -> int:
-    desk = desk_of(flags)
+    studio = studio_from_flags(flags)
     try:
-        statuses = desk.models().values()
+        statuses = studio.models().values()
     finally:
-        desk.close()
+        studio.close()
     for status in statuses:
         card = status.card
         here = f"here, {status.fingerprint[:12]}" if status.available else f"not here: {status.reason}"

@@ -1,6 +1,6 @@
 """``storyboard render FILE``: the file's project, rendered to a film, with progress to look at.
 
-Comes in: a desk, a file and its words. Goes out: a film at the path asked for, and an exit code. What is rendered
+Comes in: a studio, a file and its words. Goes out: a film at the path asked for, and an exit code. What is rendered
 already, by whomever on this workspace, is not rendered again. Does not know argument names or jobs' contents.
 """
 
@@ -19,29 +19,29 @@ from studio.cli.terminal import display_for
 from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError
 from studio.planning.plan import Plan
-from studio.studio import Desk
+from studio.studio import Studio
 from studio.views.board_view import clock
-from studio.views.types import Board
+from studio.views.types import BoardView
 
 DONE, FAILED = 0, 1
 CANCEL_TIMEOUT_S = 20.0
 
 
-class EngineUse:
-    """The engine of a desk, for as long as a command needs one: started, or attached to, at each first need.
+class EngineSession:
+    """The engine of a studio, for as long as a command needs one: started, or attached to, at each first need.
 
     ``ranks``, ``models_root``, ``group``: of an engine that is started. ``engine_url``: of one elsewhere instead.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        studio: Studio,
         ranks: int | None = None,
         engine_url: str | None = None,
         models_root: Path | None = None,
         group: GroupKind = "torchrun",
     ) -> None:
-        self._desk = desk
+        self._studio = studio
         self._ranks = ranks
         self._engine_url = engine_url
         self._models_root = models_root
@@ -52,22 +52,22 @@ class EngineUse:
 
     def learn(self, model: str) -> None:
         """Asks the engine for weights that are not known here; for a card that is not, only one that runs already."""
-        status = self._desk.models().get(model)
+        status = self._studio.models().get(model)
         if status is None and not self._engine_url:
-            self._client = attach(self._desk.workspace)
+            self._client = attach(self._studio.workspace)
             if self._client is None:
                 return
         if status is None or not status.available:
-            self._desk.models_heard(self._engine().models())
+            self._studio.models_heard(self._engine().models())
 
-    def render(self, project_id: str, shown: Callable[[Board], None]) -> Board:
+    def render(self, project_id: str, shown: Callable[[BoardView], None]) -> BoardView:
         """Renders what is not; -> the board when no job of the project waits or runs any more.
 
         ``shown`` gets every board on the way. Raises KeyboardInterrupt after the jobs are cancelled.
         """
         try:
-            self._desk.attach(self._engine(), name=self._engine_url or "workspace")
-            self._desk.render(project_id)
+            self._studio.attach(self._engine(), name=self._engine_url or "workspace")
+            self._studio.render(project_id)
             return self._followed(project_id, shown)
         except KeyboardInterrupt:
             self._cancelled(project_id)
@@ -75,13 +75,13 @@ class EngineUse:
 
     def close(self) -> None:
         if self._client is not None:
-            self._desk.detach()
+            self._studio.detach()
             self._client.close()
             self._client = None
 
     def _engine(self) -> EngineClient:
         if self._client is None:
-            url, workspace = self._engine_url, self._desk.workspace
+            url, workspace = self._engine_url, self._studio.workspace
             if url:
                 self._client = EngineClient(url, workspace.token())
             else:
@@ -92,12 +92,12 @@ class EngineUse:
                     die_with_parent=True,
                     group=self._group,
                 )
-            self._desk.models_heard(self._client.models())
+            self._studio.models_heard(self._client.models())
         return self._client
 
-    def _followed(self, project_id: str, shown: Callable[[Board], None]) -> Board:
-        for _ in self._desk.changes(project_id):
-            board = self._desk.board(project_id)
+    def _followed(self, project_id: str, shown: Callable[[BoardView], None]) -> BoardView:
+        for _ in self._studio.changes(project_id):
+            board = self._studio.board(project_id)
             shown(board)
             if not board.render.busy:
                 return board
@@ -105,7 +105,7 @@ class EngineUse:
                 self._bring_back()
             else:
                 self._waits = False
-        return self._desk.board(project_id)
+        return self._studio.board(project_id)
 
     def _bring_back(self) -> None:
         """An engine that ended under its jobs is started again, and they go on; one elsewhere is waited for.
@@ -123,7 +123,7 @@ class EngineUse:
         self._say("the engine ended before its jobs did; it is started again, and they go on.")
         self._client = None
         try:
-            self._desk.attach(self._engine())
+            self._studio.attach(self._engine())
         finally:
             lost.close()
 
@@ -132,44 +132,44 @@ class EngineUse:
 
     def _cancelled(self, project_id: str) -> None:
         """All jobs are cancelled, and the engine has said so, as far as it answers."""
-        self._desk.stop(project_id)
+        self._studio.stop(project_id)
         deadline_s = time.monotonic() + CANCEL_TIMEOUT_S
         version = 0
-        while self._desk.board(project_id).render.busy and time.monotonic() < deadline_s:
-            version = self._desk.wait_for_change(project_id, version, timeout_s=1.0)
+        while self._studio.board(project_id).render.busy and time.monotonic() < deadline_s:
+            version = self._studio.wait_for_change(project_id, version, timeout_s=1.0)
 
 
 class RenderFile:
     """``use``: the engine, if there is something to render."""
 
-    def __init__(self, desk: Desk, path: Path, as_json: bool, use: EngineUse) -> None:
-        self._desk = desk
+    def __init__(self, studio: Studio, path: Path, as_json: bool, use: EngineSession) -> None:
+        self._studio = studio
         self._path = path
         self._display = display_for(as_json)
         self._use = use
         self._begun_s = time.monotonic()
 
-    def run(self, words: Storyboard, out: Path | None, scale: float = 1.0) -> int:
+    def run(self, storyboard: Storyboard, out: Path | None, scale: float = 1.0) -> int:
         """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
         try:
-            self._use.learn(words.model)
-            plan = self._desk.plan_file(self._path, words)
+            self._use.learn(storyboard.model)
+            plan = self._studio.plan_file(self._path, storyboard)
             _refuse(plan)
-            project_id = self._desk.open_file(self._path, words).id
+            project_id = self._studio.open_file(self._path, storyboard).id
             if plan.jobs and not self._all_fresh(self._use.render(project_id, self._display.show)):
                 return FAILED
-            film = self._desk.assemble(project_id)
+            film = self._studio.assemble(project_id)
         finally:
             self._use.close()
         target = out or Path(f"{self._path.stem}.mp4")
         if scale == 1.0:
             copy_whole(film, target)
         else:
-            self._desk.write_film(project_id, target, scale)
+            self._studio.write_film(project_id, target, scale)
         self._tell(plan, target)
         return DONE
 
-    def _all_fresh(self, board: Board) -> bool:
+    def _all_fresh(self, board: BoardView) -> bool:
         failed = [card for card in board.scenes if card.state != "fresh"]
         for card in failed:
             text = f"scene {card.number} ({card.id}): {card.reason or card.state}"

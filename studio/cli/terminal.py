@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
-from studio.views.types import Board, SceneCard
+from studio.views.types import BoardView, SceneCard
 
 BAR_WIDTH = 24
 MARKS = {"fresh": "done", "failed": "failed", "unplannable": "cannot be rendered"}
 
 
 class Display(Protocol):
-    def show(self, board: Board) -> None: ...
+    def show(self, board: BoardView) -> None: ...
     def done(self, facts: dict[str, object], text: str) -> None: ...
 
 
@@ -33,7 +33,7 @@ class JsonLines:
         self._out = out
         self._said: dict[str, dict[str, object]] = {}
 
-    def show(self, board: Board) -> None:
+    def show(self, board: BoardView) -> None:
         for card in board.scenes:
             said = _facts(card)
             if self._said.get(card.id) != said:
@@ -54,7 +54,7 @@ class Lines:
         self._out = out
         self._said: dict[str, str] = {}
 
-    def show(self, board: Board) -> None:
+    def show(self, board: BoardView) -> None:
         for card in board.scenes:
             line = _line(card)
             if self._said.get(card.id) != card.state:
@@ -72,7 +72,7 @@ class Bars:
         self._out = out
         self._num_lines = 0
 
-    def show(self, board: Board) -> None:
+    def show(self, board: BoardView) -> None:
         up = f"\x1b[{self._num_lines}A" if self._num_lines else ""
         lines = bars(board.scenes)
         print(up + "\n".join(f"\x1b[2K{line}" for line in lines), file=self._out, flush=True)

@@ -1,7 +1,8 @@
 """What an edit changed, as a value: which fields, which scenes, which order. It can be applied, reversed and compared.
 
-Comes in: two versions of a storyboard. Goes out: ``Changes``, the stuff of the journal: undo applies them reversed, and
-two tabs' edits are told apart by what they touch. Pure; does not know the database, edits by name, or who made them.
+Comes in: two versions of a storyboard. Goes out: ``StoryboardDiff``, the stuff of the journal: undo applies them
+reversed, and two tabs' edits are told apart by what they touch. Pure; does not know the database, edits by name, or who
+made them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ Touched = tuple[str, str]
 """(scene id or "" for the storyboard itself, field); the field is "*" for a scene that came or went."""
 
 
-class Changes(Value):
+class StoryboardDiff(Value):
     """``order``: all scene ids before and after, where they differ."""
 
     fields: dict[str, Pair] = {}
@@ -30,7 +31,7 @@ class Changes(Value):
         return bool(self.fields or self.scenes or self.removed or self.added or self.order)
 
 
-def changes_between(before: Storyboard, after: Storyboard) -> Changes:
+def diff_between(before: Storyboard, after: Storyboard) -> StoryboardDiff:
     old, new = _document(before), _document(after)
     old_scenes, new_scenes = _by_id(old.pop("scenes")), _by_id(new.pop("scenes"))
     shared = {
@@ -39,7 +40,7 @@ def changes_between(before: Storyboard, after: Storyboard) -> Changes:
         if scene_id in new_scenes
     }
     orders = (tuple(old_scenes), tuple(new_scenes))
-    return Changes(
+    return StoryboardDiff(
         fields=_pairs(old, new),
         scenes={scene_id: pairs for scene_id, pairs in shared.items() if pairs},
         removed={scene_id: scene for scene_id, scene in old_scenes.items() if scene_id not in new_scenes},
@@ -48,7 +49,7 @@ def changes_between(before: Storyboard, after: Storyboard) -> Changes:
     )
 
 
-def with_changes(storyboard: Storyboard, changes: Changes) -> Storyboard:
+def apply_diff(storyboard: Storyboard, changes: StoryboardDiff) -> Storyboard:
     """The storyboard with changes made; those of scenes that are gone are left out, later scenes keep their place."""
     document = _document(storyboard)
     scenes = _by_id(document["scenes"])
@@ -64,8 +65,8 @@ def with_changes(storyboard: Storyboard, changes: Changes) -> Storyboard:
     return read_document(document)
 
 
-def reversed_changes(changes: Changes) -> Changes:
-    return Changes(
+def reversed_diff(changes: StoryboardDiff) -> StoryboardDiff:
+    return StoryboardDiff(
         fields=_swapped(changes.fields),
         scenes={scene_id: _swapped(pairs) for scene_id, pairs in changes.scenes.items()},
         removed=changes.added,
@@ -74,7 +75,7 @@ def reversed_changes(changes: Changes) -> Changes:
     )
 
 
-def touched(changes: Changes) -> set[Touched]:
+def touched(changes: StoryboardDiff) -> set[Touched]:
     """What would be lost if another's changes were laid over these. Order is not: a move never takes a word away."""
     fields = {("", name) for name in changes.fields}
     scenes = {(scene_id, name) for scene_id, pairs in changes.scenes.items() for name in pairs}

@@ -23,39 +23,40 @@ _GROUPS = ("conditioning", "first_frame", "overrides")
 
 
 def add_scene(
-    board: Storyboard, position: int | None = None, scene_id: str | None = None, **fields: object
+    storyboard: Storyboard, position: int | None = None, scene_id: str | None = None, **fields: object
 ) -> Storyboard:
     """A new scene at a position (None: at the end) with the fields given."""
-    place = len(board.scenes) if position is None else _clamped(position, len(board.scenes))
-    new_id = scene_id or _free_id(board)
+    place = len(storyboard.scenes) if position is None else _clamped(position, len(storyboard.scenes))
+    new_id = scene_id or _free_id(storyboard)
     scene = _checked_scene({"id": new_id, **fields}, f"scenes[{place}]")
-    return _with_scenes(board, (*board.scenes[:place], scene, *board.scenes[place:]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], scene, *storyboard.scenes[place:]))
 
 
-def duplicate_scene(board: Storyboard, scene_id: str, new_id: str | None = None) -> Storyboard:
+def duplicate_scene(storyboard: Storyboard, scene_id: str, new_id: str | None = None) -> Storyboard:
     """A copy right after the scene: same words and settings, no chosen take. It joins by a cut."""
-    place = board.position_of(scene_id)
-    copy = _changed(board.scenes[place], place, id=new_id or _free_id(board), chosen_take=None, transition="cut")
-    return _with_scenes(board, (*board.scenes[: place + 1], copy, *board.scenes[place + 1 :]))
+    place = storyboard.position_of(scene_id)
+    scene = storyboard.scenes[place]
+    copy = _changed(scene, place, id=new_id or _free_id(storyboard), chosen_take=None, transition="cut")
+    return _with_scenes(storyboard, (*storyboard.scenes[: place + 1], copy, *storyboard.scenes[place + 1 :]))
 
 
-def delete_scene(board: Storyboard, scene_id: str) -> Storyboard:
-    place = board.position_of(scene_id)
-    return _with_scenes(board, (*board.scenes[:place], *board.scenes[place + 1 :]))
+def delete_scene(storyboard: Storyboard, scene_id: str) -> Storyboard:
+    place = storyboard.position_of(scene_id)
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], *storyboard.scenes[place + 1 :]))
 
 
-def move_scene(board: Storyboard, scene_id: str, position: int) -> Storyboard:
+def move_scene(storyboard: Storyboard, scene_id: str, position: int) -> Storyboard:
     """The scene at a position counted without it: 0 is first, anything past the end is last."""
-    scene = board.scene(scene_id)
-    others = tuple(other for other in board.scenes if other.id != scene_id)
+    scene = storyboard.scene(scene_id)
+    others = tuple(other for other in storyboard.scenes if other.id != scene_id)
     place = _clamped(position, len(others))
-    return _with_scenes(board, (*others[:place], scene, *others[place:]))
+    return _with_scenes(storyboard, (*others[:place], scene, *others[place:]))
 
 
-def split_scene(board: Storyboard, scene_id: str, at_s: float, new_id: str | None = None) -> Storyboard:
+def split_scene(storyboard: Storyboard, scene_id: str, at_s: float, new_id: str | None = None) -> Storyboard:
     """Two scenes of one: the second begins after ``at_s`` seconds and continues the first."""
-    place = board.position_of(scene_id)
-    scene = board.scenes[place]
+    place = storyboard.position_of(scene_id)
+    scene = storyboard.scenes[place]
     if not 0 < at_s < scene.duration_s:
         message = f"a split must lie inside the scene, between 0 and {scene.duration_s:g} s, not at {at_s:g} s"
         raise StoryboardError.at(f"scenes[{place}].duration_s", message)
@@ -63,7 +64,7 @@ def split_scene(board: Storyboard, scene_id: str, at_s: float, new_id: str | Non
     rest = _changed(
         scene,
         place + 1,
-        id=new_id or _free_id(board),
+        id=new_id or _free_id(storyboard),
         duration_s=round(scene.duration_s - at_s, 6),
         transition="continue",
         conditioning=None,
@@ -72,15 +73,15 @@ def split_scene(board: Storyboard, scene_id: str, at_s: float, new_id: str | Non
         notes="",
         chosen_take=None,
     )
-    return _with_scenes(board, (*board.scenes[:place], first, rest, *board.scenes[place + 1 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], first, rest, *storyboard.scenes[place + 1 :]))
 
 
-def merge_scenes(board: Storyboard, scene_id: str) -> Storyboard:
+def merge_scenes(storyboard: Storyboard, scene_id: str) -> Storyboard:
     """One scene of this one and the next: words joined, durations added, everything else of the first."""
-    place = board.position_of(scene_id)
-    if place + 1 == len(board.scenes):
+    place = storyboard.position_of(scene_id)
+    if place + 1 == len(storyboard.scenes):
         raise StoryboardError.at(f"scenes[{place}]", "is the last scene; there is no next one to merge it with")
-    first, second = board.scenes[place : place + 2]
+    first, second = storyboard.scenes[place : place + 2]
     merged = _changed(
         first,
         place,
@@ -90,43 +91,43 @@ def merge_scenes(board: Storyboard, scene_id: str) -> Storyboard:
         notes=_joined(first.notes, second.notes, "\n"),
         duration_s=round(first.duration_s + second.duration_s, 6),
     )
-    return _with_scenes(board, (*board.scenes[:place], merged, *board.scenes[place + 2 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], merged, *storyboard.scenes[place + 2 :]))
 
 
-def change_scene(board: Storyboard, scene_id: str, field: str, value: object) -> Storyboard:
+def change_scene(storyboard: Storyboard, scene_id: str, field: str, value: object) -> Storyboard:
     """One field of one scene; ``conditioning.media``, ``first_frame.seed``, ``overrides.num_steps`` reach deeper.
 
     ``conditioning.media`` set to nothing takes the conditioning away.
     """
-    place = board.position_of(scene_id)
+    place = storyboard.position_of(scene_id)
     path = f"scenes[{place}]"
-    values = board.scenes[place].model_dump()
+    values = storyboard.scenes[place].model_dump()
     _set_field(values, field, value, Scene, _FIXED_SCENE_FIELDS, path)
     changed = _checked_scene(values, path)
-    return _with_scenes(board, (*board.scenes[:place], changed, *board.scenes[place + 1 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], changed, *storyboard.scenes[place + 1 :]))
 
 
-def change_storyboard(board: Storyboard, field: str, value: object) -> Storyboard:
+def change_storyboard(storyboard: Storyboard, field: str, value: object) -> Storyboard:
     """One field of the storyboard itself: title, aspect, size_px, fps, look, model, seed ..."""
-    values: dict[str, Any] = dict(board)
+    values: dict[str, Any] = dict(storyboard)
     _set_field(values, field, value, Storyboard, _FIXED_STORYBOARD_FIELDS, "")
     return _checked_board(values)
 
 
-def choose_take(board: Storyboard, scene_id: str, take: Take) -> Storyboard:
+def choose_take(storyboard: Storyboard, scene_id: str, take: Take) -> Storyboard:
     """The take that the film shows. The scene gets its seed too: what is chosen is what would be rendered."""
-    return _choose(board, scene_id, take.id, take.seed)
+    return _choose(storyboard, scene_id, take.id, take.seed)
 
 
-def clear_take(board: Storyboard, scene_id: str) -> Storyboard:
+def clear_take(storyboard: Storyboard, scene_id: str) -> Storyboard:
     """No take chosen: the film shows the newest one that is fresh. The seed stays."""
-    return _choose(board, scene_id, None, board.scene(scene_id).seed)
+    return _choose(storyboard, scene_id, None, storyboard.scene(scene_id).seed)
 
 
-def _choose(board: Storyboard, scene_id: str, take_id: str | None, seed: int | None) -> Storyboard:
-    place = board.position_of(scene_id)
-    chosen = _changed(board.scenes[place], place, chosen_take=take_id, seed=seed)
-    return _with_scenes(board, (*board.scenes[:place], chosen, *board.scenes[place + 1 :]))
+def _choose(storyboard: Storyboard, scene_id: str, take_id: str | None, seed: int | None) -> Storyboard:
+    place = storyboard.position_of(scene_id)
+    chosen = _changed(storyboard.scenes[place], place, chosen_take=take_id, seed=seed)
+    return _with_scenes(storyboard, (*storyboard.scenes[:place], chosen, *storyboard.scenes[place + 1 :]))
 
 
 def _set_field(
@@ -174,12 +175,12 @@ def _checked_board(values: dict[str, Any]) -> Storyboard:
         raise StoryboardError(problems_in(error, Storyboard)) from error
 
 
-def _with_scenes(board: Storyboard, scenes: tuple[Scene, ...]) -> Storyboard:
-    return _checked_board({**dict(board), "scenes": scenes})
+def _with_scenes(storyboard: Storyboard, scenes: tuple[Scene, ...]) -> Storyboard:
+    return _checked_board({**dict(storyboard), "scenes": scenes})
 
 
-def _free_id(board: Storyboard) -> str:
-    return free_id({scene.id for scene in board.scenes})
+def _free_id(storyboard: Storyboard) -> str:
+    return free_id({scene.id for scene in storyboard.scenes})
 
 
 def _clamped(position: int, length: int) -> int:
@@ -276,33 +277,33 @@ EDIT: TypeAdapter[Edit] = TypeAdapter(Edit)
 """Reads and writes any edit as JSON: ``EDIT.validate_json(text)``, ``EDIT.dump_json(edit)``."""
 
 
-def apply(board: Storyboard, edit: Edit, used: Collection[str] = ()) -> Storyboard:
+def apply(storyboard: Storyboard, edit: Edit, used: Collection[str] = ()) -> Storyboard:
     """The storyboard after an edit. Raises StoryboardError, and then nothing has changed.
 
     ``used``: ids that a new scene must not get because scenes that are gone left takes under them.
     """
-    unused = free_id({*(scene.id for scene in board.scenes), *used})
+    unused = free_id({*(scene.id for scene in storyboard.scenes), *used})
     match edit:
         case AddScene():
             fields = {name: getattr(edit, name) for name in ("prompt", "duration_s", "transition", "conditioning")}
-            return add_scene(board, edit.position, edit.scene_id or unused, **fields)
+            return add_scene(storyboard, edit.position, edit.scene_id or unused, **fields)
         case DuplicateScene():
-            return duplicate_scene(board, edit.scene_id, edit.new_id or unused)
+            return duplicate_scene(storyboard, edit.scene_id, edit.new_id or unused)
         case DeleteScene():
-            return delete_scene(board, edit.scene_id)
+            return delete_scene(storyboard, edit.scene_id)
         case MoveScene():
-            return move_scene(board, edit.scene_id, edit.position)
+            return move_scene(storyboard, edit.scene_id, edit.position)
         case SplitScene():
-            return split_scene(board, edit.scene_id, edit.at_s, edit.new_id or unused)
+            return split_scene(storyboard, edit.scene_id, edit.at_s, edit.new_id or unused)
         case MergeScenes():
-            return merge_scenes(board, edit.scene_id)
+            return merge_scenes(storyboard, edit.scene_id)
         case ChangeScene():
-            return change_scene(board, edit.scene_id, edit.field, edit.value)
+            return change_scene(storyboard, edit.scene_id, edit.field, edit.value)
         case ChangeStoryboard():
-            return change_storyboard(board, edit.field, edit.value)
+            return change_storyboard(storyboard, edit.field, edit.value)
         case ChooseTake():
-            seed = board.scene(edit.scene_id).seed if edit.seed is None else edit.seed
-            return _choose(board, edit.scene_id, edit.take_id, seed)
+            seed = storyboard.scene(edit.scene_id).seed if edit.seed is None else edit.seed
+            return _choose(storyboard, edit.scene_id, edit.take_id, seed)
 
 
 _SAID = {

@@ -24,8 +24,8 @@ def prompts_of(scene: Scene, look: str, num_chunks: int) -> list[str]:
     return prompts
 
 
-def negative_of(scene: Scene, board: Storyboard, card: ModelCard) -> str:
+def negative_of(scene: Scene, storyboard: Storyboard, card: ModelCard) -> str:
     """What is not to be seen: the author's words, else the model's own; "" for a model that reads none."""
     if "negative_prompt" not in card.capabilities:
         return ""
-    return joined(scene.negative_prompt, board.negative_look) or card.negative_prompt
+    return joined(scene.negative_prompt, storyboard.negative_look) or card.negative_prompt

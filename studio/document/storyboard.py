@@ -175,13 +175,13 @@ def read_document(document: object, where: str = "") -> Storyboard:
     current.pop("schema", None)
     duplicates = _duplicate_ids(current)
     try:
-        board = Storyboard.model_validate(current)
+        storyboard = Storyboard.model_validate(current)
     except ValidationError as error:
         found = problems_in(error, Storyboard)
         if duplicates:
             found = tuple(problem for problem in found if problem.field != "scenes")
         raise StoryboardError((*found, *duplicates), where) from error
-    return board
+    return storyboard
 
 
 def _entries(document: Document) -> list[object]:

@@ -16,11 +16,11 @@ from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
 from studio.errors import FilmError, StudioError
 from studio.film.film import EditList, cut_hash, make_film, poster_of
-from studio.library.takes import Film, Shelf
+from studio.library.takes import Film, TakeRepository
 
 
 @dataclass(frozen=True, slots=True)
-class Reel:
+class FilmSource:
     """All that one film is made of. ``storyboard``: YAML text."""
 
     edits: EditList
@@ -29,10 +29,14 @@ class Reel:
 
 
 class Assembly:
-    """``reel_of`` answers what a project's film is made of now (raises StudioError); ``told`` is called on changes."""
+    """``film_source``: what a project's film is made of now (raises StudioError). ``told`` is called on changes."""
 
     def __init__(
-        self, workspace: Workspace, shelf: Shelf, reel_of: Callable[[str], Reel], told: Callable[[str], None]
+        self,
+        workspace: Workspace,
+        shelf: TakeRepository,
+        reel_of: Callable[[str], FilmSource],
+        told: Callable[[str], None],
     ) -> None:
         self._workspace = workspace
         self._shelf = shelf
@@ -75,7 +79,7 @@ class Assembly:
                 self._errors.pop(project_id, None)
             return known
 
-    def _keep(self, project_id: str, reel: Reel, cut: str) -> Film:
+    def _keep(self, project_id: str, reel: FilmSource, cut: str) -> Film:
         out = self._workspace.films(project_id) / f"{cut[:16]}.mp4"
         try:
             media = self._store.adopt(out)

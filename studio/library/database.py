@@ -38,13 +38,13 @@ class ProjectRow(Row):
 
 
 class RevisionRow(Row):
-    """The journal. ``kind``: edit, undo, redo or take. ``standing``: done or undone (edits only), else none."""
+    """The journal. ``kind``: edit, undo, redo or take. ``undo_state``: done or undone (edits only), else none."""
 
     __tablename__ = "revisions"
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    standing: Mapped[str]
+    undo_state: Mapped[str] = mapped_column("standing")
     changes: Mapped[str]
     made_s: Mapped[float]
 

@@ -52,20 +52,20 @@ class Importer:
 
     def brought_all(self, path: Path) -> list[tuple[Storyboard, list[Stored]]]:
         """Every storyboard of a file of any format (``formats.reading``), in its order. Raises StoryboardError."""
-        return [self.brought(words) for words in read_storyboards(path)]
+        return [self.brought(storyboard) for storyboard in read_storyboards(path)]
 
-    def brought(self, words: Storyboard) -> tuple[Storyboard, list[Stored]]:
+    def brought(self, storyboard: Storyboard) -> tuple[Storyboard, list[Stored]]:
         """Raises StoryboardError."""
         stored: dict[str, Stored] = {}
         scenes: list[Scene] = []
-        for position, scene in enumerate(words.scenes):
+        for position, scene in enumerate(storyboard.scenes):
             found = self._found(scene, f"scenes[{position}].conditioning.media")
             if found is not None and scene.conditioning is not None:
                 stored[found[0].sha256] = found
                 conditioning = scene.conditioning.model_copy(update={"media": found[0].sha256})
                 scene = scene.model_copy(update={"conditioning": conditioning})
             scenes.append(scene)
-        return words.model_copy(update={"scenes": tuple(scenes)}), list(stored.values())
+        return storyboard.model_copy(update={"scenes": tuple(scenes)}), list(stored.values())
 
     def _found(self, scene: Scene, field: str) -> Stored | None:
         if scene.conditioning is None:

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from engine.contract.values import Value
-from studio.document.diff import Changes, Touched, changes_between, collisions, reversed_changes, touched, with_changes
+from studio.document.diff import StoryboardDiff, Touched, apply_diff, collisions, diff_between, reversed_diff, touched
 from studio.document.storyboard import Storyboard, document_of, read_document
 from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
 from studio.library.database import Database, ProjectRow, RevisionRow
@@ -111,7 +111,7 @@ class Library:
             since = _since(session, row, revision)
             before = _storyboard(row)
             after = _changed(row, before, change, stale=bool(since))
-            changes = changes_between(before, after)
+            changes = diff_between(before, after)
             _refuse_collisions(row, changes, since)
             if changes:
                 _forget_undone(session, project_id)
@@ -124,7 +124,7 @@ class Library:
             row = _row(session, project_id)
             before = _storyboard(row)
             after = change(before)
-            if changes := changes_between(before, after):
+            if changes := diff_between(before, after):
                 _record(session, row, after, "take", changes)
             return _project(session, row)
 
@@ -140,13 +140,13 @@ class Library:
             row = _row(session, project_id)
             entry = _next_to_turn(session, project_id, standing)
             if entry is not None:
-                changes = Changes.model_validate_json(entry.changes)
-                wanted = reversed_changes(changes) if becomes == "undone" else changes
+                changes = StoryboardDiff.model_validate_json(entry.changes)
+                wanted = reversed_diff(changes) if becomes == "undone" else changes
                 before = _storyboard(row)
-                after = with_changes(before, wanted)
-                entry.standing = becomes
+                after = apply_diff(before, wanted)
+                entry.undo_state = becomes
                 kind = "undo" if becomes == "undone" else "redo"
-                _record(session, row, after, kind, changes_between(before, after))
+                _record(session, row, after, kind, diff_between(before, after))
             return _project(session, row)
 
 
@@ -172,7 +172,7 @@ def _row(session: Session, project_id: str, trashed: bool = False) -> ProjectRow
 
 
 def _project(session: Session, row: ProjectRow) -> Project:
-    standing = select(RevisionRow.standing).where(RevisionRow.project_id == row.id, RevisionRow.standing != "none")
+    standing = select(RevisionRow.undo_state).where(RevisionRow.project_id == row.id, RevisionRow.undo_state != "none")
     standings = set(session.scalars(standing.distinct()))
     return Project(
         id=row.id,
@@ -183,7 +183,7 @@ def _project(session: Session, row: ProjectRow) -> Project:
     )
 
 
-def _since(session: Session, row: ProjectRow, revision: int) -> list[Changes]:
+def _since(session: Session, row: ProjectRow, revision: int) -> list[StoryboardDiff]:
     """What authors changed after a revision; takes that arrived are nobody's words and never conflict."""
     if not 1 <= revision <= row.revision:
         message = f"revision {revision} is not one of this project (1 to {row.revision}). Load the project again."
@@ -191,7 +191,7 @@ def _since(session: Session, row: ProjectRow, revision: int) -> list[Changes]:
     query = select(RevisionRow.changes).where(
         RevisionRow.project_id == row.id, RevisionRow.revision > revision, RevisionRow.kind != "take"
     )
-    return [Changes.model_validate_json(text) for text in session.scalars(query.order_by(RevisionRow.revision))]
+    return [StoryboardDiff.model_validate_json(text) for text in session.scalars(query.order_by(RevisionRow.revision))]
 
 
 def _changed(row: ProjectRow, before: Storyboard, change: Change, stale: bool) -> Storyboard:
@@ -204,7 +204,7 @@ def _changed(row: ProjectRow, before: Storyboard, change: Change, stale: bool) -
         raise RevisionConflict(message, row.revision) from error
 
 
-def _refuse_collisions(row: ProjectRow, changes: Changes, since: list[Changes]) -> None:
+def _refuse_collisions(row: ProjectRow, changes: StoryboardDiff, since: list[StoryboardDiff]) -> None:
     theirs: set[Touched] = set()
     for other in since:
         theirs |= touched(other)
@@ -223,18 +223,18 @@ def _shown(value: object) -> str:
 
 def _forget_undone(session: Session, project_id: str) -> None:
     """A new edit ends redo: what was undone stays in the journal, and can no longer be done again."""
-    undone = (RevisionRow.project_id == project_id, RevisionRow.standing == "undone")
-    session.execute(update(RevisionRow).where(*undone).values(standing="none"))
+    undone = (RevisionRow.project_id == project_id, RevisionRow.undo_state == "undone")
+    session.execute(update(RevisionRow).where(*undone).values({RevisionRow.undo_state: "none"}))
 
 
 def _next_to_turn(session: Session, project_id: str, standing: str) -> RevisionRow | None:
     """For undo the newest done edit; for redo the oldest undone one, which was undone last."""
     newest_first = RevisionRow.revision.desc() if standing == "done" else RevisionRow.revision.asc()
-    of_project = (RevisionRow.project_id == project_id, RevisionRow.standing == standing)
+    of_project = (RevisionRow.project_id == project_id, RevisionRow.undo_state == standing)
     return session.scalars(select(RevisionRow).where(*of_project).order_by(newest_first).limit(1)).first()
 
 
-def _record(session: Session, row: ProjectRow, after: Storyboard, kind: str, changes: Changes) -> None:
+def _record(session: Session, row: ProjectRow, after: Storyboard, kind: str, changes: StoryboardDiff) -> None:
     row.revision += 1
     row.title = after.title
     row.num_scenes = len(after.scenes)
@@ -244,7 +244,7 @@ def _record(session: Session, row: ProjectRow, after: Storyboard, kind: str, cha
         project_id=row.id,
         revision=row.revision,
         kind=kind,
-        standing="done" if kind == "edit" else "none",
+        undo_state="done" if kind == "edit" else "none",
         changes=changes.model_dump_json(),
         made_s=row.updated_s,
     )

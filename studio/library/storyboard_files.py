@@ -10,13 +10,13 @@ from engine.storage.media import MediaStore
 from studio.document.storyboard import Storyboard
 from studio.library.importing import Importer, Stored
 from studio.library.projects import Library, Project
-from studio.library.takes import Shelf
+from studio.library.takes import TakeRepository
 from studio.planning.plan import Plan
-from studio.views.state_cache import FactsBook
+from studio.views.state_cache import ProjectStateCache
 
 
 class ProjectFiles:
-    def __init__(self, library: Library, shelf: Shelf, store: MediaStore, book: FactsBook) -> None:
+    def __init__(self, library: Library, shelf: TakeRepository, store: MediaStore, book: ProjectStateCache) -> None:
         self._library = library
         self._shelf = shelf
         self._store = store
@@ -26,19 +26,19 @@ class ProjectFiles:
         """New projects of a file that somebody sent, one for each storyboard in it. Raises StoryboardError."""
         brought = Importer(path.parent, self._store, sent=True).brought_all(path)
         named = [(_named(words, path, place, len(brought)), stored) for place, (words, stored) in enumerate(brought, 1)]
-        return [self._with_media(self._library.create(words), stored) for words, stored in named]
+        return [self._with_media(self._library.create(storyboard), stored) for storyboard, stored in named]
 
-    def opened(self, path: Path, words: Storyboard) -> Project:
+    def opened(self, path: Path, storyboard: Storyboard) -> Project:
         """The project that belongs to a file, brought up to what ``words`` say, as an edit. Raises StoryboardError."""
-        words, stored = Importer(path.parent, self._store).brought(words)
-        project = self._with_media(self._library.project_of_file(str(path.resolve()), words), stored)
-        return self._library.edit(project.id, project.revision, lambda _: words)
+        storyboard, stored = Importer(path.parent, self._store).brought(storyboard)
+        project = self._with_media(self._library.project_of_file(str(path.resolve()), storyboard), stored)
+        return self._library.edit(project.id, project.revision, lambda _: storyboard)
 
-    def plan(self, path: Path, words: Storyboard) -> Plan:
+    def plan(self, path: Path, storyboard: Storyboard) -> Plan:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
-        words, stored = Importer(path.parent, self._store, keep=False).brought(words)
+        storyboard, stored = Importer(path.parent, self._store, keep=False).brought(storyboard)
         media = {info.sha256: info for info, _ in stored}
-        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), words, media)
+        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), storyboard, media)
 
     def _with_media(self, project: Project, stored: list[Stored]) -> Project:
         for info, name in stored:
@@ -46,8 +46,8 @@ class ProjectFiles:
         return project
 
 
-def _named(words: Storyboard, path: Path, number: int, num_of_file: int) -> Storyboard:
+def _named(storyboard: Storyboard, path: Path, number: int, num_of_file: int) -> Storyboard:
     """One of several of a file is called after it: ``cartoons, 1 of 3``."""
     if num_of_file == 1:
-        return words
-    return words.model_copy(update={"title": f"{path.stem}, {number} of {num_of_file}"})
+        return storyboard
+    return storyboard.model_copy(update={"title": f"{path.stem}, {number} of {num_of_file}"})

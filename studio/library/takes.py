@@ -34,7 +34,7 @@ LIVE: tuple[JobState, ...] = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
-class ShelvedTake:
+class StoredTake:
     """A take as a scene has it: ``take.scene_id`` is that scene's. Times are seconds since the epoch."""
 
     take: Take
@@ -63,12 +63,12 @@ class Film:
     made_s: float
 
 
-class Shelf:
+class TakeRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     # ---- takes
-    def takes_of(self, project_id: str) -> list[ShelvedTake]:
+    def takes_of(self, project_id: str) -> list[StoredTake]:
         """All takes of a project's scenes, in the order they arrived."""
         query = (
             select(SceneTakeRow, TakeRow)
@@ -245,9 +245,9 @@ class Shelf:
             return row.seq if row is not None else 0
 
 
-def _shelved(row: TakeRow, scene_id: str) -> ShelvedTake:
+def _shelved(row: TakeRow, scene_id: str) -> StoredTake:
     take = Take.model_validate_json(row.take).model_copy(update={"scene_id": scene_id})
-    return ShelvedTake(take=take, poster=row.poster, made_s=row.made_s)
+    return StoredTake(take=take, poster=row.poster, made_s=row.made_s)
 
 
 def _keep(session: Session, take: Take, poster: str | None) -> None:

@@ -11,7 +11,7 @@ from engine.contract.jobs import FromMedia, FromModel, FromTake, JobConditioning
 from engine.contract.media import MediaInfo
 from studio.document.storyboard import Conditioning, FirstFrame, Scene
 from studio.errors import PlanError
-from studio.planning.context import Setting
+from studio.planning.context import PlanContext
 from studio.planning.first_frames import DEFAULT_STRENGTH, made_frame
 
 _NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it starts anew"
@@ -19,7 +19,7 @@ _NOTHING_BEFORE = "is the first scene: there is nothing to continue, so it start
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousScene:
     """The scene before this one: ``recipe`` None where it cannot be rendered."""
 
     number: int
@@ -28,7 +28,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class SceneStart:
     """``num_overlap_frames``: how many of the first chunk's frames repeat the scene before and are dropped."""
 
     conditioning: JobConditioning | None
@@ -37,7 +37,7 @@ class Start:
     reimagine: Reimagine | None = None
 
 
-def start_of(scene: Scene, seed: int, before: Before | None, setting: Setting) -> Start:
+def start_of(scene: Scene, seed: int, before: PreviousScene | None, setting: PlanContext) -> SceneStart:
     """Raises PlanError in words that say what to do."""
     if scene.transition == "continue" and before is not None:
         return _noted(_from_take(scene, before, setting.card), scene)
@@ -51,7 +51,7 @@ def start_of(scene: Scene, seed: int, before: Before | None, setting: Setting) -
     return _noted(replace(start, notes=(*notes, *start.notes)), scene)
 
 
-def _noted(start: Start, scene: Scene) -> Start:
+def _noted(start: SceneStart, scene: Scene) -> SceneStart:
     """With a word where what the author wrote for a made first frame is not used."""
     if scene.first_frame == FirstFrame() or isinstance(start.conditioning, FromModel):
         return start
@@ -59,15 +59,15 @@ def _noted(start: Start, scene: Scene) -> Start:
     return replace(start, notes=(*start.notes, unused))
 
 
-def _from_words(scene: Scene, seed: int, setting: Setting) -> Start:
+def _from_words(scene: Scene, seed: int, setting: PlanContext) -> SceneStart:
     if setting.card.first_frame is not None:
-        return Start(made_frame(scene, seed, setting), 0, ())
+        return SceneStart(made_frame(scene, seed, setting), 0, ())
     if "text" not in setting.card.capabilities:
         raise PlanError(scene.id, f"{setting.card.title} does not start from words alone. Give the scene a picture")
-    return Start(None, 0, ())
+    return SceneStart(None, 0, ())
 
 
-def _from_take(scene: Scene, before: Before, card: ModelCard) -> Start:
+def _from_take(scene: Scene, before: PreviousScene, card: ModelCard) -> SceneStart:
     if "continue" not in card.capabilities:
         raise PlanError(scene.id, f"{card.title} cannot continue a scene. Join it by a cut")
     if before.recipe is None:
@@ -79,17 +79,17 @@ def _from_take(scene: Scene, before: Before, card: ModelCard) -> Start:
     if num_frames < card.continue_num_frames:
         said = "its last frame" if num_frames == 1 else f"its last {num_frames} frames"
         notes.append(f"scene {before.number} is so short that only {said} can be taken over: movement may not go on")
-    return Start(FromTake(recipe=before.recipe, num_frames=num_frames), num_frames, tuple(notes))
+    return SceneStart(FromTake(recipe=before.recipe, num_frames=num_frames), num_frames, tuple(notes))
 
 
-def _stored(scene_id: str, wish: Conditioning, setting: Setting) -> MediaInfo:
+def _stored(scene_id: str, wish: Conditioning, setting: PlanContext) -> MediaInfo:
     info = setting.media.get(wish.media)
     if info is None:
         raise PlanError(scene_id, f"the picture or clip {wish.media} is not there. Choose it again, or take it out")
     return info
 
 
-def _from_media(scene_id: str, wish: Conditioning, setting: Setting) -> Start:
+def _from_media(scene_id: str, wish: Conditioning, setting: PlanContext) -> SceneStart:
     info, card = _stored(scene_id, wish, setting), setting.card
     if info.kind not in card.capabilities:
         kind = "a picture" if info.kind == "image" else "a clip"
@@ -99,7 +99,7 @@ def _from_media(scene_id: str, wish: Conditioning, setting: Setting) -> Start:
         raise PlanError(scene_id, f"{has}. Ask for fewer, or choose a longer clip")
     num_frames = 1 if info.kind == "image" else _allowed(card, wish.num_frames)
     conditioning = FromMedia(kind=info.kind, media=info.sha256, num_frames=num_frames)
-    return Start(conditioning, 0, tuple(_media_notes(wish, num_frames, info, card)))
+    return SceneStart(conditioning, 0, tuple(_media_notes(wish, num_frames, info, card)))
 
 
 def _media_notes(wish: Conditioning, num_frames: int, info: MediaInfo, card: ModelCard) -> list[str]:
@@ -115,7 +115,7 @@ def _media_notes(wish: Conditioning, num_frames: int, info: MediaInfo, card: Mod
     return notes
 
 
-def _re_imagined(scene: Scene, wish: Conditioning, strength: float, seed: int, setting: Setting) -> Start:
+def _re_imagined(scene: Scene, wish: Conditioning, strength: float, seed: int, setting: PlanContext) -> SceneStart:
     info, card = _stored(scene.id, wish, setting), setting.card
     if info.kind == "image":
         raise PlanError(scene.id, "only a clip can be re-imagined, not a picture. Take the strength out")
@@ -130,11 +130,11 @@ def _re_imagined(scene: Scene, wish: Conditioning, strength: float, seed: int, s
         notes.append(f"the clip has {info.fps:g} frames a second; {speed}")
     if wish.num_frames != 1:
         notes.append("a clip that is re-imagined is taken whole: the number of frames is not used")
-    return Start(conditioning, 0, tuple(notes), Reimagine(media=info.sha256, strength=strength))
+    return SceneStart(conditioning, 0, tuple(notes), Reimagine(media=info.sha256, strength=strength))
 
 
 def _first_of_clip(
-    scene: Scene, wish: Conditioning, info: MediaInfo, seed: int, setting: Setting
+    scene: Scene, wish: Conditioning, info: MediaInfo, seed: int, setting: PlanContext
 ) -> tuple[JobConditioning | None, list[str]]:
     """The first frame of a clip that is re-imagined: kept, made by a picture model, or left to the video model."""
     card, strength = setting.card, wish.first_frame_strength

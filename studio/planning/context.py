@@ -1,7 +1,7 @@
 """What all scenes of one plan share, looked up once.
 
-Comes in: what ``plan`` is given. Goes out: a ``Setting`` and the notes about the whole storyboard, or a ``PlanError``
-for a preset or a model that is not there. Does not know scenes one by one.
+Comes in: what ``plan`` is given. Goes out: a ``PlanContext`` and the notes about the whole storyboard, or a
+``PlanError`` for a preset or a model that is not there. Does not know scenes one by one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from studio.planning.types import Note, about_all
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PlanContext:
     """``takes``: all of the project, oldest first. ``refusal``: why nothing at all can be rendered, "" if it can."""
 
-    board: Storyboard
+    storyboard: Storyboard
     preset: Preset
     presets: Mapping[str, Preset]
     models: Mapping[str, ModelStatus]
@@ -43,29 +43,29 @@ class Setting:
         return self.status.card
 
 
-def setting_of(
-    board: Storyboard,
+def plan_context(
+    storyboard: Storyboard,
     presets: Mapping[str, Preset],
     models: Mapping[str, ModelStatus],
     takes: Sequence[Take],
     media: Mapping[str, MediaInfo],
     project_id: str,
     preset: str,
-) -> tuple[Setting, list[Note]]:
+) -> tuple[PlanContext, list[Note]]:
     """Raises PlanError for a preset or a model that is not there."""
     if preset not in presets:
         raise PlanError("", f'there is no preset "{preset}"{suggestion(preset, presets)}')
-    if board.model not in models:
-        raise PlanError("", f'there is no model "{board.model}"{suggestion(board.model, models)}')
-    status = models[board.model]
-    size_px, fps, refusal, notes = _frame(board, status)
+    if storyboard.model not in models:
+        raise PlanError("", f'there is no model "{storyboard.model}"{suggestion(storyboard.model, models)}')
+    status = models[storyboard.model]
+    size_px, fps, refusal, notes = _frame(storyboard, status)
     by_recipe: dict[str, list[Take]] = {}
     by_scene: dict[str, list[Take]] = {}
     for take in takes:
         by_recipe.setdefault(take.recipe, []).append(take)
         by_scene.setdefault(take.scene_id, []).append(take)
-    setting = Setting(
-        board=board,
+    setting = PlanContext(
+        storyboard=storyboard,
         preset=presets[preset],
         presets=presets,
         models=models,
@@ -79,10 +79,10 @@ def setting_of(
         fps=fps,
         refusal=refusal,
     )
-    return setting, [*notes, *_look_notes(board, status.card)]
+    return setting, [*notes, *_look_notes(storyboard, status.card)]
 
 
-def _frame(board: Storyboard, status: ModelStatus) -> tuple[SizePx, int, str, list[Note]]:
+def _frame(storyboard: Storyboard, status: ModelStatus) -> tuple[SizePx, int, str, list[Note]]:
     """Size, frames a second, why nothing can be rendered ("" if it can), and what there is to say about it."""
     card, notes = status.card, list[Note]()
     refusal = ""
@@ -91,20 +91,20 @@ def _frame(board: Storyboard, status: ModelStatus) -> tuple[SizePx, int, str, li
         reason = status.reason or "its weights are not here"
         notes.append(about_all("error", f"{card.title} cannot be used: {reason}"))
     try:
-        size_px, said = size_for(board, card)
+        size_px, said = size_for(storyboard, card)
         notes += [about_all("warn", said)] if said else []
     except PlanError as error:
         size_px, refusal = (0, 0), refusal or str(error)
         notes.append(about_all("error", str(error)))
-    fps, said = fps_for(board, card)
+    fps, said = fps_for(storyboard, card)
     notes += [about_all("info", said)] if said else []
     return size_px, fps, refusal, notes
 
 
-def _look_notes(board: Storyboard, card: ModelCard) -> list[Note]:
+def _look_notes(storyboard: Storyboard, card: ModelCard) -> list[Note]:
     notes = list[Note]()
-    if unknown := unknown_words(board.look, card):
+    if unknown := unknown_words(storyboard.look, card):
         notes.append(about_all("warn", f"look: {never_shown(unknown, card)}"))
-    if board.negative_look and "negative_prompt" not in card.capabilities:
+    if storyboard.negative_look and "negative_prompt" not in card.capabilities:
         notes.append(about_all("warn", f"{card.title} reads no negative look; it is left out"))
     return notes

@@ -10,7 +10,7 @@ from engine.contract.jobs import FromModel
 from studio.document.prompts import joined, negative_of
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
-from studio.planning.context import Setting
+from studio.planning.context import PlanContext
 from studio.planning.presets import Preset
 from studio.planning.sizes import nearest_size
 
@@ -22,7 +22,7 @@ INSTEAD = "Or give the scene a picture"
 def made_frame(
     scene: Scene,
     seed: int,
-    setting: Setting,
+    setting: PlanContext,
     source: str | None = None,
     strength: float = 1.0,
     instead: str = INSTEAD,
@@ -36,8 +36,8 @@ def made_frame(
     return FromModel(
         model=card.name,
         weights=status.fingerprint,
-        prompt=joined(wish.prompt if wish.prompt.strip() else scene.prompt, setting.board.look),
-        negative_prompt=negative_of(scene, setting.board, card),
+        prompt=joined(wish.prompt if wish.prompt.strip() else scene.prompt, setting.storyboard.look),
+        negative_prompt=negative_of(scene, setting.storyboard, card),
         size_px=nearest_size(setting.size_px, card),
         seed=seed if wish.seed is None else wish.seed,
         sampler=_own_steps(setting.preset).sampler_for(card, card.sampler.name),
@@ -52,7 +52,7 @@ def _own_steps(preset: Preset) -> Preset:
     return preset.model_copy(update={"num_steps": "model"})
 
 
-def _picture_model(scene: Scene, setting: Setting, instead: str) -> ModelStatus:
+def _picture_model(scene: Scene, setting: PlanContext, instead: str) -> ModelStatus:
     name, title = setting.card.first_frame or "", setting.card.title
     status = setting.models.get(name)
     if status is None:

@@ -1,7 +1,7 @@
 """All scenes in one job, for a model that denoises a whole storyboard together, in segments of one length.
 
-Comes in: what all scenes share. Goes out: an ``Answer`` for each scene, all with the same job, and notes about the
-whole. Pure; does not know which jobs will be rendered, nor how a model reads its scene tokens.
+Comes in: what all scenes share. Goes out: an ``PlannedScene`` for each scene, all with the same job, and notes about
+the whole. Pure; does not know which jobs will be rendered, nor how a model reads its scene tokens.
 
 What belongs to one scene alone elsewhere (seed, sampler, steps, guidance) is one for all here: the storyboard's seed,
 and the settings that all scenes agree on.
@@ -17,12 +17,12 @@ from engine.contract.scene_tokens import SegmentText, with_scene_tokens
 from studio.document.prompts import negative_of, prompts_of
 from studio.document.storyboard import FirstFrame, Overrides, Scene
 from studio.errors import PlanError
-from studio.planning.context import Setting
+from studio.planning.context import PlanContext
 from studio.planning.joint_cost import joint_cost
-from studio.planning.joint_reasons import TOGETHER, JointNames, joint_reasons
+from studio.planning.joint_reasons import TOGETHER, JointReasonScope, joint_reasons
 from studio.planning.scene import check_possible, scene_notes, with_id
 from studio.planning.stale import blank_plan, judged, unplannable
-from studio.planning.types import Answer, Note, ScenePlan, about_all, about_scene
+from studio.planning.types import Note, PlannedScene, ScenePlan, about_all, about_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Part:
     problem: str
 
 
-def plan_jointly(setting: Setting) -> tuple[list[Answer], list[Note]]:
+def plan_jointly(setting: PlanContext) -> tuple[list[PlannedScene], list[Note]]:
     """An answer for each scene, and notes about the storyboard."""
     parts = _parts(setting)
     num_segments = sum(part.num_segments for part in parts)
@@ -65,26 +65,26 @@ def num_segments_of(duration_s: float, segment_s: float) -> int:
     return max(1, math.floor(duration_s / segment_s + 0.5))
 
 
-def _joint(setting: Setting) -> Joint:
+def _joint(setting: PlanContext) -> Joint:
     assert setting.card.joint is not None
     return setting.card.joint
 
 
-def _segment_s(setting: Setting) -> float:
+def _segment_s(setting: PlanContext) -> float:
     return _joint(setting).segment_num_frames / setting.fps
 
 
-def _length(joint: Joint, setting: Setting) -> str:
+def _length(joint: Joint, setting: PlanContext) -> str:
     return f"{joint.max_num_segments * _segment_s(setting):g} s"
 
 
-def _parts(setting: Setting) -> list[_Part]:
+def _parts(setting: PlanContext) -> list[_Part]:
     parts: list[_Part] = []
-    for number, scene in enumerate(setting.board.scenes, start=1):
+    for number, scene in enumerate(setting.storyboard.scenes, start=1):
         num_segments = num_segments_of(scene.duration_s, _segment_s(setting))
         num_frames = num_segments * _joint(setting).segment_num_frames + (number == 1)
         before = parts[-1].blank if parts else None
-        blank = blank_plan(scene, number, num_frames, setting.board.seed, before, setting)
+        blank = blank_plan(scene, number, num_frames, setting.storyboard.seed, before, setting)
         try:
             check_possible(scene, setting)
             problem = ""
@@ -94,12 +94,12 @@ def _parts(setting: Setting) -> list[_Part]:
     return parts
 
 
-def _stuck(part: _Part, stuck: Sequence[_Part], refusal: str, setting: Setting) -> Answer:
+def _stuck(part: _Part, stuck: Sequence[_Part], refusal: str, setting: PlanContext) -> PlannedScene:
     others = f"scene {stuck[0].blank.number} cannot be rendered, and {TOGETHER}. Mend that one first" if stuck else ""
     return unplannable(part.blank, part.scene, part.problem or refusal or others, setting)
 
 
-def _job(parts: Sequence[_Part], setting: Setting) -> Job:
+def _job(parts: Sequence[_Part], setting: PlanContext) -> Job:
     card, preset, own = setting.card, setting.preset, _overrides(parts)
     segments = _segments(parts, setting)
     job = make_job(
@@ -112,7 +112,7 @@ def _job(parts: Sequence[_Part], setting: Setting) -> Job:
         size_px=setting.size_px,
         fps=setting.fps,
         num_frames=sum(segment.num_frames for segment in segments),
-        seed=setting.board.seed,
+        seed=setting.storyboard.seed,
         sampler=preset.sampler_for(card, own.sampler, own.num_steps),
         guidance_scale=preset.guidance_for(card) if own.guidance_scale is None else own.guidance_scale,
         guidance_schedule=card.guidance_schedule,
@@ -132,7 +132,7 @@ def _agree(parts: Sequence[_Part]) -> bool:
     return all(part.scene.overrides == parts[0].scene.overrides for part in parts)
 
 
-def _segments(parts: Sequence[_Part], setting: Setting) -> tuple[Segment, ...]:
+def _segments(parts: Sequence[_Part], setting: PlanContext) -> tuple[Segment, ...]:
     """The first scene's first segment has one frame more. Crossfades are cuts to the model; the film blends them."""
     owners = [(part, place) for part in parts for place in range(part.num_segments)]
     texts = with_scene_tokens([text for part in parts for text in _texts(part, setting)])
@@ -149,16 +149,16 @@ def _segments(parts: Sequence[_Part], setting: Setting) -> tuple[Segment, ...]:
     )
 
 
-def _texts(part: _Part, setting: Setting) -> list[SegmentText]:
+def _texts(part: _Part, setting: PlanContext) -> list[SegmentText]:
     begins = part.scene.transition != "continue"
-    negative = negative_of(part.scene, setting.board, setting.card)
-    prompts = prompts_of(part.scene, setting.board.look, part.num_segments)
+    negative = negative_of(part.scene, setting.storyboard, setting.card)
+    prompts = prompts_of(part.scene, setting.storyboard.look, part.num_segments)
     return [SegmentText(prompt, begins and place == 0, negative) for place, prompt in enumerate(prompts)]
 
 
-def _answers(parts: Sequence[_Part], job: Job, setting: Setting) -> list[Answer]:
-    names = JointNames(setting.board, setting.presets, setting.card)
-    answers: list[Answer] = []
+def _answers(parts: Sequence[_Part], job: Job, setting: PlanContext) -> list[PlannedScene]:
+    names = JointReasonScope(setting.storyboard, setting.presets, setting.card)
+    answers: list[PlannedScene] = []
     alike = _agree(parts)
     max_tokens = setting.card.text_length(len(job.segments), setting.size_px)
 
@@ -173,11 +173,11 @@ def _answers(parts: Sequence[_Part], job: Job, setting: Setting) -> list[Answer]
         said = scene_notes(part.scene, found, before, own, max_tokens, setting)
         notes = [note for note in said if note.level != "info"]
         notes += [about_scene(part.scene.id, "info", text) for text in texts]
-        answers.append(Answer(found, job, tuple(notes)))
+        answers.append(PlannedScene(found, job, tuple(notes)))
     return answers
 
 
-def _rounding(part: _Part, setting: Setting) -> list[str]:
+def _rounding(part: _Part, setting: PlanContext) -> list[str]:
     length_s = part.num_segments * _segment_s(setting)
     if abs(part.scene.duration_s - length_s) <= 1e-6:
         return []
@@ -185,14 +185,14 @@ def _rounding(part: _Part, setting: Setting) -> list[str]:
     return [f"{part.scene.duration_s:g} s is rounded to {segments} of {_segment_s(setting):g} s"]
 
 
-def _unused(part: _Part, alike: bool, setting: Setting) -> list[str]:
+def _unused(part: _Part, alike: bool, setting: PlanContext) -> list[str]:
     """What the author wrote for this scene and what has no meaning with this model."""
     scene, texts = part.scene, list[str]()
     if scene.conditioning is not None:
         texts.append(f"{setting.card.title} starts from words alone: the scene's picture or clip is not used")
     if scene.first_frame != FirstFrame():
         texts.append("no picture model makes a first frame: its words and seed are not used")
-    if scene.seed not in (None, setting.board.seed):
+    if scene.seed not in (None, setting.storyboard.seed):
         texts.append(f"the scene's own seed is not used: {TOGETHER}, from the storyboard's seed")
     if scene.overrides != Overrides() and not alike:
         texts.append(f"the scene's own settings are not used, since other scenes have others: {TOGETHER}")

@@ -18,7 +18,7 @@ TOGETHER = "this model denoises all scenes together"
 
 
 @dataclass(frozen=True, slots=True)
-class JointNames:
+class JointReasonScope:
     """What is not in a job: the words as the author wrote them, and presets."""
 
     board: Storyboard
@@ -26,14 +26,14 @@ class JointNames:
     card: ModelCard
 
 
-def joint_reasons(old: Job, new: Job, names: JointNames) -> tuple[str, ...]:
+def joint_reasons(old: Job, new: Job, names: JointReasonScope) -> tuple[str, ...]:
     """What changed from the take's job to the one that would be rendered now, in one text with why it matters here."""
     found = [*model_reasons(old, new), *_scenes(old, new, names), *frame_reasons(old, new)]
     found += setting_reasons(old, new, names.presets, names.card)
     return (f"{', '.join(dict.fromkeys(found)) or 'its settings changed'}; {TOGETHER}",)
 
 
-def _scenes(old: Job, new: Job, names: JointNames) -> Iterator[str]:
+def _scenes(old: Job, new: Job, names: JointReasonScope) -> Iterator[str]:
     if not old.joint:
         return
     if old.scene_ids != new.scene_ids:
@@ -47,17 +47,17 @@ def _of(job: Job, scene_id: str) -> list[Segment]:
     return [segment for segment in job.segments if segment.scene_id == scene_id]
 
 
-def _scene(number: int, scene: Scene, old: list[Segment], new: list[Segment], board: Storyboard) -> Iterator[str]:
+def _scene(number: int, scene: Scene, old: list[Segment], new: list[Segment], storyboard: Storyboard) -> Iterator[str]:
     own = f"scene {number}'s "
     before, now = [_bare(segment.prompt) for segment in old], [_bare(segment.prompt) for segment in new]
     if before[0] != now[0]:
-        word = which(before[0], scene.prompt.strip(), board.look.strip(), "prompt", "look")
+        word = which(before[0], scene.prompt.strip(), storyboard.look.strip(), "prompt", "look")
         yield f"{'' if word == 'look' else own}{word} changed"
     elif any(first != second for first, second in zip(before, now, strict=False)):
         yield f"{own}prompts changed"
     if old[0].negative_prompt != new[0].negative_prompt:
         words = "negative prompt", "negative look"
-        word = which(old[0].negative_prompt, scene.negative_prompt.strip(), board.negative_look.strip(), *words)
+        word = which(old[0].negative_prompt, scene.negative_prompt.strip(), storyboard.negative_look.strip(), *words)
         yield f"{'' if word == 'negative look' else own}{word} changed"
     if len(old) != len(new):
         yield f"{own}duration changed"

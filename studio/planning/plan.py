@@ -13,18 +13,18 @@ from engine.contract.media import MediaInfo
 from studio.document.prompts import joined as joined
 from studio.document.storyboard import Storyboard
 from studio.errors import PlanError
-from studio.planning.context import Setting, setting_of
+from studio.planning.context import PlanContext, plan_context
 from studio.planning.cost import Timings, cost_of
 from studio.planning.joint import plan_jointly
 from studio.planning.presets import Preset
 from studio.planning.scene import derived_seed as derived_seed
 from studio.planning.scene import plan_scene
-from studio.planning.types import Answer, Note, Plan, about_all
+from studio.planning.types import Note, Plan, PlannedScene, about_all
 from studio.planning.types import ScenePlan as ScenePlan
 
 
 def plan(
-    board: Storyboard,
+    storyboard: Storyboard,
     *,
     presets: Mapping[str, Preset],
     models: Mapping[str, ModelStatus],
@@ -41,7 +41,9 @@ def plan(
     instead of the storyboard's. ``scene_ids``: jobs only for these and for what they continue from; all scenes are
     judged all the same. Raises PlanError for a preset or a model that is not there.
     """
-    setting, notes = setting_of(board, presets, models, takes, media or {}, project_id, preset or board.preset)
+    setting, notes = plan_context(
+        storyboard, presets, models, takes, media or {}, project_id, preset or storyboard.preset
+    )
     answers, said = plan_jointly(setting) if setting.card.joint else (_one_by_one(setting), [])
     jobs = _jobs_to_render(answers, scene_ids)
     notes += [*said, *(note for answer in answers for note in answer.notes), *_together(jobs, scene_ids, setting)]
@@ -61,21 +63,21 @@ def with_new_id(job: Job, attempt: int) -> Job:
     return make_job(**{**dict(job), "id": f"{job.id.split('.')[0]}.{attempt}"})
 
 
-def _one_by_one(setting: Setting) -> list[Answer]:
-    answers: list[Answer] = []
-    for number, scene in enumerate(setting.board.scenes, start=1):
+def _one_by_one(setting: PlanContext) -> list[PlannedScene]:
+    answers: list[PlannedScene] = []
+    for number, scene in enumerate(setting.storyboard.scenes, start=1):
         answers.append(plan_scene(scene, number, answers[-1].plan if answers else None, setting))
     return answers
 
 
-def _together(jobs: Sequence[Job], scene_ids: Collection[str] | None, setting: Setting) -> list[Note]:
+def _together(jobs: Sequence[Job], scene_ids: Collection[str] | None, setting: PlanContext) -> list[Note]:
     """A word where more is rendered than was asked for."""
     if scene_ids is None or not any(job.joint and set(job.scene_ids) - set(scene_ids) for job in jobs):
         return []
     return [about_all("info", f"{setting.card.title} denoises all scenes together, so all are rendered")]
 
 
-def _jobs_to_render(answers: Sequence[Answer], scene_ids: Collection[str] | None) -> tuple[Job, ...]:
+def _jobs_to_render(answers: Sequence[PlannedScene], scene_ids: Collection[str] | None) -> tuple[Job, ...]:
     """Jobs of the scenes asked for that are not fresh, with what they continue from; one job for one recipe."""
     wanted = {answer.plan.scene_id for answer in answers} if scene_ids is None else set(scene_ids)
     if missing := wanted - {answer.plan.scene_id for answer in answers}:

@@ -1,7 +1,7 @@
 """One scene's job, for a model that makes each scene by itself, in chunks that go on from one another.
 
-Comes in: a scene, how the one before it is planned, what all scenes share. Goes out: an ``Answer`` with its job and
-notes in words. Pure; does not know which jobs will be rendered.
+Comes in: a scene, how the one before it is planned, what all scenes share. Goes out: an ``PlannedScene`` with its job
+and notes in words. Pure; does not know which jobs will be rendered.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from engine.contract.jobs import Job, Segment, make_job
 from studio.document.prompts import negative_of, prompts_of
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
-from studio.planning.conditioning import Before, Start, start_of
-from studio.planning.context import Setting
+from studio.planning.conditioning import PreviousScene, SceneStart, start_of
+from studio.planning.context import PlanContext
 from studio.planning.prompts import estimated_tokens, never_shown, unknown_words
 from studio.planning.sizes import check_length, chunk_length, num_frames_of
 from studio.planning.stale import blank_plan, judged, unplannable
-from studio.planning.stale_reasons import Names, reasons
-from studio.planning.types import Answer, Note, ScenePlan, about_scene
+from studio.planning.stale_reasons import ReasonScope, reasons
+from studio.planning.types import Note, PlannedScene, ScenePlan, about_scene
 
 
 def derived_seed(storyboard_seed: int, scene_id: str) -> int:
@@ -27,14 +27,14 @@ def derived_seed(storyboard_seed: int, scene_id: str) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def plan_scene(scene: Scene, number: int, before: ScenePlan | None, setting: Setting) -> Answer:
+def plan_scene(scene: Scene, number: int, before: ScenePlan | None, setting: PlanContext) -> PlannedScene:
     num_frames = num_frames_of(scene, setting.card, setting.fps)
-    seed = derived_seed(setting.board.seed, scene.id) if scene.seed is None else scene.seed
+    seed = derived_seed(setting.storyboard.seed, scene.id) if scene.seed is None else scene.seed
     blank = blank_plan(scene, number, num_frames, seed, before, setting)
     try:
         check_possible(scene, setting)
         check_length(scene, num_frames, setting.card, setting.fps)
-        earlier = Before(before.number, before.recipe, before.num_frames) if before else None
+        earlier = PreviousScene(before.number, before.recipe, before.num_frames) if before else None
         start = start_of(scene, seed, earlier, setting)
     except PlanError as error:
         return unplannable(blank, scene, str(error), setting)
@@ -43,10 +43,10 @@ def plan_scene(scene: Scene, number: int, before: ScenePlan | None, setting: Set
     found = judged(blank, scene, job, job.recipe, job.segments, lambda old: reasons(old, job, names), setting)
     notes = scene_notes(scene, found, before, job.segments, setting.card.text.max_tokens, setting)
     notes += [*(_warn(scene, text) for text in start.notes), *_sampler_notes(scene, setting)]
-    return Answer(found, job, tuple(notes))
+    return PlannedScene(found, job, tuple(notes))
 
 
-def check_possible(scene: Scene, setting: Setting) -> None:
+def check_possible(scene: Scene, setting: PlanContext) -> None:
     """Raises PlanError where there is nothing to render, or nothing to render it with."""
     if setting.refusal:
         raise PlanError(scene.id, setting.refusal)
@@ -61,7 +61,7 @@ def with_id(job: Job) -> Job:
     return job.model_copy(update={"id": hashlib.sha256(named.encode()).hexdigest()[:16]})
 
 
-def _job(scene: Scene, blank: ScenePlan, start: Start, setting: Setting) -> Job:
+def _job(scene: Scene, blank: ScenePlan, start: SceneStart, setting: PlanContext) -> Job:
     """The complete recipe of a scene."""
     card, preset, own = setting.card, setting.preset, scene.overrides
     job = make_job(
@@ -85,7 +85,7 @@ def _job(scene: Scene, blank: ScenePlan, start: Start, setting: Setting) -> Job:
     return with_id(job)
 
 
-def _segments(scene: Scene, num_frames: int, start: Start, setting: Setting) -> tuple[Segment, ...]:
+def _segments(scene: Scene, num_frames: int, start: SceneStart, setting: PlanContext) -> tuple[Segment, ...]:
     card = setting.card
     length = chunk_length(num_frames, card)
     chunks = chunks_for(num_frames, length, start.num_overlap_frames, card.continue_num_frames)
@@ -93,24 +93,24 @@ def _segments(scene: Scene, num_frames: int, start: Start, setting: Setting) -> 
         Segment(
             scene_id=scene.id,
             prompt=prompt,
-            negative_prompt=negative_of(scene, setting.board, card),
+            negative_prompt=negative_of(scene, setting.storyboard, card),
             num_frames=chunk.num_frames,
             num_overlap_frames=chunk.num_overlap_frames,
             starts_scene=position == 0,
         )
         for position, (chunk, prompt) in enumerate(
-            zip(chunks, prompts_of(scene, setting.board.look, len(chunks)), strict=True)
+            zip(chunks, prompts_of(scene, setting.storyboard.look, len(chunks)), strict=True)
         )
     )
 
 
-def _names(scene: Scene, blank: ScenePlan, before: ScenePlan | None, setting: Setting) -> Names:
+def _names(scene: Scene, blank: ScenePlan, before: ScenePlan | None, setting: PlanContext) -> ReasonScope:
     continues = before if before and scene.transition == "continue" else None
-    return Names(
+    return ReasonScope(
         prompt=scene.prompt,
-        look=setting.board.look,
+        look=setting.storyboard.look,
         negative_prompt=scene.negative_prompt,
-        negative_look=setting.board.negative_look,
+        negative_look=setting.storyboard.negative_look,
         presets=setting.presets,
         card=setting.card,
         before_number=continues.number if continues else blank.number - 1,
@@ -128,7 +128,7 @@ def scene_notes(
     before: ScenePlan | None,
     segments: tuple[Segment, ...],
     max_tokens: int,
-    setting: Setting,
+    setting: PlanContext,
 ) -> list[Note]:
     """What was rounded, what the model was never shown or reads no further than (``max_tokens``)."""
     card, notes = setting.card, [*_rounding_notes(scene, found, setting)]
@@ -153,7 +153,7 @@ def scene_notes(
     return notes
 
 
-def _rounding_notes(scene: Scene, found: ScenePlan, setting: Setting) -> list[Note]:
+def _rounding_notes(scene: Scene, found: ScenePlan, setting: PlanContext) -> list[Note]:
     if setting.card.makes == "picture":
         text = f"{setting.card.title} makes pictures: the scene is 1 frame, whatever its duration"
         return [about_scene(scene.id, "info", text)]
@@ -164,7 +164,7 @@ def _rounding_notes(scene: Scene, found: ScenePlan, setting: Setting) -> list[No
     return [about_scene(scene.id, "info", text)]
 
 
-def _sampler_notes(scene: Scene, setting: Setting) -> list[Note]:
+def _sampler_notes(scene: Scene, setting: PlanContext) -> list[Note]:
     wish, own = scene.overrides.sampler, setting.card.sampler
     if wish is None or wish in own.allowed:
         return []

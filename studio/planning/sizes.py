@@ -16,12 +16,12 @@ COSMOS_MAX_PATCHES = 120
 """A side of the tables of positions that NVIDIA's Cosmos networks have."""
 
 
-def size_for(board: Storyboard, card: ModelCard) -> tuple[SizePx, str]:
+def size_for(storyboard: Storyboard, card: ModelCard) -> tuple[SizePx, str]:
     """(width, height) and a note ("": none). Raises PlanError for a size that the model cannot make."""
-    if board.size_px is None:
-        size_px, note = _table_size(board.aspect, card)
+    if storyboard.size_px is None:
+        size_px, note = _table_size(storyboard.aspect, card)
     else:
-        size_px, note = board.size_px, _off_table(board.size_px, card)
+        size_px, note = storyboard.size_px, _off_table(storyboard.size_px, card)
         _check_grid(size_px, card)
     _check_largest(size_px, card)
     return size_px, note
@@ -33,13 +33,13 @@ def nearest_size(size_px: SizePx, card: ModelCard) -> SizePx:
     return min(card.sizes_px.values(), key=lambda size: abs(math.log(size[0] / size[1] / wanted)))
 
 
-def fps_for(board: Storyboard, card: ModelCard) -> tuple[int, str]:
+def fps_for(storyboard: Storyboard, card: ModelCard) -> tuple[int, str]:
     """Frames a second of the takes, and a note ("": none)."""
-    if board.fps is None or board.fps == card.fps:
+    if storyboard.fps is None or storyboard.fps == card.fps:
         return card.fps, ""
     if _reads_fps(card):
-        return board.fps, f"{card.title} is told of {board.fps} frames a second (its own are {card.fps})"
-    return card.fps, f"{card.title} makes {card.fps} frames a second; the film is brought to {board.fps}"
+        return storyboard.fps, f"{card.title} is told of {storyboard.fps} frames a second (its own are {card.fps})"
+    return card.fps, f"{card.title} makes {card.fps} frames a second; the film is brought to {storyboard.fps}"
 
 
 def num_frames_of(scene: Scene, card: ModelCard, fps: int) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from engine.contract.jobs import FromModel, Job, Segment, Take
 from studio.document.storyboard import Scene
-from studio.planning.context import Setting
-from studio.planning.types import Answer, ScenePlan, about_scene
+from studio.planning.context import PlanContext
+from studio.planning.types import PlannedScene, ScenePlan, about_scene
 
 
 def blank_plan(
-    scene: Scene, number: int, num_frames: int, seed: int, before: ScenePlan | None, setting: Setting
+    scene: Scene, number: int, num_frames: int, seed: int, before: ScenePlan | None, setting: PlanContext
 ) -> ScenePlan:
     """What is known of a scene before anything is decided: unplannable, for no reason yet."""
     return ScenePlan(
@@ -32,10 +32,10 @@ def blank_plan(
     )
 
 
-def unplannable(blank: ScenePlan, scene: Scene, reason: str, setting: Setting) -> Answer:
+def unplannable(blank: ScenePlan, scene: Scene, reason: str, setting: PlanContext) -> PlannedScene:
     shown = chosen_or_newest(scene, setting)
     found = blank.model_copy(update={"reason": reason, "take_id": shown.id if shown else None})
-    return Answer(found, None, (about_scene(scene.id, "error", reason),))
+    return PlannedScene(found, None, (about_scene(scene.id, "error", reason),))
 
 
 def judged(
@@ -45,7 +45,7 @@ def judged(
     recipe: str,
     segments: Sequence[Segment],
     why: Callable[[Job], Sequence[str]],
-    setting: Setting,
+    setting: PlanContext,
 ) -> ScenePlan:
     """Fresh where a take of this very recipe exists, whoever made it. ``segments``: the scene's. ``why``: what changed
     since the job of an older take."""
@@ -61,7 +61,7 @@ def judged(
     return found.model_copy(update={"state": "stale", "reason": ", ".join(why(shown.job)), "take_id": shown.id})
 
 
-def chosen_or_newest(scene: Scene, setting: Setting) -> Take | None:
+def chosen_or_newest(scene: Scene, setting: PlanContext) -> Take | None:
     own = setting.by_scene.get(scene.id, ())
     if scene.chosen_take is None:
         return own[-1] if own else None

@@ -13,7 +13,7 @@ from studio.planning.presets import Preset
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ReasonScope:
     """What is not in a job: the scene's own words and the look, presets, and how the scene before it stands."""
 
     prompt: str
@@ -26,7 +26,7 @@ class Names:
     before_state: str
 
 
-def reasons(old: Job, new: Job, names: Names) -> tuple[str, ...]:
+def reasons(old: Job, new: Job, names: ReasonScope) -> tuple[str, ...]:
     """What changed from the take's job to the one that would be rendered now; never empty where recipes differ."""
     found = [*model_reasons(old, new), *_words(old, new, names)]
     if old.num_frames != new.num_frames:
@@ -45,7 +45,7 @@ def model_reasons(old: Job, new: Job) -> Iterator[str]:
         yield "the engine draws differently since an update"
 
 
-def _words(old: Job, new: Job, names: Names) -> Iterator[str]:
+def _words(old: Job, new: Job, names: ReasonScope) -> Iterator[str]:
     before, now = old.segments[0], new.segments[0]
     if before.prompt != now.prompt:
         yield f"{which(before.prompt, names.prompt.strip(), names.look.strip(), 'prompt', 'look')} changed"
@@ -85,7 +85,7 @@ def _size(job: Job) -> str:
     return f"{job.size_px[0]} x {job.size_px[1]}"
 
 
-def _start(old: Job, new: Job, names: Names) -> Iterator[str]:
+def _start(old: Job, new: Job, names: ReasonScope) -> Iterator[str]:
     if isinstance(old.conditioning, FromModel) and isinstance(new.conditioning, FromModel):
         yield from _first_frame(old, old.conditioning, new, new.conditioning)
     elif old.conditioning != new.conditioning:
@@ -134,7 +134,7 @@ def _re_imagined(old: Job, new: Job) -> Iterator[str]:
                 yield f"strength changed ({before.strength:g} -> {now.strength:g})"
 
 
-def _conditioning(old: JobConditioning | None, new: JobConditioning | None, names: Names) -> str:
+def _conditioning(old: JobConditioning | None, new: JobConditioning | None, names: ReasonScope) -> str:
     match old, new:
         case FromTake(), FromTake():
             return _continued(old, new, names)
@@ -154,7 +154,7 @@ def _conditioning(old: JobConditioning | None, new: JobConditioning | None, name
             return f"{_said(new)} changed" if isinstance(new, FromMedia) else "conditioning changed"
 
 
-def _continued(old: FromTake, new: FromTake, names: Names) -> str:
+def _continued(old: FromTake, new: FromTake, names: ReasonScope) -> str:
     if old.recipe == new.recipe:
         return f"takes over {new.num_frames} frames of scene {names.before_number}, not {old.num_frames}"
     if names.before_state == "fresh":

@@ -66,7 +66,7 @@ class Plan(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PlannedScene:
     """One scene's part of a plan while it is made. ``job`` None: unplannable; several scenes may share one."""
 
     plan: ScenePlan

@@ -1,4 +1,4 @@
-"""What the desk asks of an engine, as a type. ``engine.client.client.EngineClient`` is one; tests have another.
+"""What the studio asks of an engine, as a type. ``engine.client.client.EngineClient`` is one; tests have another.
 
 Does not know HTTP, nor who implements it.
 """

@@ -32,52 +32,54 @@ from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
 from studio.errors import DatabaseTrouble, FilmError
 from studio.film.film import poster_of
-from studio.library.takes import LIVE, KnownJob, Shelf
+from studio.library.takes import LIVE, KnownJob, TakeRepository
 from studio.planning.plan import with_new_id
 from studio.rendering.engine import Engine
-from studio.rendering.notifier import Bell
-from studio.rendering.progress import LiveJobs, Uses
+from studio.rendering.notifier import ChangeNotifier
+from studio.rendering.progress import LiveJobs, Waiters
 
 LOG = logging.getLogger(__name__)
-LOOK_EVERY_S = 5.0
+POLL_EVERY_S = 5.0
 """How often an engine that says nothing is asked how it is."""
 RETRY_S = (0.2, 1.0, 3.0, 10.0)
 MOST_IDS = 1000
-LATER = (EngineError, OSError, DatabaseTrouble)
+RETRYABLE_ERRORS = (EngineError, OSError, DatabaseTrouble)
 """Troubles that pass: no connection, no room on the disk, a database that is held. No take may be lost to them."""
 
 
 class Listener(Protocol):
     """Who is told: takes arrived for (project id, scene id); an engine said which models it has; a job ended."""
 
-    def takes_arrived(self, uses: Uses) -> None: ...
+    def takes_arrived(self, uses: Waiters) -> None: ...
     def models_heard(self, statuses: Sequence[ModelStatus]) -> None: ...
-    def job_ended(self, uses: Uses) -> None: ...
+    def job_ended(self, uses: Waiters) -> None: ...
 
 
-class Rendering:
+class JobTracker:
     """One engine at a time. ``attach`` may be called again with another, or the same after a restart."""
 
-    def __init__(self, workspace: Workspace, shelf: Shelf, bell: Bell, listener: Listener) -> None:
+    def __init__(
+        self, workspace: Workspace, takes: TakeRepository, notifier: ChangeNotifier, listener: Listener
+    ) -> None:
         self.live = LiveJobs()
         self.store = MediaStore(workspace.media)
         self._workspace = workspace
-        self._shelf = shelf
-        self._bell = bell
+        self._takes = takes
+        self._notifier = notifier
         self._listener = listener
         self._submitting = threading.RLock()
         self._cancelled: set[str] = set()
         """Ids of jobs that the engine was told to stop and that have not ended yet."""
-        self._link: _Link | None = None
-        self.absence = "the engine is starting"
+        self._link: EngineLink | None = None
+        self.unavailable_reason = "the engine is starting"
         """Why no engine is attached, while none is."""
-        for known in shelf.live_jobs():
+        for known in takes.live_jobs():
             self.live.put(known.job, known.uses, known.state)
 
     # ---- the engine
     def attach(self, engine: Engine, name: str) -> None:
         self.detach()
-        self._link = _Link(engine, name, self._shelf.cursor(name), self)
+        self._link = EngineLink(engine, name, self._takes.cursor(name), self)
         self._link.start()
 
     def detach(self) -> None:
@@ -101,25 +103,25 @@ class Rendering:
         return self._link is not None
 
     @property
-    def trouble(self) -> str:
+    def last_error(self) -> str:
         """Why the engine's takes cannot be taken in just now; "" if they can."""
         link = self._link
-        return link.trouble if link else ""
+        return link.last_error if link else ""
 
-    def _attached(self, what: str) -> "_Link":
+    def _attached(self, what: str) -> "EngineLink":
         link = self._link  # read once: another thread may let it go
         if link is None:
-            raise Unreachable(f"{what}: {self.absence}. Try again in a moment.")
+            raise Unreachable(f"{what}: {self.unavailable_reason}. Try again in a moment.")
         return link
 
     # ---- jobs
-    def submit(self, jobs: Sequence[Job], uses: Callable[[Job], Uses]) -> list[str]:
+    def submit(self, jobs: Sequence[Job], uses: Callable[[Job], Waiters]) -> list[str]:
         """Ids of the jobs as the engine knows them, in order. Raises EngineError; what was submitted stays so."""
         with self._submitting:
             return [self._submit(job, uses(job)) for job in jobs]
 
-    def _submit(self, job: Job, uses: Uses) -> str:
-        known = self._shelf.jobs_of_recipe(job.recipe)
+    def _submit(self, job: Job, uses: Waiters) -> str:
+        known = self._takes.jobs_of_recipe(job.recipe)
         waiting = next((one for one in known if one.state in LIVE and one.job.id not in self._cancelled), None)
         if waiting is not None and self._joined(waiting, uses):
             return waiting.job.id
@@ -130,16 +132,16 @@ class Rendering:
                 return candidate.id
         raise Rejected("job", f"recipe {job.recipe[:16]}: was tried {MOST_IDS} times. Change the scene's seed.")
 
-    def _joined(self, waiting: KnownJob, uses: Uses) -> bool:
+    def _joined(self, waiting: KnownJob, uses: Waiters) -> bool:
         """Whether these scenes wait for a job now as others do; False where it ended in the meantime."""
         self._expect(waiting.job, tuple({*waiting.uses, *uses}))
-        now = self._shelf.job(waiting.job.id)
+        now = self._takes.job(waiting.job.id)
         if now is not None and now.state in LIVE:
             return True
         self.live.drop(waiting.job.id)
         return False
 
-    def _accepted(self, job: Job, uses: Uses) -> bool:
+    def _accepted(self, job: Job, uses: Waiters) -> bool:
         """Whether the engine works on a job under this id; False where the id belongs to one that ended."""
         self._expect(job, uses)
         try:
@@ -155,13 +157,13 @@ class Rendering:
             return False
         return True  # it ended so quickly that its events came first
 
-    def _expect(self, job: Job, uses: Uses) -> None:
+    def _expect(self, job: Job, uses: Waiters) -> None:
         """Written before it is submitted, so that no event can come for a job that nobody knows."""
-        self._shelf.expect(job, uses)
+        self._takes.expect(job, uses)
         self.live.put(job, uses)
 
     def _forget(self, job: Job) -> None:
-        self._shelf.forget(job.id)
+        self._takes.forget(job.id)
         self.live.drop(job.id)
 
     def _send_media(self, job: Job) -> None:
@@ -176,10 +178,10 @@ class Rendering:
         """Stops jobs, the last first, unless another project waits for them too."""
         stopped: list[str] = []
         for one in reversed(known):
-            if self._shelf.leave(one.job.id, project_id):
+            if self._takes.leave(one.job.id, project_id):
                 self._cancel(one)
             else:
-                self.live.change_uses(one.job.id, tuple(use for use in one.uses if use[0] != project_id))
+                self.live.set_waiters(one.job.id, tuple(use for use in one.uses if use[0] != project_id))
             stopped.append(one.job.id)
         return stopped
 
@@ -188,7 +190,7 @@ class Rendering:
         try:
             self.engine.cancel(known.job.id)
         except Rejected:  # the engine knows no such job: it began anew
-            self._ended(known.job.id, "cancelled", "", None)
+            self._on_ended(known.job.id, "cancelled", "", None)
         except EngineError:
             self._cancelled.discard(known.job.id)
             raise
@@ -196,58 +198,58 @@ class Rendering:
     def pause(self, paused: bool) -> None:
         """Holds the engine's queue, or lets it go on."""
         self._attached("there is nothing to hold").pause(paused)
-        self._bell.ring_all()
+        self._notifier.notify_all()
 
     # ---- events
-    def take_in(self, event: Event, name: str) -> None:
-        """One event. Raises one of ``LATER`` where it must be taken in again later."""
+    def handle_event(self, event: Event, name: str) -> None:
+        """One event. Raises one of ``RETRYABLE_ERRORS`` where it must be taken in again later."""
         if isinstance(event, Finished):
-            self._finished(event, name)
+            self._on_finished(event, name)
         elif isinstance(event, TERMINAL):
             reason = event.reason if isinstance(event, Failed | JobRejected) else ""
             states: dict[str, JobState] = {"failed": "failed", "rejected": "rejected", "cancelled": "cancelled"}
-            self._ended(event.job_id, states[event.type], reason, (name, event.seq))
+            self._on_ended(event.job_id, states[event.type], reason, (name, event.seq))
         elif isinstance(event, JobEvent):
-            self._went_on(event)
+            self._on_progress(event)
 
-    def _went_on(self, event: JobEvent) -> None:
+    def _on_progress(self, event: JobEvent) -> None:
         if not self.live.knows(event.job_id):
-            known = self._shelf.job(event.job_id)  # submitted by another process on this workspace
+            known = self._takes.job(event.job_id)  # submitted by another process on this workspace
             if known is None or known.state not in LIVE:
                 return
             self.live.put(known.job, known.uses, known.state)
-        uses = self.live.happened(event)
+        uses = self.live.apply(event)
         if isinstance(event, Started):
-            self._shelf.end(event.job_id, "running", "")
-        self._bell.ring(*{project_id for project_id, _ in uses})
+            self._takes.end(event.job_id, "running", "")
+        self._notifier.notify(*{project_id for project_id, _ in uses})
 
-    def _finished(self, event: Finished, name: str) -> None:
-        brought = [(take, self._bring(take)) for take in event.takes]
-        self._listener.takes_arrived(tuple(self._shelf.arrive(event.job_id, brought, (name, event.seq))))
+    def _on_finished(self, event: Finished, name: str) -> None:
+        brought = [(take, self._fetch_files(take)) for take in event.takes]
+        self._listener.takes_arrived(tuple(self._takes.arrive(event.job_id, brought, (name, event.seq))))
         self._drop(event.job_id)
 
-    def _ended(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None) -> None:
-        self._shelf.end(job_id, state, reason, cursor)
-        self._listener.job_ended(self.live.uses(job_id))
+    def _on_ended(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None) -> None:
+        self._takes.end(job_id, state, reason, cursor)
+        self._listener.job_ended(self.live.waiters(job_id))
         self._drop(job_id)
 
     def _drop(self, job_id: str) -> None:
         """Last of all, so that no board ever shows neither a job nor what came of it."""
         self._cancelled.discard(job_id)
-        self._bell.ring(*{project_id for project_id, _ in self.live.drop(job_id)})
+        self._notifier.notify(*{project_id for project_id, _ in self.live.drop(job_id)})
 
-    def _bring(self, take: Take) -> str | None:
+    def _fetch_files(self, take: Take) -> str | None:
         """Makes sure that the take's files are here; its poster's name, None where none could be made."""
-        self._have(take.media, self._workspace.take_folder(take.recipe) / "take.mp4")
+        self._ensure_stored(take.media, self._workspace.take_folder(take.recipe) / "take.mp4")
         if take.picture is not None and isinstance(take.job.conditioning, FromModel):
-            self._have(take.picture, self._workspace.picture(take.job.conditioning.recipe))
+            self._ensure_stored(take.picture, self._workspace.picture(take.job.conditioning.recipe))
         try:
             return self.store.put_stream([poster_of(self.store.path(take.media))])
         except FilmError as error:
             LOG.warning("take %s: %s", take.id, error)
             return None
 
-    def _have(self, sha256: str, own: Path) -> None:
+    def _ensure_stored(self, sha256: str, own: Path) -> None:
         """A file of the media store: there already, at ``own`` in this workspace, or fetched from the engine."""
         if not self.store.has(sha256) and (not own.is_file() or self.store.adopt(own) != sha256):
             self._fetch(sha256)
@@ -264,13 +266,13 @@ class Rendering:
     def find_takes(self) -> int:
         """Takes whose files are in the workspace and which the library does not know: after a crash, or a lost
         database. -> how many came back."""
-        known, found = self._shelf.take_ids(), 0
+        known, found = self._takes.take_ids(), 0
         for path in sorted(self._workspace.takes.glob("*/take.json")):
             if path.parent.name in known or not re.fullmatch("[0-9a-f]{64}", path.parent.name):
                 continue  # the others are drafts that a crash left, and damaged takes that were moved aside
             try:
                 take = Take.model_validate_json(path.read_bytes())
-                uses = self._shelf.arrive(None, [(take, self._bring(take))])
+                uses = self._takes.arrive(None, [(take, self._fetch_files(take))])
             except (OSError, ValueError, EngineError) as error:
                 LOG.warning("%s: this take cannot be read and is left where it is: %s", path, error)
                 continue
@@ -279,21 +281,21 @@ class Rendering:
         return found
 
     # ---- the engine's state
-    def looked(self, status_changed: bool, models: Sequence[ModelStatus] | None) -> None:
+    def on_status(self, status_changed: bool, models: Sequence[ModelStatus] | None) -> None:
         if models is not None:
             self._listener.models_heard(models)
         if status_changed or models is not None:
-            self._bell.ring_all()
+            self._notifier.notify_all()
 
     def settle(self, engine: Engine) -> None:
         """Jobs that wait here and that the engine does not know were lost with its database."""
         with self._submitting:
-            waiting = self._shelf.live_jobs()
+            waiting = self._takes.live_jobs()
             if waiting:
                 known = {status.job.id for status in engine.jobs()}
                 for one in waiting:
                     if one.job.id not in known:
-                        self._ended(one.job.id, "failed", "the engine no longer knows this job. Render again.", None)
+                        self._on_ended(one.job.id, "failed", "the engine no longer knows this job. Render again.", None)
 
 
 def _media_of(job: Job) -> set[str]:
@@ -306,26 +308,26 @@ def _media_of(job: Job) -> set[str]:
             return named
 
 
-class _Link:
+class EngineLink:
     """Two threads on one engine: one follows its events, one asks from time to time how it is."""
 
-    def __init__(self, engine: Engine, name: str, cursor: int, rendering: Rendering) -> None:
+    def __init__(self, engine: Engine, name: str, cursor: int, tracker: JobTracker) -> None:
         self.engine = engine
         self.name = name
         self.status: EngineStatus | None = None
-        self.trouble = ""
+        self.last_error = ""
         self._asking = threading.Lock()
         """Held while the engine says how it is, so that no older word is put in the place of a newer one."""
         self._cursor = cursor
-        self._rendering = rendering
-        self._heard = False
+        self._tracker = tracker
+        self._models_known = False
         """Whether the engine has said which models it has; asked again where it refuses a job."""
         self._closed = threading.Event()
         self._poke = threading.Event()
         self._stream = engine.events(cursor)
         self._threads = [
             threading.Thread(target=self._follow, name="studio-follow", daemon=True),
-            threading.Thread(target=self._look, name="studio-look", daemon=True),
+            threading.Thread(target=self._poll, name="studio-look", daemon=True),
         ]
 
     def start(self) -> None:
@@ -349,64 +351,64 @@ class _Link:
         while not self._closed.is_set():
             try:
                 for event in self._stream:
-                    self._take_in(event)
+                    self._handle_event(event)
                     failures = 0
-                    self._over()
-            except LATER as error:
+                    self._clear_error()
+            except RETRYABLE_ERRORS as error:
                 LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
-                self.trouble = str(error)
-                self._rendering.looked(True, None)
+                self.last_error = str(error)
+                self._tracker.on_status(True, None)
             self._stream.close()
             self._closed.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
             if not self._closed.is_set():
                 self._stream = self.engine.events(self._cursor)
 
-    def _over(self) -> None:
-        if self.trouble:
-            self.trouble = ""
-            self._rendering.looked(True, None)
+    def _clear_error(self) -> None:
+        if self.last_error:
+            self.last_error = ""
+            self._tracker.on_status(True, None)
 
-    def _take_in(self, event: Event) -> None:
+    def _handle_event(self, event: Event) -> None:
         try:
-            self._rendering.take_in(event, self.name)
-        except LATER:
+            self._tracker.handle_event(event, self.name)
+        except RETRYABLE_ERRORS:
             raise
         except Exception:
             LOG.exception("event %d is passed over: %s", event.seq, event)
         self._cursor = event.seq
         if isinstance(event, JobRejected):
-            self._heard = False
+            self._models_known = False
         if isinstance(event, (EngineUp, EngineDown, Started, *TERMINAL)):
             self._poke.set()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._closed.is_set():
             try:
-                self._ask()
+                self._poll_once()
             except DatabaseTrouble as error:
-                self._heard = False
+                self._models_known = False
                 LOG.warning("what the engine says is asked again: %s", error)
-            self._poke.wait(LOOK_EVERY_S)
+            self._poke.wait(POLL_EVERY_S)
             self._poke.clear()
 
-    def _ask(self) -> None:
+    def _poll_once(self) -> None:
         before = self.status
         models: Sequence[ModelStatus] | None = None
         try:
             with self._asking:
                 self.status = self.engine.status()
-            if not self._heard or before is None:
-                self._heard = True
+            if not self._models_known or before is None:
+                self._models_known = True
                 models = self.engine.models()
-                self._rendering.settle(self.engine)
+                self._tracker.settle(self.engine)
         except EngineError as error:
-            self.status, self._heard = None, False
+            self.status, self._models_known = None, False
             LOG.info("the engine does not answer: %s", error)
         except RuntimeError as error:  # a client that was closed under us
             self.status = None
             LOG.warning("the engine cannot be asked: %s", error)
-        self._rendering.looked(_shown(before) != _shown(self.status), models)
+        self._tracker.on_status(_shown(before) != _shown(self.status), models)
 
 
 def _shown(status: EngineStatus | None) -> tuple[object, ...]:

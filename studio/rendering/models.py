@@ -18,7 +18,7 @@ LARGEST_LOOKED_AT_BYTES = 200_000_000
 """Bigger weights take long to hash: the engine does that once and keeps it."""
 
 
-class KnownModels:
+class ModelCatalog:
     """``memory``: a file in which hashes outlive the process, shared with the engine."""
 
     def __init__(self, cards: Mapping[str, ModelCard], models_root: Path, memory: Path | None = None) -> None:
@@ -29,7 +29,7 @@ class KnownModels:
         self._from_engine: dict[str, ModelStatus] = {}
         self._local: dict[str, ModelStatus] = {}
 
-    def hear(self, statuses: Sequence[ModelStatus]) -> bool:
+    def update(self, statuses: Sequence[ModelStatus]) -> bool:
         """What an engine says of its models; whether that is news."""
         heard = {status.card.name: status for status in statuses}
         with self._lock:

@@ -12,7 +12,7 @@ SHORTEST_WAIT_S = 0.1
 """Changes are told at most ten times a second."""
 
 
-class Bell:
+class ChangeNotifier:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._first = int(time.time() * 1000)
@@ -24,13 +24,13 @@ class Bell:
         with self._changed:
             return self._version(project_id)
 
-    def ring(self, *project_ids: str) -> None:
+    def notify(self, *project_ids: str) -> None:
         with self._changed:
             for project_id in project_ids:
                 self._versions[project_id] = self._versions.get(project_id, 0) + 1
             self._changed.notify_all()
 
-    def ring_all(self) -> None:
+    def notify_all(self) -> None:
         """Something changed that every project shows, such as the engine's state."""
         with self._changed:
             self._all += 1

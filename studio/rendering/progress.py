@@ -12,12 +12,12 @@ from engine.contract.events import Event, Interrupted, JobEvent, Phase, Preview,
 from engine.contract.jobs import Job
 
 
-def makes(job: Job, recipe: str | None) -> bool:
+def job_makes(job: Job, recipe: str | None) -> bool:
     """Whether one of a job's takes has this recipe."""
     return recipe == job.recipe or (len(job.scene_ids) > 1 and any(span.recipe == recipe for span in job.spans))
 
 
-Uses = tuple[tuple[str, str], ...]
+Waiters = tuple[tuple[str, str], ...]
 """(project id, scene id) of all that wait for a job."""
 
 
@@ -26,7 +26,7 @@ class LiveJob:
     """``state``: queued or running. ``preview``: number of pictures so far. ``left_s`` seconds; None: not known."""
 
     job: Job
-    uses: Uses
+    waiters: Waiters
     state: str = "queued"
     phase: Phase = "film"
     stage: str = ""
@@ -36,7 +36,7 @@ class LiveJob:
     num_steps: int = 0
     left_s: float | None = None
     preview: int = 0
-    trouble: str = ""
+    last_error: str = ""
     """Why it is tried again."""
 
 
@@ -45,50 +45,50 @@ class LiveJobs:
         self._lock = threading.Lock()
         self._jobs: dict[str, LiveJob] = {}
 
-    def put(self, job: Job, uses: Uses, state: str = "queued") -> None:
+    def put(self, job: Job, uses: Waiters, state: str = "queued") -> None:
         with self._lock:
             known = self._jobs.get(job.id)
             self._jobs[job.id] = replace(known, uses=uses) if known else LiveJob(job, uses, state)
 
-    def change_uses(self, job_id: str, uses: Uses) -> None:
+    def set_waiters(self, job_id: str, uses: Waiters) -> None:
         """Others wait for a job than before; one that ended stays so."""
         with self._lock:
             if job_id in self._jobs:
                 self._jobs[job_id] = replace(self._jobs[job_id], uses=uses)
 
-    def uses(self, job_id: str) -> Uses:
+    def waiters(self, job_id: str) -> Waiters:
         """Who waits for a job."""
         with self._lock:
             known = self._jobs.get(job_id)
-            return known.uses if known else ()
+            return known.waiters if known else ()
 
-    def drop(self, job_id: str) -> Uses:
+    def drop(self, job_id: str) -> Waiters:
         """The job ended; who waited for it."""
         with self._lock:
             known = self._jobs.pop(job_id, None)
-            return known.uses if known else ()
+            return known.waiters if known else ()
 
     def knows(self, job_id: str) -> bool:
         with self._lock:
             return job_id in self._jobs
 
-    def happened(self, event: JobEvent) -> Uses:
+    def apply(self, event: JobEvent) -> Waiters:
         """Takes in an event that does not end its job; who is to be told."""
         with self._lock:
             known = self._jobs.get(event.job_id)
             if known is None:
                 return ()
             self._jobs[event.job_id] = _after(known, event)
-            return known.uses
+            return known.waiters
 
     def of_project(self, project_id: str) -> list[LiveJob]:
         with self._lock:
-            return [live for live in self._jobs.values() if any(use[0] == project_id for use in live.uses)]
+            return [live for live in self._jobs.values() if any(use[0] == project_id for use in live.waiters)]
 
     def by_scene(self, project_id: str) -> dict[str, list[LiveJob]]:
         scenes: dict[str, list[LiveJob]] = {}
         for live in self.of_project(project_id):
-            for use_project, scene_id in live.uses:
+            for use_project, scene_id in live.waiters:
                 if use_project == project_id:
                     scenes.setdefault(scene_id, []).append(live)
         return scenes

@@ -1,22 +1,25 @@
-"""The board: the scene cards. Comes in: a desk. Goes out: the panel with its handlers. Does not draw: board.js does."""
+"""The board: the scene cards.
+
+Comes in: a studio. Goes out: the panel with its handlers. Does not draw: board.js does.
+"""
 
 import gradio as gr
 
-from studio.studio import Desk
-from studio.ui.panel import Answer, OfProject, Wish, answered, editing, panel, shown
+from studio.studio import Studio
+from studio.ui.panel import Answer, ProjectRequest, Request, answered, editing, panel, shown
 
 
-def render(desk: Desk) -> gr.HTML:
+def render(studio: Studio) -> gr.HTML:
     """The panel in the middle. Cards are moved, added and deleted through ``edit``."""
 
     @answered
-    def undo(wish: Wish) -> Answer:
-        project = desk.undo(OfProject.model_validate(wish).project)
-        return {"revision": project.revision, **shown(desk, project.id)}
+    def undo(wish: Request) -> Answer:
+        project = studio.undo(ProjectRequest.model_validate(wish).project)
+        return {"revision": project.revision, **shown(studio, project.id)}
 
     @answered
-    def redo(wish: Wish) -> Answer:
-        project = desk.redo(OfProject.model_validate(wish).project)
-        return {"revision": project.revision, **shown(desk, project.id)}
+    def redo(wish: Request) -> Answer:
+        project = studio.redo(ProjectRequest.model_validate(wish).project)
+        return {"revision": project.revision, **shown(studio, project.id)}
 
-    return panel("board", [editing(desk), undo, redo])
+    return panel("board", [editing(studio), undo, redo])

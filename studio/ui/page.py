@@ -1,6 +1,6 @@
 """The page: one Gradio shell with a panel a file, mounted beside our own routes.
 
-Comes in: a desk. Goes out: a FastAPI app, or a served page. Gradio holds no truth: each tab reads the board's stream
+Comes in: a studio. Goes out: a FastAPI app, or a served page. Gradio holds no truth: each tab reads the board's stream
 and sends wishes; closing a tab stops nothing. Does not know engines, jobs' contents or files.
 """
 
@@ -11,7 +11,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Response
 
-from studio.studio import Desk
+from studio.studio import Studio
 from studio.ui import board, inspector, player, projects, renderbar
 from studio.ui.guard import LOOPBACK, Guard
 from studio.ui.routes import MAX_UPLOAD_BYTES, Scripts, routes
@@ -28,12 +28,12 @@ _HEAD = "\n".join(
 )
 
 
-def build_app(desk: Desk, loopback_only: bool = True) -> FastAPI:
+def build_app(studio: Studio, loopback_only: bool = True) -> FastAPI:
     """The whole page as an app; ``loopback_only`` refuses requests that name another host."""
     app = FastAPI(title="Storyboard Studio", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, loopback_only=loopback_only, max_body_bytes=MAX_UPLOAD_BYTES)
     app.mount("/studio/static", Scripts(directory=STATIC), name="scripts")
-    app.include_router(routes(desk))
+    app.include_router(routes(studio))
 
     @app.get("/healthz")
     def healthz() -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -41,7 +41,7 @@ def build_app(desk: Desk, loopback_only: bool = True) -> FastAPI:
 
     return gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]
         app,
-        shell(desk),
+        shell(studio),
         path="/",
         run_history=False,
         ssr_mode=False,
@@ -53,20 +53,20 @@ def build_app(desk: Desk, loopback_only: bool = True) -> FastAPI:
     )
 
 
-def shell(desk: Desk) -> gr.Blocks:
+def shell(studio: Studio) -> gr.Blocks:
     """The panels, in reading order. No listeners: a panel's functions are called by its script alone."""
     with gr.Blocks(title="Storyboard Studio", fill_width=True, analytics_enabled=False) as blocks:
         with gr.Column(elem_id="studio"):
-            renderbar.render(desk)
-            projects.render(desk)
-            board.render(desk)
-            inspector.render(desk)
-            player.render(desk)
+            renderbar.render(studio)
+            projects.render(studio)
+            board.render(studio)
+            inspector.render(studio)
+            player.render(studio)
     return blocks
 
 
-def serve(desk: Desk, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
     """Serves the page until the process is told to stop. Raises OSError where the port is taken."""
-    app = build_app(desk, loopback_only=host in LOOPBACK)
+    app = build_app(studio, loopback_only=host in LOOPBACK)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run()

@@ -15,9 +15,9 @@ from engine.contract.errors import EngineError
 from engine.contract.values import Value
 from studio.document.edits import EDIT
 from studio.errors import RevisionConflict, StoryboardError, StudioError
-from studio.studio import Desk
+from studio.studio import Studio
 
-Wish = dict[str, Any]
+Request = dict[str, Any]
 """What a script sends: one JSON object. Any visitor may send anything: every function checks it."""
 
 Answer = dict[str, Any]
@@ -31,11 +31,11 @@ import(address).then((panel) => panel.mount(element, server)).catch((error) => {
 """
 
 
-class OfProject(Value):
+class ProjectRequest(Value):
     project: str
 
 
-class EditWish(Value):
+class EditRequest(Value):
     """One edit, made on ``revision``."""
 
     project: str
@@ -43,7 +43,7 @@ class EditWish(Value):
     edit: dict[str, Any]
 
 
-def panel(name: str, functions: Sequence[Callable[[Wish], Answer]]) -> gr.HTML:
+def panel(name: str, functions: Sequence[Callable[[Request], Answer]]) -> gr.HTML:
     """One panel of the page. Its functions are not listeners: they have no API name and no queue."""
     return gr.HTML(
         value="",
@@ -55,11 +55,11 @@ def panel(name: str, functions: Sequence[Callable[[Wish], Answer]]) -> gr.HTML:
     )
 
 
-def answered(function: Callable[[Wish], Answer]) -> Callable[[Wish], Answer]:
+def answered(function: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
     """The function with errors that are meant for the author turned into answers; our own bugs still raise."""
 
     @wraps(function)
-    def answering(wish: Wish) -> Answer:
+    def answering(wish: Request) -> Answer:
         try:
             return {"ok": True, **function(wish)}
         except RevisionConflict as error:
@@ -83,18 +83,18 @@ def _conflict(error: RevisionConflict) -> Answer:
     }
 
 
-def shown(desk: Desk, project_id: str) -> Answer:
+def shown(studio: Studio, project_id: str) -> Answer:
     """The board as it is now, for an answer: the script need not wait for the stream."""
-    return {"board": desk.board(project_id).model_dump(mode="json")}
+    return {"board": studio.board(project_id).model_dump(mode="json")}
 
 
-def editing(desk: Desk) -> Callable[[Wish], Answer]:
+def editing(studio: Studio) -> Callable[[Request], Answer]:
     """The function ``edit`` that several panels offer."""
 
     @answered
-    def edit(wish: Wish) -> Answer:
-        asked = EditWish.model_validate(wish)
-        project = desk.edit(asked.project, asked.revision, EDIT.validate_python(asked.edit))
-        return {"revision": project.revision, **shown(desk, asked.project)}
+    def edit(wish: Request) -> Answer:
+        asked = EditRequest.model_validate(wish)
+        project = studio.edit(asked.project, asked.revision, EDIT.validate_python(asked.edit))
+        return {"revision": project.revision, **shown(studio, asked.project)}
 
     return edit

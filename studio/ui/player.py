@@ -1,45 +1,45 @@
 """The film: its player, the strip of its scenes, and the queue.
 
-Comes in: a desk. Goes out: the panel with its handlers. Does not assemble anything itself.
+Comes in: a studio. Goes out: the panel with its handlers. Does not assemble anything itself.
 """
 
 import gradio as gr
 
-from studio.studio import Desk
-from studio.ui.panel import Answer, OfProject, Wish, answered, panel, shown
+from studio.studio import Studio
+from studio.ui.panel import Answer, ProjectRequest, Request, answered, panel, shown
 
 
-class PauseWish(OfProject):
+class PauseRequest(ProjectRequest):
     paused: bool
 
 
-class MoveWish(OfProject):
+class MoveRequest(ProjectRequest):
     job: str
     position: int
 
 
-def render(desk: Desk) -> gr.HTML:
+def render(studio: Studio) -> gr.HTML:
     """The panel along the bottom (on a narrow screen: the top)."""
 
     @answered
-    def assemble(wish: Wish) -> Answer:
-        asked = OfProject.model_validate(wish)
-        desk.assemble(asked.project)
-        return shown(desk, asked.project)
+    def assemble(wish: Request) -> Answer:
+        asked = ProjectRequest.model_validate(wish)
+        studio.assemble(asked.project)
+        return shown(studio, asked.project)
 
     @answered
-    def pause(wish: Wish) -> Answer:
-        asked = PauseWish.model_validate(wish)
+    def pause(wish: Request) -> Answer:
+        asked = PauseRequest.model_validate(wish)
         if asked.paused:
-            desk.pause()
+            studio.pause()
         else:
-            desk.resume()
-        return shown(desk, asked.project)
+            studio.resume()
+        return shown(studio, asked.project)
 
     @answered
-    def render_next(wish: Wish) -> Answer:
-        asked = MoveWish.model_validate(wish)
-        desk.move(asked.project, asked.job, asked.position)
-        return shown(desk, asked.project)
+    def render_next(wish: Request) -> Answer:
+        asked = MoveRequest.model_validate(wish)
+        studio.move(asked.project, asked.job, asked.position)
+        return shown(studio, asked.project)
 
     return panel("player", [assemble, pause, render_next])

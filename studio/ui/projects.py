@@ -1,48 +1,48 @@
 """The projects on the left: a list, new, duplicate, delete and bring back.
 
-Comes in: a desk. Goes out: the panel with its handlers. Does not know which project a tab shows.
+Comes in: a studio. Goes out: the panel with its handlers. Does not know which project a tab shows.
 """
 
 import gradio as gr
 
-from studio.studio import Desk
-from studio.ui.panel import Answer, OfProject, Wish, answered, panel
+from studio.studio import Studio
+from studio.ui.panel import Answer, ProjectRequest, Request, answered, panel
 
 
-class NewWish(OfProject):
+class NewProjectRequest(ProjectRequest):
     project: str = ""
     title: str = "Untitled film"
 
 
-def render(desk: Desk) -> gr.HTML:
+def render(studio: Studio) -> gr.HTML:
     """The panel on the left."""
 
     @answered
-    def projects(wish: Wish) -> Answer:
-        return _listed(desk)
+    def projects(wish: Request) -> Answer:
+        return _listed(studio)
 
     @answered
-    def create(wish: Wish) -> Answer:
-        project = desk.create(title=NewWish.model_validate(wish).title)
-        return {"project": project.id, **_listed(desk)}
+    def create(wish: Request) -> Answer:
+        project = studio.create(title=NewProjectRequest.model_validate(wish).title)
+        return {"project": project.id, **_listed(studio)}
 
     @answered
-    def duplicate(wish: Wish) -> Answer:
-        project = desk.duplicate(OfProject.model_validate(wish).project)
-        return {"project": project.id, **_listed(desk)}
+    def duplicate(wish: Request) -> Answer:
+        project = studio.duplicate(ProjectRequest.model_validate(wish).project)
+        return {"project": project.id, **_listed(studio)}
 
     @answered
-    def delete(wish: Wish) -> Answer:
-        desk.delete(OfProject.model_validate(wish).project)
-        return _listed(desk)
+    def delete(wish: Request) -> Answer:
+        studio.delete(ProjectRequest.model_validate(wish).project)
+        return _listed(studio)
 
     @answered
-    def restore(wish: Wish) -> Answer:
-        project = desk.restore(OfProject.model_validate(wish).project)
-        return {"project": project.id, **_listed(desk)}
+    def restore(wish: Request) -> Answer:
+        project = studio.restore(ProjectRequest.model_validate(wish).project)
+        return {"project": project.id, **_listed(studio)}
 
     return panel("projects", [projects, create, duplicate, delete, restore])
 
 
-def _listed(desk: Desk) -> Answer:
-    return {"projects": [summary.model_dump(mode="json") for summary in desk.projects()]}
+def _listed(studio: Studio) -> Answer:
+    return {"projects": [summary.model_dump(mode="json") for summary in studio.projects()]}

@@ -1,25 +1,25 @@
 """The bar on top: title, preset, what pressing the button will do, the button, stop.
 
-Comes in: a desk. Goes out: the panel with its handlers. No handler waits for a render: it submits and answers.
+Comes in: a studio. Goes out: the panel with its handlers. No handler waits for a render: it submits and answers.
 """
 
 import gradio as gr
 
-from studio.studio import Desk
-from studio.ui.panel import Answer, OfProject, Wish, answered, editing, panel, shown
+from studio.studio import Studio
+from studio.ui.panel import Answer, ProjectRequest, Request, answered, editing, panel, shown
 
 
-def render(desk: Desk) -> gr.HTML:
+def render(studio: Studio) -> gr.HTML:
     """The panel along the top (on a narrow screen: the bottom)."""
 
     @answered
-    def render_film(wish: Wish) -> Answer:
-        asked = OfProject.model_validate(wish)
-        return {"jobs": desk.render(asked.project), **shown(desk, asked.project)}
+    def render_film(wish: Request) -> Answer:
+        asked = ProjectRequest.model_validate(wish)
+        return {"jobs": studio.render(asked.project), **shown(studio, asked.project)}
 
     @answered
-    def stop(wish: Wish) -> Answer:
-        asked = OfProject.model_validate(wish)
-        return {"jobs": desk.stop(asked.project), **shown(desk, asked.project)}
+    def stop(wish: Request) -> Answer:
+        asked = ProjectRequest.model_validate(wish)
+        return {"jobs": studio.stop(asked.project), **shown(studio, asked.project)}
 
-    return panel("renderbar", [editing(desk), render_film, stop])
+    return panel("renderbar", [editing(studio), render_film, stop])

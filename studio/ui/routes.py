@@ -1,7 +1,7 @@
 """Routes of our own beside Gradio's: media, previews, the stream of a board, uploads, downloads, scripts and styles.
 
-Comes in: a desk. Goes out: a router. Every file goes through the desk's check that this project shows it. Does not know
-where files lie, nor who the visitor is.
+Comes in: a studio. Goes out: a router. Every file goes through the studio's check that this project shows it. Does not
+know where files lie, nor who the visitor is.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from starlette.types import Scope
 from engine.contract.errors import EngineError
 from studio.document.formats.ttt_prompts import to_text
 from studio.errors import StudioError
-from studio.studio import Desk
+from studio.studio import Studio
 from studio.ui.stream import board_events
 
 JSON = "application/json"
@@ -38,25 +38,25 @@ class Scripts(StaticFiles):
         return response
 
 
-def routes(desk: Desk) -> APIRouter:
+def routes(studio: Studio) -> APIRouter:
     """All routes of the page that are not Gradio's."""
     router = APIRouter(include_in_schema=False)
-    _add_media(router, desk)
-    _add_uploads(router, desk)
+    _add_media(router, studio)
+    _add_uploads(router, studio)
 
     @router.get("/board/{project_id}/events")
     async def events(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        stream: AsyncIterator[ServerSentEvent] = board_events(desk, project_id)
+        stream: AsyncIterator[ServerSentEvent] = board_events(studio, project_id)
         return EventSourceResponse(stream, ping=15, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     @router.get("/storyboard/{project_id}")
     def storyboard(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return _written(lambda: desk.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
+        return _written(lambda: studio.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
 
     @router.get("/prompts/{project_id}")
     def prompts(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The storyboard as TTT-Video's own prompt file."""
-        return _written(lambda: to_text([desk.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON)
+        return _written(lambda: to_text([studio.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON)
 
     return router
 
@@ -71,12 +71,12 @@ def _written(write: Callable[[], str], name: str, content_type: str) -> Response
     return PlainTextResponse(text, media_type=content_type, headers=headers)
 
 
-def _add_media(router: APIRouter, desk: Desk) -> None:
+def _add_media(router: APIRouter, studio: Studio) -> None:
     @router.get("/media/{project_id}/{sha256}")
     def media(project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """A file of the project, with ranges, so that a player may seek."""
         try:
-            file = desk.media_file(project_id, sha256)
+            file = studio.media_file(project_id, sha256)
         except StudioError as error:
             raise HTTPException(404, str(error)) from error
         if file is None:
@@ -92,7 +92,7 @@ def _add_media(router: APIRouter, desk: Desk) -> None:
     def preview(project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The newest live preview; the query ``v`` only tells pictures apart."""
         try:
-            picture = desk.preview(project_id, job_id)
+            picture = studio.preview(project_id, job_id)
         except (StudioError, EngineError) as error:
             raise HTTPException(404, str(error)) from error
         if picture is None:
@@ -100,7 +100,7 @@ def _add_media(router: APIRouter, desk: Desk) -> None:
         return Response(picture, media_type="image/webp", headers={**_GUARDED, "Cache-Control": "private, max-age=60"})
 
 
-def _add_uploads(router: APIRouter, desk: Desk) -> None:
+def _add_uploads(router: APIRouter, studio: Studio) -> None:
     @router.post("/media/{project_id}")
     async def add_media(project_id: str, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A picture or clip to start a scene from. Answers with what it is, or with the problem in words."""
@@ -108,7 +108,7 @@ def _add_uploads(router: APIRouter, desk: Desk) -> None:
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
             try:
-                info = await to_thread.run_sync(desk.add_media, project_id, path, name)
+                info = await to_thread.run_sync(studio.add_media, project_id, path, name)
             except (StudioError, EngineError) as error:
                 return _refused(422, str(error))
         return JSONResponse({"ok": True, "media": info.model_dump(mode="json")})
@@ -119,7 +119,7 @@ def _add_uploads(router: APIRouter, desk: Desk) -> None:
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
             try:
-                made = await to_thread.run_sync(desk.import_files, path)
+                made = await to_thread.run_sync(studio.import_files, path)
             except (StudioError, EngineError) as error:
                 return _refused(422, str(error).replace(str(path), Path(file.filename or "file").name))
         return JSONResponse({"ok": True, "projects": [project.id for project in made]})

@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from sse_starlette import ServerSentEvent
 
 from studio.errors import StudioError
-from studio.studio import Desk
+from studio.studio import Studio
 
 WAIT_S = 10.0
 GATHER_S = 0.15
@@ -35,19 +35,19 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def board_events(desk: Desk, project_id: str) -> AsyncIterator[ServerSentEvent]:
+async def board_events(studio: Studio, project_id: str) -> AsyncIterator[ServerSentEvent]:
     """Events for one tab until it goes; ``gone`` where the project is no longer there."""
     told: dict[str, Any] | None = None
     try:
         while True:
-            board = await to_thread.run_sync(desk.board, project_id)
+            board = await to_thread.run_sync(studio.board, project_id)
             now = board.model_dump(mode="json")
             if told is None:
                 yield _event("board", now)
             elif told != now:
                 yield _event("patch", difference(told, now))
             told = now
-            wait = partial(desk.wait_for_change, project_id, board.version, WAIT_S)
+            wait = partial(studio.wait_for_change, project_id, board.version, WAIT_S)
             await to_thread.run_sync(wait, abandon_on_cancel=True, limiter=_watchers)
             await anyio.sleep(GATHER_S)
     except StudioError as error:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from studio.library.takes import Film
 from studio.views.durations import about, clock
-from studio.views.project_state import Facts, Moment
+from studio.views.project_state import LiveState, ProjectState
 from studio.views.types import EngineView, FilmView, RenderBar, SceneCard
 
 STUCK = ("unplannable", "without_model")
 
 
-def render_bar(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> RenderBar:
+def render_bar(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> RenderBar:
     jobs = facts.plan.jobs if facts.plan else ()
     waiting = [card for card in cards if card.state in ("queued", "rendering")]
     wanted = {scene_id for job in jobs for scene_id in job.scene_ids}
@@ -60,7 +60,7 @@ def _scenes(cards: Sequence[SceneCard]) -> str:
     return f"scene{'s' if len(cards) > 1 else ''} " + ", ".join(str(card.number) for card in cards)
 
 
-def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> tuple[str, str]:
+def _problem(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> tuple[str, str]:
     """In short and in full, which differ where a model is not here: its files are many words."""
     outside = _outside(facts, moment)
     if outside or facts.plan is None or not _all_stuck(cards):
@@ -70,22 +70,22 @@ def _problem(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> tuple[
     return short, errors[0] if errors else short
 
 
-def _outside(facts: Facts, moment: Moment) -> str:
+def _outside(facts: ProjectState, moment: LiveState) -> str:
     """What is wrong with other than the scenes."""
     if facts.problem:
         return facts.problem
     if not moment.engine_known:
-        return moment.absence
+        return moment.unavailable_reason
     if moment.engine is None:
         return "the engine does not answer; waiting jobs go on when it is back"
-    return moment.trouble
+    return moment.last_error
 
 
 def _all_stuck(cards: Sequence[SceneCard]) -> bool:
     return bool(cards) and all(card.state in STUCK for card in cards)
 
 
-def film_view(facts: Facts, moment: Moment, cards: Sequence[SceneCard]) -> FilmView:
+def film_view(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> FilmView:
     film = facts.film
     missing = tuple(card.number for card in cards if card.take is None)
     stale = tuple(card.number for card in cards if card.take is not None and not card.take.matches)
@@ -119,11 +119,11 @@ def _film_text(
     return f"{clock(film.duration_s)}, up to date" if up_to_date else "not put together again since the last change"
 
 
-def engine_view(moment: Moment) -> EngineView:
+def engine_view(moment: LiveState) -> EngineView:
     status = moment.engine
     if status is None:
         state = "unreachable" if moment.engine_known else "absent"
-        text = "the engine does not answer" if moment.engine_known else moment.absence
+        text = "the engine does not answer" if moment.engine_known else moment.unavailable_reason
         return EngineView(state=state, device="", num_ranks=0, text=text)
     group = status.group if status.group in ("down", "starting", "ready", "busy") else "down"
     words = {"down": "the group is down", "starting": "loading the model", "ready": "ready", "busy": "rendering"}

@@ -1,6 +1,6 @@
 """The board of each project, painted anew only where something changed.
 
-Comes in: a project's id, and what is known when. Goes out: ``Board``. Thread-safe. Does not know what changed.
+Comes in: a project's id, and what is known when. Goes out: ``BoardView``. Thread-safe. Does not know what changed.
 """
 
 import threading
@@ -8,26 +8,26 @@ from collections.abc import Mapping
 
 from studio.film.assembly import Assembly
 from studio.planning.presets import Preset
-from studio.rendering.job_tracker import Rendering
-from studio.rendering.models import KnownModels
-from studio.rendering.notifier import Bell
+from studio.rendering.job_tracker import JobTracker
+from studio.rendering.models import ModelCatalog
+from studio.rendering.notifier import ChangeNotifier
 from studio.views.board_view import board_of
-from studio.views.project_state import Moment
-from studio.views.state_cache import FactsBook
-from studio.views.types import Board
+from studio.views.project_state import LiveState
+from studio.views.state_cache import ProjectStateCache
+from studio.views.types import BoardView
 
 BOARDS_KEPT = 32
 
 
-class BoardsBook:
+class BoardCache:
     def __init__(
         self,
-        facts: FactsBook,
-        rendering: Rendering,
+        facts: ProjectStateCache,
+        rendering: JobTracker,
         assembly: Assembly,
-        bell: Bell,
+        bell: ChangeNotifier,
         presets: Mapping[str, Preset],
-        models: KnownModels,
+        models: ModelCatalog,
     ) -> None:
         self._facts = facts
         self._rendering = rendering
@@ -36,9 +36,9 @@ class BoardsBook:
         self._presets = presets
         self._models = models
         self._keeping = threading.Lock()
-        self._boards: dict[str, Board] = {}
+        self._boards: dict[str, BoardView] = {}
 
-    def board(self, project_id: str) -> Board:
+    def board(self, project_id: str) -> BoardView:
         """Raises ProjectMissing."""
         version = self._bell.version(project_id)
         known = self._boards.get(project_id)
@@ -52,16 +52,16 @@ class BoardsBook:
                 self._boards[project_id] = known
         return known
 
-    def _moment(self, project_id: str, version: int) -> Moment:
+    def _moment(self, project_id: str, version: int) -> LiveState:
         assembling, film_error = self._assembly.state(project_id)
         rendering = self._rendering
-        return Moment(
+        return LiveState(
             version=version,
             live=rendering.live.by_scene(project_id),
             engine=rendering.status,
             engine_known=rendering.attached,
-            absence=rendering.absence,
-            trouble=rendering.trouble,
+            unavailable_reason=rendering.unavailable_reason,
+            last_error=rendering.last_error,
             assembling=assembling,
             film_error=film_error,
         )

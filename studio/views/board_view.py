@@ -1,4 +1,4 @@
-"""Paints the board: facts of a project, its plan and its live jobs in, one ``Board`` out. Pure.
+"""Paints the board: facts of a project, its plan and its live jobs in, one ``BoardView`` out. Pure.
 
 Does not know the database, the engine or the page.
 """
@@ -11,37 +11,39 @@ from studio.planning.presets import Preset
 from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about as about
 from studio.views.durations import clock as clock
-from studio.views.project_state import Facts, Moment
+from studio.views.project_state import LiveState, ProjectState
 from studio.views.scene_view import scene_card
-from studio.views.types import Board, JointView, ModelView, NoteView, PresetView
+from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView
 
 
-def board_of(facts: Facts, moment: Moment, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]) -> Board:
-    project, words = facts.project, facts.project.storyboard
+def board_of(
+    facts: ProjectState, moment: LiveState, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]
+) -> BoardView:
+    project, storyboard = facts.project, facts.project.storyboard
     plans = {plan.scene_id: plan for plan in facts.plan.scenes} if facts.plan else {}
     cards = tuple(
         scene_card(number, scene, plans.get(scene.id), facts, moment.live.get(scene.id, ()), models)
-        for number, scene in enumerate(words.scenes, start=1)
+        for number, scene in enumerate(storyboard.scenes, start=1)
     )
-    status = models.get(words.model)
-    return Board(
+    status = models.get(storyboard.model)
+    return BoardView(
         version=moment.version,
         project_id=project.id,
-        title=words.title,
+        title=storyboard.title,
         revision=project.revision,
         can_undo=project.can_undo,
         can_redo=project.can_redo,
-        aspect=words.aspect,
-        aspects=tuple(status.card.sizes_px) if status else (words.aspect,),
-        size_px=words.size_px,
+        aspect=storyboard.aspect,
+        aspects=tuple(status.card.sizes_px) if status else (storyboard.aspect,),
+        size_px=storyboard.size_px,
         rendered_size_px=facts.plan.size_px if facts.plan else None,
-        fps=words.fps or (status.card.fps if status else 0),
-        look=words.look,
-        negative_look=words.negative_look,
-        seed=words.seed,
-        model=words.model,
+        fps=storyboard.fps or (status.card.fps if status else 0),
+        look=storyboard.look,
+        negative_look=storyboard.negative_look,
+        seed=storyboard.seed,
+        model=storyboard.model,
         models=tuple(_model(one) for one in models.values()),
-        preset=words.preset,
+        preset=storyboard.preset,
         presets=tuple(_preset(preset, facts) for preset in presets.values()),
         duration_text=clock(sum(card.duration_s for card in cards)),
         joint=_joint(facts, status),
@@ -54,7 +56,7 @@ def board_of(facts: Facts, moment: Moment, presets: Mapping[str, Preset], models
     )
 
 
-def _joint(facts: Facts, status: ModelStatus | None) -> JointView | None:
+def _joint(facts: ProjectState, status: ModelStatus | None) -> JointView | None:
     if status is None or status.card.joint is None or facts.plan is None:
         return None
     joint, plan = status.card.joint, facts.plan
@@ -63,7 +65,7 @@ def _joint(facts: Facts, status: ModelStatus | None) -> JointView | None:
     return JointView(segment_s=segment_s, num_segments=num_segments)
 
 
-def _notes(facts: Facts, status: ModelStatus | None) -> tuple[NoteView, ...]:
+def _notes(facts: ProjectState, status: ModelStatus | None) -> tuple[NoteView, ...]:
     """Of the whole storyboard. What the model field says already is left out."""
     said = status.reason if status else ""
     notes = [note for note in (facts.plan.notes if facts.plan else ()) if note.scene_id is None]
@@ -106,7 +108,7 @@ def _command(status: ModelStatus) -> str:
     return f"storyboard models get {status.card.name}" if published else ""
 
 
-def _preset(preset: Preset, facts: Facts) -> PresetView:
+def _preset(preset: Preset, facts: ProjectState) -> PresetView:
     return PresetView(
         name=preset.name,
         title=preset.title,

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus
 from studio.library.projects import Project
-from studio.library.takes import Film, KnownJob, ShelvedTake
+from studio.library.takes import Film, KnownJob, StoredTake
 from studio.planning.types import Plan
 from studio.rendering.progress import LiveJob
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ProjectState:
     """What is known of a project, as long as nothing but progress changes. ``takes``: in the order they arrived."""
 
     project: Project
-    takes: tuple[ShelvedTake, ...]
+    takes: tuple[StoredTake, ...]
     jobs: tuple[KnownJob, ...]
     media: Mapping[str, MediaInfo]
     media_names: Mapping[str, str]
@@ -32,7 +32,7 @@ class Facts:
     cut: str | None = None
     """Hash of what the film would be made of now; None: scenes lack takes."""
 
-    def odd_choices(self) -> list[str]:
+    def outdated_choices(self) -> list[str]:
         """Ids of scenes whose chosen take is not what is written, though a take of that is there."""
         if self.plan is None:
             return []
@@ -43,14 +43,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class LiveState:
     """What changes while rendering. ``engine_known``: whether an engine is attached; ``absence``: why none is."""
 
     version: int
     live: Mapping[str, Sequence[LiveJob]]
     engine: EngineStatus | None
     engine_known: bool
-    absence: str
-    trouble: str
+    unavailable_reason: str
+    last_error: str
     assembling: bool
     film_error: str

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from engine.contract.cards import ModelStatus
 from studio.document.storyboard import Scene
-from studio.library.takes import KnownJob, ShelvedTake
+from studio.library.takes import KnownJob, StoredTake
 from studio.planning.types import ScenePlan
-from studio.rendering.progress import LiveJob, makes
+from studio.rendering.progress import LiveJob, job_makes
 from studio.views.durations import clock
-from studio.views.project_state import Facts
+from studio.views.project_state import ProjectState
 from studio.views.types import ConditioningView, FirstFrameView, ProgressView, SceneCard, SceneState, TakeView
 
 STAGES = {
@@ -24,7 +24,7 @@ STAGES = {
 }
 
 
-def shown_take_id(scene: Scene, plan: ScenePlan | None, takes: Sequence[ShelvedTake]) -> str | None:
+def shown_take_id(scene: Scene, plan: ScenePlan | None, takes: Sequence[StoredTake]) -> str | None:
     """The take that the film shows: the author's choice, else what the plan finds, else the newest."""
     own = [shelved.take.id for shelved in takes if shelved.take.scene_id == scene.id]
     if scene.chosen_take in own:
@@ -38,7 +38,7 @@ def scene_card(
     number: int,
     scene: Scene,
     plan: ScenePlan | None,
-    facts: Facts,
+    facts: ProjectState,
     live: Sequence[LiveJob],
     models: Mapping[str, ModelStatus],
 ) -> SceneCard:
@@ -79,14 +79,14 @@ def scene_card(
     )
 
 
-def _notes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[str, ...]:
+def _notes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[str, ...]:
     """What the plan says of the scene beside why it stands as it does."""
     said = plan.reason if plan else ""
     notes = facts.plan.notes if facts.plan else ()
     return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != said)
 
 
-def _takes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[TakeView, ...]:
+def _takes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[TakeView, ...]:
     shown = shown_take_id(scene, plan, facts.takes)
     own = {shelved.take.id: shelved for shelved in facts.takes if shelved.take.scene_id == scene.id}
     if shown is not None and shown not in own:  # another scene's take of the very same recipe
@@ -95,7 +95,7 @@ def _takes(scene: Scene, plan: ScenePlan | None, facts: Facts) -> tuple[TakeView
     return tuple(_take(shelved, shown, recipe) for shelved in reversed(own.values()))
 
 
-def _take(shelved: ShelvedTake, shown: str | None, recipe: str | None) -> TakeView:
+def _take(shelved: StoredTake, shown: str | None, recipe: str | None) -> TakeView:
     take = shelved.take
     return TakeView(
         id=take.id,
@@ -115,13 +115,13 @@ def _take(shelved: ShelvedTake, shown: str | None, recipe: str | None) -> TakeVi
 def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | None:
     """The job that a card tells of: the one for what is written now, else a running one, else the newest."""
     if plan is not None and plan.state == "fresh":  # its take was found before the engine's word of it came
-        live = [job for job in live if not makes(job.job, plan.recipe)]
-    ranked = sorted(live, key=lambda job: (makes(job.job, plan and plan.recipe), job.state == "running"))
+        live = [job for job in live if not job_makes(job.job, plan.recipe)]
+    ranked = sorted(live, key=lambda job: (job_makes(job.job, plan and plan.recipe), job.state == "running"))
     return ranked[-1] if ranked else None
 
 
 def _state(
-    scene: Scene, plan: ScenePlan | None, facts: Facts, job: LiveJob | None, takes: Sequence[TakeView]
+    scene: Scene, plan: ScenePlan | None, facts: ProjectState, job: LiveJob | None, takes: Sequence[TakeView]
 ) -> tuple[SceneState, str]:
     if job is not None:
         return ("rendering" if job.state == "running" else "queued"), _job_reason(job, plan)
@@ -136,14 +136,14 @@ def _state(
 
 
 def _job_reason(job: LiveJob, plan: ScenePlan | None) -> str:
-    changed = plan is not None and not makes(job.job, plan.recipe)
+    changed = plan is not None and not job_makes(job.job, plan.recipe)
     parts = ["changed since: this take shows the words before"] if changed else []
-    return "; ".join([*parts, *([f"tried again: {job.trouble}"] if job.trouble else [])])
+    return "; ".join([*parts, *([f"tried again: {job.last_error}"] if job.last_error else [])])
 
 
 def _failure(plan: ScenePlan, jobs: Sequence[KnownJob]) -> str:
     """Why the newest job for what is written now brought no take; "" if none failed."""
-    newest = next((known for known in reversed(jobs) if makes(known.job, plan.recipe)), None)
+    newest = next((known for known in reversed(jobs) if job_makes(known.job, plan.recipe)), None)
     return newest.reason if newest and newest.state in ("failed", "rejected") else ""
 
 
@@ -162,7 +162,7 @@ def _progress(job: LiveJob) -> ProgressView:
     )
 
 
-def _conditioning(scene: Scene, facts: Facts) -> ConditioningView | None:
+def _conditioning(scene: Scene, facts: ProjectState) -> ConditioningView | None:
     wish = scene.conditioning
     if wish is None:
         return None

@@ -1,7 +1,8 @@
 """What is known of each project, gathered once and kept until something changes: takes, media, plan, film.
 
-Comes in: the library, the shelf, models and presets. Goes out: ``Facts``, plans, and what a film is made of. Does not
-know the engine, progress or the page. Takes of a recipe that any project has rendered are found here, and shared.
+Comes in: the library, the shelf, models and presets. Goes out: ``ProjectState``, plans, and what a film is made of.
+Does not know the engine, progress or the page. Takes of a recipe that any project has rendered are found here, and
+shared.
 """
 
 import threading
@@ -14,34 +15,34 @@ from engine.storage.media import MediaStore
 from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError, ProjectMissing
-from studio.film.assembly import Reel
+from studio.film.assembly import FilmSource
 from studio.film.film import Join, cut_hash, edit_list
 from studio.library.projects import Library, Project
-from studio.library.takes import Shelf
+from studio.library.takes import TakeRepository
 from studio.planning.cost import Timings, timings_of
 from studio.planning.plan import Plan, plan
 from studio.planning.presets import Preset
-from studio.rendering.models import KnownModels
-from studio.rendering.progress import Uses, makes
-from studio.views.project_state import Facts
+from studio.rendering.models import ModelCatalog
+from studio.rendering.progress import Waiters, job_makes
+from studio.views.project_state import ProjectState
 from studio.views.scene_view import shown_take_id
 
 
 @dataclass
 class _Entry:
-    facts: Facts
+    facts: ProjectState
     plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = field(
         default_factory=dict[tuple[str | None, tuple[str, ...] | None], Plan]
     )
 
 
-class FactsBook:
+class ProjectStateCache:
     def __init__(
         self,
         library: Library,
-        shelf: Shelf,
+        shelf: TakeRepository,
         store: MediaStore,
-        models: KnownModels,
+        models: ModelCatalog,
         presets: Mapping[str, Preset],
     ) -> None:
         self._library = library
@@ -53,7 +54,7 @@ class FactsBook:
         self._entries: dict[str, _Entry] = {}
         self._timings: Timings | None = None
 
-    def facts(self, project_id: str) -> Facts:
+    def facts(self, project_id: str) -> ProjectState:
         """Raises ProjectMissing."""
         return self._entry(project_id).facts
 
@@ -78,18 +79,18 @@ class FactsBook:
                 entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
             return entry.plans[key]
 
-    def plan_words(self, project_id: str, words: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
+    def plan_words(self, project_id: str, storyboard: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
         """The plan of a storyboard that is in no project, or not yet as it is there."""
         own = [shelved.take for shelved in self._shelf.takes_of(project_id) if self._store.has(shelved.take.media)]
-        first = self._plan_of(words, own, media, project_id, None, None)
+        first = self._plan_of(storyboard, own, media, project_id, None, None)
         scenes = {scene.recipe: scene.scene_id for scene in first.scenes if scene.recipe}
         found = self._shelf.takes_by_recipe(scenes.keys(), self._store)
         here = [take.model_copy(update={"scene_id": scenes[take.recipe]}) for take in found]
-        return self._plan_of(words, [*own, *here], media, project_id, None, None)
+        return self._plan_of(storyboard, [*own, *here], media, project_id, None, None)
 
-    def uses_of(self, project_id: str, plan: Plan, job: Job) -> Uses:
+    def waiters_for(self, project_id: str, plan: Plan, job: Job) -> Waiters:
         """All scenes of the project that a job is for: two scenes may ask for the very same."""
-        return tuple((project_id, scene.scene_id) for scene in plan.scenes if makes(job, scene.recipe))
+        return tuple((project_id, scene.scene_id) for scene in plan.scenes if job_makes(job, scene.recipe))
 
     def refuse_unplannable(self, plan: Plan, scene_ids: Sequence[str] | None) -> None:
         """Raises PlanError where nothing that was asked for can be rendered, and something should be."""
@@ -110,9 +111,9 @@ class FactsBook:
             return False
         return facts.plan is not None and all(scene.state == "fresh" for scene in facts.plan.scenes)
 
-    def reel_of(self, project_id: str) -> Reel:
+    def film_source(self, project_id: str) -> FilmSource:
         """What the film is made of now. Raises FilmError for scenes without a take."""
-        return _reel(self.facts(project_id), self._store)
+        return _film_source(self.facts(project_id), self._store)
 
     def _entry(self, project_id: str) -> _Entry:
         with self._lock:
@@ -123,7 +124,7 @@ class FactsBook:
                 self._entries[project_id] = known
             return known
 
-    def _gathered(self, project: Project) -> Facts:
+    def _gathered(self, project: Project) -> ProjectState:
         facts = self._bare(project)
         try:
             whole = self._plan(facts, None, None)
@@ -135,8 +136,8 @@ class FactsBook:
             facts = replace(facts, problem=str(error))
         return replace(facts, cut=self._cut(facts))
 
-    def _bare(self, project: Project) -> Facts:
-        return Facts(
+    def _bare(self, project: Project) -> ProjectState:
+        return ProjectState(
             project=project,
             takes=tuple(taken for taken in self._shelf.takes_of(project.id) if self._store.has(taken.take.media)),
             jobs=tuple(self._shelf.jobs_of_project(project.id)),
@@ -147,13 +148,13 @@ class FactsBook:
             problem="",
         )
 
-    def _plan(self, facts: Facts, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+    def _plan(self, facts: ProjectState, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
         takes = [shelved.take for shelved in facts.takes]
         return self._plan_of(facts.project.storyboard, takes, facts.media, facts.project.id, preset, scene_ids)
 
     def _plan_of(
         self,
-        words: Storyboard,
+        storyboard: Storyboard,
         takes: Sequence[Take],
         media: Mapping[str, MediaInfo],
         project_id: str,
@@ -163,7 +164,7 @@ class FactsBook:
         if self._timings is None:
             self._timings = timings_of(self._shelf.newest_takes())
         return plan(
-            words,
+            storyboard,
             presets=self._presets,
             models=self._models.all(),
             takes=takes,
@@ -184,23 +185,23 @@ class FactsBook:
             self._shelf.give(project_id, uses)
         return bool(uses)
 
-    def _estimates(self, facts: Facts, whole: Plan) -> dict[str, float | None]:
+    def _estimates(self, facts: ProjectState, whole: Plan) -> dict[str, float | None]:
         chosen = facts.project.storyboard.preset
         return {
             name: whole.cost.seconds if name == chosen else self._plan(facts, name, None).cost.seconds
             for name in self._presets
         }
 
-    def _cut(self, facts: Facts) -> str | None:
+    def _cut(self, facts: ProjectState) -> str | None:
         try:
-            return cut_hash(_reel(facts, self._store).edits)
+            return cut_hash(_film_source(facts, self._store).edits)
         except FilmError:
             return None
 
 
-def _reel(facts: Facts, store: MediaStore) -> Reel:
-    words = facts.project.storyboard
-    takes = _shown_takes(words, facts)
+def _film_source(facts: ProjectState, store: MediaStore) -> FilmSource:
+    storyboard = facts.project.storyboard
+    takes = _shown_takes(storyboard, facts)
     missing = [str(number) for number, take in enumerate(takes, start=1) if take is None]
     if missing:
         which = ("scene " if len(missing) == 1 else "scenes ") + ", ".join(missing)
@@ -208,13 +209,13 @@ def _reel(facts: Facts, store: MediaStore) -> Reel:
     whole = tuple(take for take in takes if take is not None)
     joins = [
         Join(take, store.path(take.media), scene.crossfade_s if scene.transition == "crossfade" else 0.0)
-        for take, scene in zip(whole, words.scenes, strict=True)
+        for take, scene in zip(whole, storyboard.scenes, strict=True)
     ]
-    return Reel(edit_list(joins, words.fps), to_text(words), whole)
+    return FilmSource(edit_list(joins, storyboard.fps), to_text(storyboard), whole)
 
 
-def _shown_takes(words: Storyboard, facts: Facts) -> list[Take | None]:
+def _shown_takes(storyboard: Storyboard, facts: ProjectState) -> list[Take | None]:
     plans = {scene.scene_id: scene for scene in facts.plan.scenes} if facts.plan else {}
     by_id = {shelved.take.id: shelved.take for shelved in facts.takes}
-    shown = [shown_take_id(scene, plans.get(scene.id), facts.takes) for scene in words.scenes]
+    shown = [shown_take_id(scene, plans.get(scene.id), facts.takes) for scene in storyboard.scenes]
     return [by_id.get(take_id) if take_id else None for take_id in shown]

@@ -1,7 +1,7 @@
 """The board: everything the page shows of one project, as one JSON-able value.
 
-Comes in: a project, its plan, its takes and the live state of its jobs. Goes out: ``Board``. Pure; does not know the
-page, the database, the engine's address or where a file lies: pictures and clips are named by their sha256, a live
+Comes in: a project, its plan, its takes and the live state of its jobs. Goes out: ``BoardView``. Pure; does not know
+the page, the database, the engine's address or where a file lies: pictures and clips are named by their sha256, a live
 preview by a key that changes with every new picture.
 """
 
@@ -112,7 +112,7 @@ class SceneCard(Value):
     """Of its waiting, running or last job."""
     progress: ProgressView | None
     preview: str | None
-    """Key of the live preview, another with every picture; None: none. See ``Desk.preview``."""
+    """Key of the live preview, another with every picture; None: none. See ``Studio.preview``."""
     take: TakeView | None
     """The chosen one."""
     takes: tuple[TakeView, ...]
@@ -210,8 +210,8 @@ class EngineView(Value):
     text: str
 
 
-class Board(Value):
-    """``version`` grows whenever anything here changes; see ``Desk.wait_for_change``."""
+class BoardView(Value):
+    """``version`` grows whenever anything here changes; see ``Studio.wait_for_change``."""
 
     version: int
     project_id: str

@@ -1,7 +1,7 @@
 """A studio with tiny models of every family in their original formats, and a real engine of one or two ranks.
 
-Comes in: pytest's temporary folders. Goes out: a ``House`` whose desk is what the page and the command line call. Does
-not know what any way of using a model is.
+Comes in: pytest's temporary folders. Goes out: a ``House`` whose studio is what the page and the command line call.
+Does not know what any way of using a model is.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.card_files import own_cards
 from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
-from studio.studio import Desk
-from studio.views.types import Board
+from studio.studio import Studio
+from studio.views.types import BoardView
 from tests.engine.models.cosmos.factories import make_predict1, make_predict2, write_card
 from tests.engine.models.dfm.factories import make_dfm
 from tests.engine.models.ttt.model_factories import make_ttt
@@ -34,36 +34,36 @@ class House:
         make_all(self.models)
         self.picture, self.clip = write_picture(root / "harbour.png"), write_clip(root / "walk.mp4")
         self.workspace = Workspace.at(root / "workspace")
-        self.desk = Desk(self.workspace, models_root=self.models, examples=False)
+        self.studio = Studio(self.workspace, models_root=self.models, examples=False)
         client = ensure_engine(self.workspace, ranks=num_ranks, models_root=self.models, die_with_parent=True)
-        self.desk.attach(client)
+        self.studio.attach(client)
 
-    def film(self, model: str, *scenes: Scene, media: Path | None = None, **settings: object) -> Board:
+    def film(self, model: str, *scenes: Scene, media: Path | None = None, **settings: object) -> BoardView:
         """``media``: what scenes name by its hash."""
-        words = Storyboard.model_validate({"model": model, "preset": "draft", "scenes": scenes, **settings})
-        project = self.desk.create(words)
+        storyboard = Storyboard.model_validate({"model": model, "preset": "draft", "scenes": scenes, **settings})
+        project = self.studio.create(storyboard)
         if media is not None:
-            self.desk.add_media(project.id, media, media.name)
+            self.studio.add_media(project.id, media, media.name)
         return self.rendered(project.id)
 
-    def rendered(self, project_id: str) -> Board:
-        self.desk.render(project_id)
-        for _ in self.desk.changes(project_id):
-            board = self.desk.board(project_id)
+    def rendered(self, project_id: str) -> BoardView:
+        self.studio.render(project_id)
+        for _ in self.studio.changes(project_id):
+            board = self.studio.board(project_id)
             wrong = [card for card in board.scenes if card.state in ("failed", "unplannable")]
             assert not wrong and not board.film.error, [(card.number, card.reason) for card in wrong] or board.film
             if board.film.up_to_date and not board.render.busy:
                 return board
-        raise AssertionError("the desk closed")
+        raise AssertionError("the studio closed")
 
-    def take(self, board: Board, number: int = 1) -> Take:
+    def take(self, board: BoardView, number: int = 1) -> Take:
         shown = board.scenes[number - 1].take
         assert shown is not None
         folder = self.workspace.take_folder(shown.recipe)
         return Take.model_validate_json((folder / "take.json").read_bytes())
 
     def close(self) -> None:
-        self.desk.close()
+        self.studio.close()
         stop_engine(self.workspace)
 
 

@@ -1,4 +1,4 @@
-"""A desk at work in a throw-away workspace, for tests: with a fake engine, restarts, and waiting for what is shown.
+"""A studio at work in a throw-away workspace, for tests: with a fake engine, restarts, and waiting for what is shown.
 
 Comes in: a folder. Goes out: ``Bench``. Does not know what is tested. Waiting has a limit, and its failure shows the
 board as it was last.
@@ -16,8 +16,8 @@ from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeScene, Edit
 from studio.document.storyboard import Scene, Storyboard
 from studio.library.projects import Project
-from studio.studio import Desk
-from studio.views.types import Board
+from studio.studio import Studio
+from studio.views.types import BoardView
 from tests.fakes import FakeEngine
 
 PATIENCE_S = 60.0
@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 class Bench:
     """``apart``: the engine has a workspace and media of its own, as on another machine. ``cards``: its models.
 
-    ``busy_timeout_s``: how long the desk waits for another program that writes its database.
+    ``busy_timeout_s``: how long the studio waits for another program that writes its database.
     """
 
     def __init__(
@@ -42,55 +42,55 @@ class Bench:
         self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
         self.engine = FakeEngine(self.engine_workspace, step_s, cards, MediaStore(self.engine_workspace.media))
         url = f"sqlite:///{self.workspace.studio_database}?timeout={busy_timeout_s}"
-        self.desk = Desk(self.workspace, self.engine, database_url=url, examples=False)
+        self.studio = Studio(self.workspace, self.engine, database_url=url, examples=False)
         self.heard()
 
     def heard(self) -> None:
-        """Until the engine has said which models it has: before that, the desk plans with what lies here."""
+        """Until the engine has said which models it has: before that, the studio plans with what lies here."""
         deadline_s = time.monotonic() + PATIENCE_S
-        while self.desk.models()["diorama"].fingerprint != "f" * 64:
-            assert time.monotonic() < deadline_s, "the desk never heard the engine's models"
+        while self.studio.models()["diorama"].fingerprint != "f" * 64:
+            assert time.monotonic() < deadline_s, "the studio never heard the engine's models"
             time.sleep(0.005)
 
-    def restart_desk(self) -> None:
-        self.desk.close()
-        self.desk = Desk(self.workspace, self.engine, examples=False)
+    def restart_studio(self) -> None:
+        self.studio.close()
+        self.studio = Studio(self.workspace, self.engine, examples=False)
         self.heard()
 
     def new_engine(self) -> None:
         """The engine begins anew: empty queue, event numbers from 1, the same takes."""
         self.engine.close()
         self.engine = FakeEngine(self.engine_workspace, media=MediaStore(self.engine_workspace.media))
-        self.desk.attach(self.engine)
+        self.studio.attach(self.engine)
 
     def project(self, *scenes: Scene, **settings: Any) -> Project:
-        return self.desk.create(Storyboard(scenes=scenes or THREE, **{"title": "Test", **settings}))
+        return self.studio.create(Storyboard(scenes=scenes or THREE, **{"title": "Test", **settings}))
 
     def edit(self, project_id: str, edit: Edit) -> Project:
-        return self.desk.edit(project_id, self.desk.open(project_id).revision, edit)
+        return self.studio.edit(project_id, self.studio.open(project_id).revision, edit)
 
     def reword(self, project_id: str, scene_id: str, prompt: str) -> Project:
         return self.edit(project_id, ChangeScene(scene_id=scene_id, field="prompt", value=prompt))
 
-    def until(self, project_id: str, wanted: Callable[[Board], bool]) -> Board:
+    def until(self, project_id: str, wanted: Callable[[BoardView], bool]) -> BoardView:
         """The first board that is as wanted."""
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
-            version = self.desk.wait_for_change(project_id, -1, 0)
-            board = self.desk.board(project_id)
+            version = self.studio.wait_for_change(project_id, -1, 0)
+            board = self.studio.board(project_id)
             if wanted(board):
                 return board
             left_s = deadline_s - time.monotonic()
             assert left_s > 0, f"never came: {board.model_dump_json(indent=1)}"
-            self.desk.wait_for_change(project_id, version, min(left_s, 1.0))
+            self.studio.wait_for_change(project_id, version, min(left_s, 1.0))
 
-    def rendered(self, project_id: str) -> Board:
+    def rendered(self, project_id: str) -> BoardView:
         """Renders all, and waits for the film."""
-        self.desk.render(project_id)
+        self.studio.render(project_id)
         return self.until(project_id, lambda board: board.film.up_to_date and not board.render.busy)
 
     def close(self) -> None:
-        self.desk.close()
+        self.studio.close()
         self.engine.close()
 
 
@@ -110,5 +110,5 @@ def benched(root: Path, **settings: Any) -> Iterator[Bench]:
         bench.close()
 
 
-def states(board: Board) -> list[str]:
+def states(board: BoardView) -> list[str]:
     return [card.state for card in board.scenes]

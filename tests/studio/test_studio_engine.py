@@ -1,4 +1,4 @@
-"""A desk over a real engine process (a fake group): killed, restarted, elsewhere; and the benchmark's own way."""
+"""A studio over a real engine process (a fake group): killed, restarted, elsewhere; and the benchmark's own way."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from benchmarks import film as benchmark
 from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.workspace import Workspace
-from studio.cli.engine_supervisor import EngineKeeper
-from studio.cli.render import DONE, EngineUse, RenderFile
+from studio.cli.engine_supervisor import EngineSupervisor
+from studio.cli.render import DONE, EngineSession, RenderFile
 from studio.document.formats.yaml_file import write_file
 from studio.document.storyboard import Scene, Storyboard
-from studio.studio import Desk
-from studio.views.types import Board
+from studio.studio import Studio
+from studio.views.types import BoardView
 
 ROOT = Path(__file__).parents[2]
 SLOW = Scene(id="a", prompt="0.1 s per step, a red ball", duration_s=1)
@@ -28,24 +28,24 @@ QUICK = Scene(id="b", prompt="a blue car", duration_s=1, transition="continue")
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(Workspace.at(tmp_path / "workspace"), examples=False)
-    yield desk
-    desk.close()
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    studio = Studio(Workspace.at(tmp_path / "workspace"), examples=False)
+    yield studio
+    studio.close()
 
 
 @pytest.fixture
-def keeper(desk: Desk) -> Iterator[EngineKeeper]:
-    keeper = EngineKeeper(desk, ranks=1, group="fake")
+def keeper(studio: Studio) -> Iterator[EngineSupervisor]:
+    keeper = EngineSupervisor(studio, ranks=1, group="fake")
     keeper.start()
     yield keeper
     keeper.close()
-    stop_engine(desk.workspace)
+    stop_engine(studio.workspace)
 
 
-def until(desk: Desk, project_id: str, state: str) -> Board:
-    for _ in desk.changes(project_id):
-        board = desk.board(project_id)
+def until(studio: Studio, project_id: str, state: str) -> BoardView:
+    for _ in studio.changes(project_id):
+        board = studio.board(project_id)
         assert not [card for card in board.scenes if card.state == "failed"], board
         if state == "film" and board.film.up_to_date and not board.render.busy:
             return board
@@ -53,7 +53,7 @@ def until(desk: Desk, project_id: str, state: str) -> Board:
             return board
         if state == "mid-step" and any(card.progress and card.progress.step > 2 for card in board.scenes):
             return board
-    raise AssertionError("the desk closed")
+    raise AssertionError("the studio closed")
 
 
 def kill_service(workspace: Workspace) -> int:
@@ -62,72 +62,72 @@ def kill_service(workspace: Workspace) -> int:
     return pid
 
 
-def test_the_service_is_killed_mid_job_and_the_film_still_comes(desk: Desk, keeper: EngineKeeper) -> None:
-    project = desk.create(Storyboard(scenes=(SLOW, QUICK)))
-    until(desk, project.id, "ready")
-    desk.render(project.id)
-    until(desk, project.id, "mid-step")
-    killed = kill_service(desk.workspace)
-    board = until(desk, project.id, "film")
+def test_the_service_is_killed_mid_job_and_the_film_still_comes(studio: Studio, keeper: EngineSupervisor) -> None:
+    project = studio.create(Storyboard(scenes=(SLOW, QUICK)))
+    until(studio, project.id, "ready")
+    studio.render(project.id)
+    until(studio, project.id, "mid-step")
+    killed = kill_service(studio.workspace)
+    board = until(studio, project.id, "film")
     assert [len(card.takes) for card in board.scenes] == [1, 1]
-    assert json.loads(desk.workspace.engine_address.read_text())["pid"] != killed
+    assert json.loads(studio.workspace.engine_address.read_text())["pid"] != killed
 
 
 def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out, codes = tmp_path / "slow.yaml", tmp_path / "slow.mp4", list[int]()
-    words = Storyboard(scenes=(SLOW, QUICK))
-    write_file(path, words)
-    project = desk.open_file(path, words)
-    file = RenderFile(desk, path, True, EngineUse(desk, ranks=1, group="fake"))
-    making = threading.Thread(target=lambda: codes.append(file.run(words, out)), daemon=True)
+    storyboard = Storyboard(scenes=(SLOW, QUICK))
+    write_file(path, storyboard)
+    project = studio.open_file(path, storyboard)
+    file = RenderFile(studio, path, True, EngineSession(studio, ranks=1, group="fake"))
+    making = threading.Thread(target=lambda: codes.append(file.run(storyboard, out)), daemon=True)
     making.start()
     try:
-        until(desk, project.id, "mid-step")
-        killed = kill_service(desk.workspace)
+        until(studio, project.id, "mid-step")
+        killed = kill_service(studio.workspace)
         making.join(timeout=120)
         assert codes == [DONE] and out.is_file()
-        assert json.loads(desk.workspace.engine_address.read_text())["pid"] != killed
+        assert json.loads(studio.workspace.engine_address.read_text())["pid"] != killed
         assert "it is started again" in capsys.readouterr().err
     finally:
-        stop_engine(desk.workspace)
+        stop_engine(studio.workspace)
 
 
-def test_an_engine_elsewhere_with_its_own_workspace(desk: Desk, tmp_path: Path) -> None:
+def test_an_engine_elsewhere_with_its_own_workspace(studio: Studio, tmp_path: Path) -> None:
     elsewhere = Workspace.at(tmp_path / "elsewhere")
     own = ensure_engine(elsewhere, group="fake", die_with_parent=True)
     client = EngineClient(own.url, elsewhere.token())
     try:
-        desk.attach(client, name=own.url)
-        project = desk.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
-        until(desk, project.id, "ready")
-        desk.render(project.id)
-        take = until(desk, project.id, "film").scenes[0].take
+        studio.attach(client, name=own.url)
+        project = studio.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
+        until(studio, project.id, "ready")
+        studio.render(project.id)
+        take = until(studio, project.id, "film").scenes[0].take
         assert take is not None
-        assert desk.media_path(project.id, take.media) is not None
-        assert not desk.workspace.take_folder(take.recipe).exists()
+        assert studio.media_path(project.id, take.media) is not None
+        assert not studio.workspace.take_folder(take.recipe).exists()
     finally:
-        desk.detach()
+        studio.detach()
         client.close()
         own.close()
         stop_engine(elsewhere)
 
 
-def test_an_engine_that_cannot_start_is_said_on_the_board(desk: Desk) -> None:
-    desk.workspace.engine_database.mkdir()  # no database can be opened there
-    keeper = EngineKeeper(desk, ranks=1, group="fake")
-    project = desk.create()
+def test_an_engine_that_cannot_start_is_said_on_the_board(studio: Studio) -> None:
+    studio.workspace.engine_database.mkdir()  # no database can be opened there
+    keeper = EngineSupervisor(studio, ranks=1, group="fake")
+    project = studio.create()
     keeper.start()
     try:
-        for _ in desk.changes(project.id):
-            problem = desk.board(project.id).render.problem
+        for _ in studio.changes(project.id):
+            problem = studio.board(project.id).render.problem
             if problem != "the engine is starting":
                 break
         assert "did not start" in problem
     finally:
         keeper.close()
-        stop_engine(desk.workspace)
+        stop_engine(studio.workspace)
 
 
 def test_the_benchmark_says_its_numbers_as_json() -> None:

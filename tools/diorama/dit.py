@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 
 import engine.models.cosmos.network as cosmos
 from engine.diffusion.denoiser import SIGMA_CONDITIONAL
-from engine.layers.attention import Whole, attend_plain
+from engine.layers.attention import SingleRankLayout, attend_plain
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from tools.diorama import captions, clips, text
 from tools.diorama.optim import Optimizer, Team
@@ -121,7 +121,7 @@ class Trainer:
 
     def __init__(self, network: CosmosDiT, truth: Truth, device: str) -> None:
         self.network, self.truth, self.device = network, truth, device
-        self.layout, self.forward = Whole(attend_plain), network
+        self.layout, self.forward = SingleRankLayout(attend_plain), network
         self._tokens: Tensor | None = None
         network.blocks[TRUTH_BLOCK].register_forward_hook(self._keep)
 

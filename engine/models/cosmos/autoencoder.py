@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
-from engine.checkpoints.known import whose
+from engine.checkpoints.known import describe_weights
 from engine.contract.errors import Rejected
 from engine.storage.media import Frames
 
@@ -106,7 +106,7 @@ def _original_names(weights: Weights) -> dict[str, str]:
     """Wan's original names -> diffusers', by diffusers' own rules."""
     if not {"encoder.conv1.weight", "conv2.weight", "encoder.downsamples.0.residual.0.gamma"} <= weights.shapes.keys():
         told = "the Wan 2.1 autoencoder's tokenizer.pth, or diffusers' folder with its config.json"
-        raise Rejected("weights", f"{weights.source}: this is {whose(weights.shapes)}. Expected: {told}.")
+        raise Rejected("weights", f"{weights.source}: this is {describe_weights(weights.shapes)}. Expected: {told}.")
     names = {name: name for name in weights}
     return {original: converted for converted, original in convert_wan_vae_to_diffusers(names).items()}
 

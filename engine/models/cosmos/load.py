@@ -15,7 +15,7 @@ from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
 from engine.models.cosmos.checkpoint import load_network
 from engine.models.cosmos.recognise import Kind
-from engine.models.model import DTYPES, Ends, Model
+from engine.models.model import DTYPES, Codecs, Model
 
 
 def warm_up() -> None:
@@ -24,13 +24,13 @@ def warm_up() -> None:
         importlib.import_module(f"engine.models.cosmos.{name}")
 
 
-def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
     path, dtype = card.parts.network.find(models_root), DTYPES[precision]
     ema = card.cosmos is not None and card.cosmos.ema
     network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras, ema)
-    return Model(card, network, dtype, _load_ends(card, models_root) if with_ends else None)
+    return Model(card, network, dtype, _load_ends(card, models_root) if with_codecs else None)
 
 
 def expected_kind(card: ModelCard) -> Kind:
@@ -40,14 +40,14 @@ def expected_kind(card: ModelCard) -> Kind:
     return "text2world" if card.cosmos is not None and card.cosmos.generation == "predict1" else "text2image"
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     """transformers takes seconds to import, and only the rank that has the ends needs it."""
     from engine.models.cosmos.text import load_text_encoder
 
     encoder = card.parts.text_encoder.find(models_root)
     tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
-    return Ends(text, load_autoencoder(card, card.parts.autoencoder.find(models_root)))
+    return Codecs(text, load_autoencoder(card, card.parts.autoencoder.find(models_root)))
 
 
 def load_autoencoder(card: ModelCard, path: Path) -> nn.Module:

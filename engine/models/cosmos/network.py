@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from engine.layers.attention import TokenLayout, Whole, attend
+from engine.layers.attention import SingleRankLayout, TokenLayout, attend
 from engine.layers.rotary import RotaryConfig, rope_angles, rotate
 from engine.models.cosmos.sparse import layouts_for, patterns_of
 
@@ -260,7 +260,7 @@ class CosmosDiT(nn.Module):
         (B, 1, H, W) at any size, reduced by nearest sampling (None: zeros). fps: only used with ``rope_base_fps``.
         -> (B, C_out, T, h, w), on every rank of the layout.
         """
-        config, layout = self.config, layout or Whole()
+        config, layout = self.config, layout or SingleRankLayout()
         x = self._with_masks(x, condition_mask, padding_mask)
         p, pt = config.patch_spatial, config.patch_temporal
         grid = (x.shape[2] // pt, x.shape[3] // p, x.shape[4] // p)

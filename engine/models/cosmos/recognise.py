@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.checkpoints.known import whose
+from engine.checkpoints.known import describe_weights
 from engine.models.cosmos.keys import bare
 
 Generation = Literal["predict1", "predict2"]
@@ -75,7 +75,7 @@ def recognise(shapes: Shapes) -> Recognised:
     named = {bare(name): tuple(shape) for name, shape in shapes.items()}
     layout = _layout(named)
     if layout is None or _later(named):
-        return Recognised(what=whose(shapes))
+        return Recognised(what=describe_weights(shapes))
     form, generation = layout
     first, last = EMBEDDINGS[form]
     width, features = named[first]

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.contract.cards import DfmSettings, ModelCard, Precision
 from engine.models.dfm.checkpoint import load_network
 from engine.models.dfm.run_config import RunConfig
-from engine.models.model import DTYPES, Ends, Model
+from engine.models.model import DTYPES, Codecs, Model
 
 
 def warm_up() -> None:
@@ -20,14 +20,14 @@ def warm_up() -> None:
         importlib.import_module(f"engine.models.dfm.{name}")
 
 
-def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     place = card.parts.network.find(models_root)
-    network = load_network(place, DTYPES[precision], told_by(card))
-    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
+    network = load_network(place, DTYPES[precision], config_from_card(card))
+    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
 
 
-def told_by(card: ModelCard) -> RunConfig:
+def config_from_card(card: ModelCard) -> RunConfig:
     """What the card says where the checkpoint has no ``run_config.yaml``; with one, what the card must agree with."""
     settings = card.dfm or DfmSettings()
     side = settings.max_patches * card.network.patch_spatial
@@ -41,7 +41,7 @@ def told_by(card: ModelCard) -> RunConfig:
     )
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     """transformers takes seconds to import, and only the rank that has the ends needs it."""
     from engine.models.dfm.autoencoder import load_autoencoder
     from engine.models.dfm.text import load_text_encoder
@@ -51,4 +51,4 @@ def _load_ends(card: ModelCard, models_root: Path) -> Ends:
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
     sizes = card.autoencoder
     place = card.parts.autoencoder.find(models_root)
-    return Ends(text, load_autoencoder(place, sizes.scale, sizes.temporal_factor, DTYPES[sizes.precision]))
+    return Codecs(text, load_autoencoder(place, sizes.scale, sizes.temporal_factor, DTYPES[sizes.precision]))

@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import TokenLayout, Whole, attend
+from engine.layers.attention import SingleRankLayout, TokenLayout, attend
 from engine.models.dfm.positions import Grid, Positions
 
 DEFAULT_FPS = 30.0
@@ -200,7 +200,7 @@ class DfmDiT(nn.Module):
         trained with conditioning frames. -> (B, C_out, T, h, w), on every rank of the layout.
         Raises Rejected("size") for a size off the patch grid or beyond the position table.
         """
-        config, layout = self.config, layout or Whole()
+        config, layout = self.config, layout or SingleRankLayout()
         grid = self._grid(x)
         patches = to_tokens(x, config.patch_spatial, config.patch_temporal)
         tokens = self.patch_embed(layout.scatter(patches)) + layout.scatter(self.positions(grid))

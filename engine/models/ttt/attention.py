@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.layers.attention import Attend, TokenLayout
 from engine.models.ttt.config import NORM_EPS
-from engine.models.ttt.rotary import turn
+from engine.models.ttt.rotary import rotate_pairs
 from engine.models.ttt.scan_order import Extent
 
 
@@ -61,7 +61,7 @@ def attend_segments(
     for i in range(text[0].shape[1]):
         words = [x[:, i] for x in text]
         q, k, v = (x[:, i * m : (i + 1) * m + 1] for x in video)
-        frames = [turn(q, positions), turn(k, positions), v]
+        frames = [rotate_pairs(q, positions), rotate_pairs(k, positions), v]
         joined = [torch.cat([w, f.flatten(1, 2)], dim=1).transpose(1, 2) for w, f in zip(words, frames, strict=True)]
         attended = attend(joined[0], joined[1], joined[2]).transpose(1, 2)
         out_text[:, i] = attended[:, : words[0].shape[1]]

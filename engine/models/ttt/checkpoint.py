@@ -20,7 +20,7 @@ import torch
 from engine.checkpoints.assign import assign_strictly, unchanged
 from engine.checkpoints.dcp import is_dcp, read_dcp
 from engine.checkpoints.files import Weights, read_weights
-from engine.checkpoints.known import whose
+from engine.checkpoints.known import describe_weights
 from engine.checkpoints.lora import Lora, merging
 from engine.contract.cards import TttSettings
 from engine.contract.errors import Rejected
@@ -74,7 +74,9 @@ def _config_of(weights: Weights, settings: TttSettings, is_base: bool) -> TttCon
     try:
         config = config_from(weights.shapes, settings, is_base)
     except Rejected as error:
-        raise Rejected(error.code, f"{weights.source}: {error}. The file is {whose(weights.shapes)}.") from error
+        raise Rejected(
+            error.code, f"{weights.source}: {error}. The file is {describe_weights(weights.shapes)}."
+        ) from error
     if config.in_channels != config.out_channels:
         told = f"takes {config.in_channels} channels and gives {config.out_channels}: one for conditioning pictures"
         raise Rejected("weights", f"{weights.source}: this network {told}, which is not supported.")

@@ -21,7 +21,7 @@ from engine.layers.attention import TokenLayout
 from engine.models.ttt.attention import LocalAttention
 from engine.models.ttt.config import NORM_EPS, TttConfig
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
-from engine.models.ttt.scan_order import Extent, Walk
+from engine.models.ttt.scan_order import Extent, ScanOrder
 
 PIECE_FRAMES = 13
 """Latent frames (or texts) that pass through the MLP at once, so that its wide hidden layer does not grow with the
@@ -29,12 +29,12 @@ film."""
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class SequenceInfo:
     """``turns`` (T, S, d/2): rotary positions of the whole video. ``walks``: there and back."""
 
     extent: Extent
     turns: Tensor
-    walks: tuple[Walk, Walk]
+    walks: tuple[ScanOrder, ScanOrder]
     layout: TokenLayout
 
 
@@ -63,7 +63,7 @@ class TttLayer(nn.Module):
             self.register_parameter(f"b{number}", nn.Parameter(torch.zeros(heads, 1, outer)))
         return tuple(f"{kind}{number}" for number in range(1, len(widths) + 1) for kind in "Wb")
 
-    def forward(self, text: Tensor, video: Tensor, film: Film, walk: Walk) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo, walk: ScanOrder) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one walk through all of them."""
         recalled, _ = self.scan(*self.inner(film.layout), self.streams(text, video, film), walk, self.mini_batch_size)
         extent = film.extent
@@ -79,7 +79,7 @@ class TttLayer(nn.Module):
         norm = InnerNorm(layout.heads(self.ttt_norm_weight), layout.heads(self.ttt_norm_bias))
         return tuple(layout.heads(weight) for weight in weights), norm
 
-    def streams(self, text: Tensor, video: Tensor, film: Film) -> Streams:
+    def streams(self, text: Tensor, video: Tensor, film: SequenceInfo) -> Streams:
         """All tokens of this rank's heads."""
         q, k, v = (
             self._sequence(lambda x, w=w: w(x).unflatten(-1, (self.num_heads, -1)), text, video, film)
@@ -93,7 +93,7 @@ class TttLayer(nn.Module):
         return F.linear(x, self.learnable_ttt_lr_weight[:, 0], self.learnable_ttt_lr_bias[:, 0])[..., None]
 
     @staticmethod
-    def _sequence(project: Callable[[Tensor], Tensor], text: Tensor, video: Tensor, film: Film) -> Tensor:
+    def _sequence(project: Callable[[Tensor], Tensor], text: Tensor, video: Tensor, film: SequenceInfo) -> Tensor:
         """-> (B, N, A_local, d): all text, then all video."""
         layout, extent = film.layout, film.extent
         texts = layout.to_heads(project(text), extent.text_tokens).flatten(1, 2)
@@ -122,11 +122,11 @@ class SeqModelingBlock(LocalAttention):
                 for kind in ("video", "text"):
                     self.add_module(f"{way}_ssm_gating_{kind}", Gate(config.width))
 
-    def forward(self, text: Tensor, video: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes."""
         return self.remember(*self.attend(text, video, film.extent, film.turns, film.layout), film)
 
-    def remember(self, text: Tensor, video: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+    def remember(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
         """The TTT layer's two walks over attended tokens. Same shapes."""
         for ttt in self.ssm.values():
             for way, walk in zip(("forward", "backward"), film.walks, strict=True):
@@ -171,7 +171,7 @@ class TransformerLayer(nn.Module):
         self.pre_mlp_adaLN_modulation = modulation(config.time_width, 6 * config.width)
         self.mlp = Mlp(config.width, config.mlp_width)
 
-    def forward(self, text: Tensor, video: Tensor, time: Tensor, film: Film) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, time: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D), time = SiLU(t embedding) (B, E) -> text, video."""
         shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_seq_adaLN_modulation, time)
         found_text, found_video = self.seq_modeling_block.attend(

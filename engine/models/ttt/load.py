@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.checkpoints.lora import read_lora
 from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
-from engine.models.model import DTYPES, Ends, Model
+from engine.models.model import DTYPES, Codecs, Model
 from engine.models.ttt.checkpoint import load_network
 
 
@@ -21,17 +21,17 @@ def warm_up() -> None:
         importlib.import_module(f"engine.models.ttt.{name}")
 
 
-def load_model(card: ModelCard, models_root: Path, precision: Precision, with_ends: bool) -> Model:
+def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     if card.ttt is None or card.autoencoder.kind != "cogvideox":
         told = "a card of family ttt needs the group `ttt`, and an autoencoder of kind cogvideox"
         raise Rejected("model", f"{card.name}: {told}. Correct the card.")
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
     network = load_network(card.parts.network.find(models_root), card.ttt, DTYPES[precision], loras)
-    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_ends else None)
+    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Ends:
+def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     """diffusers and transformers take seconds to import, and only the rank that has the ends needs them."""
     from engine.models.ttt.autoencoder import load_autoencoder
     from engine.models.ttt.text import load_text_encoder
@@ -40,4 +40,4 @@ def _load_ends(card: ModelCard, models_root: Path) -> Ends:
     tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
     sizes, place = card.autoencoder, card.parts.autoencoder.find(models_root)
-    return Ends(text, load_autoencoder(place, sizes.scale, DTYPES[sizes.precision]))
+    return Codecs(text, load_autoencoder(place, sizes.scale, DTYPES[sizes.precision]))

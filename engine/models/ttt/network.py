@@ -19,11 +19,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import TokenLayout, Whole
+from engine.layers.attention import SingleRankLayout, TokenLayout
 from engine.models.ttt.config import NORM_EPS, PATCH, TttConfig
-from engine.models.ttt.layer import Film, TransformerLayer, modulate, modulation
-from engine.models.ttt.rotary import turns
-from engine.models.ttt.scan_order import Extent, check_segments, walks
+from engine.models.ttt.layer import SequenceInfo, TransformerLayer, modulate, modulation
+from engine.models.ttt.rotary import rotations
+from engine.models.ttt.scan_order import Extent, check_segments, scan_orders
 
 
 def timestep_sinusoid(timesteps: Tensor, width: int) -> Tensor:
@@ -90,7 +90,7 @@ class TttVideo(nn.Module):
         The masks and fps mean nothing to this network. -> (B, C_out, T, h, w), on every rank of the layout.
         Raises Rejected("frames"), ("size") or ("text") where the film's shape is not the network's.
         """
-        layout = layout or Whole()
+        layout = layout or SingleRankLayout()
         extent = self.extent(x, text)
         grid = (x.shape[2], x.shape[3] // PATCH, x.shape[4] // PATCH)
         film = self.film(extent, grid, layout, x.device)
@@ -102,10 +102,12 @@ class TttVideo(nn.Module):
         patches = layout.gather(self.final_layer(self.transformer_norm(video), time), extent.tokens_per_frame)
         return rearrange(patches, "B T (h w) (C ph pw) -> B C T (h ph) (w pw)", h=grid[1], ph=PATCH, pw=PATCH)
 
-    def film(self, extent: Extent, grid: tuple[int, int, int], layout: TokenLayout, device: torch.device) -> Film:
+    def film(
+        self, extent: Extent, grid: tuple[int, int, int], layout: TokenLayout, device: torch.device
+    ) -> SequenceInfo:
         """Positions and walks, the same for every layer. ``grid``: (T, rows, columns) of patches."""
-        positions = turns(self.config.head_dim, grid, device)
-        return Film(extent, positions, walks(extent, self.config.mini_batch_size, positions), layout)
+        positions = rotations(self.config.head_dim, grid, device)
+        return SequenceInfo(extent, positions, scan_orders(extent, self.config.mini_batch_size, positions), layout)
 
     def extent(self, x: Tensor, text: Tensor) -> Extent:
         """What the film's tokens are; refuses shapes that no film of this network has."""

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from engine.models.ttt.config import INNER_EPS
 from engine.models.ttt.scan import InnerNorm, Streams, Weights
-from engine.models.ttt.scan_order import Walk
+from engine.models.ttt.scan_order import ScanOrder
 
 GELU_A, GELU_B = 0.79788456, 0.044715
 
 
 def scan_plain(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """As ``scan``."""
     done = [scan_one(weights, norm, streams, walk, mini_batch_size, b) for b in range(len(streams.q))]
@@ -28,7 +28,7 @@ def scan_plain(
 
 
 def scan_one(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, mini_batch_size: int, b: int
+    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int, b: int
 ) -> tuple[Tensor, Weights]:
     """One film of the batch: -> (N, A, d), last weights."""
     state = [weight.float().clone() for weight in weights]
@@ -40,7 +40,7 @@ def scan_one(
         changes = [torch.zeros_like(weight) for weight in state]
         for place in batch:
             token, step_token = int(walk.tokens[place]), int(walk.steps[place])
-            k = rotated(unit(streams.k[b, token].float()), walk.turns[place])
+            k = rotated(unit(streams.k[b, token].float()), walk.rotations[place])
             goal = target(k, streams.v[b, token].float(), gamma, beta)
             step = streams.steps[b, step_token][:, None, None]  # (A, 1, 1)
             for change, slope in zip(changes, slopes(state, gamma, beta, k, goal), strict=True):
@@ -48,7 +48,7 @@ def scan_one(
         state = [weight - change for weight, change in zip(state, changes, strict=True)]
         for place in batch:
             token = int(walk.tokens[place])
-            q = rotated(unit(streams.q[b, token].float()), walk.turns[place])
+            q = rotated(unit(streams.q[b, token].float()), walk.rotations[place])
             out[token] = q + gamma * normed(inner(state, q)[-1])[0] + beta
     return out, tuple(state)
 

@@ -17,7 +17,7 @@ def axis_dims(head_dim: int) -> tuple[int, int, int]:
     return head_dim // 4, head_dim // 8 * 3, head_dim // 8 * 3
 
 
-def turns(head_dim: int, grid: tuple[int, int, int], device: torch.device | str = "cpu") -> Tensor:
+def rotations(head_dim: int, grid: tuple[int, int, int], device: torch.device | str = "cpu") -> Tensor:
     """-> (T, h*w, d/2) complex64: frequencies theta**(-2j/dim) per axis, the axes in the order t, h, w."""
     parts: list[Tensor] = []
     for axis, (length, dim) in enumerate(zip(grid, axis_dims(head_dim), strict=True)):
@@ -29,7 +29,7 @@ def turns(head_dim: int, grid: tuple[int, int, int], device: torch.device | str 
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def turn(x: Tensor, by: Tensor) -> Tensor:
+def rotate_pairs(x: Tensor, by: Tensor) -> Tensor:
     """Rotates neighbouring pairs, in float32. x (..., d), by (..., d/2) complex, broadcast -> x's shape and dtype."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)

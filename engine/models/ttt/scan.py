@@ -1,10 +1,10 @@
 """The walk of a test-time-training layer: a small model per head that learns the film as it reads it.
 
-Comes in: queries, keys, values and step sizes of all tokens, the inner model's first weights, a ``Walk``. Goes out:
-what the inner model recalls for every token, and the weights it ended with. For every mini-batch: one step of gradient
-descent on 1/2 |LN(f(k)) - (v' - k)|^2, then q + LN(f(q)) with the new weights. State and arithmetic are float32; beside
-the sequence itself nothing grows with its length. Plain twin: ``engine.models.ttt.plain``.
-Does not know projections, gates or ranks.
+Comes in: queries, keys, values and step sizes of all tokens, the inner model's first weights, a ``ScanOrder``. Goes
+out: what the inner model recalls for every token, and the weights it ended with. For every mini-batch: one step of
+gradient descent on 1/2 |LN(f(k)) - (v' - k)|^2, then q + LN(f(q)) with the new weights. State and arithmetic are
+float32; beside the sequence itself nothing grows with its length. Plain twin: ``engine.models.ttt.plain``. Does not
+know projections, gates or ranks.
 
 Source: "One-Minute Video Generation with Test-Time Training", arXiv 2504.05298, section 3, in its primal form.
 
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.ttt.config import INNER_EPS
-from engine.models.ttt.rotary import turn
-from engine.models.ttt.scan_order import Walk
+from engine.models.ttt.rotary import rotate_pairs
+from engine.models.ttt.scan_order import ScanOrder
 
 GROUP_TOKENS = 1024
 """Tokens brought into the scan's form at once: enough to make that cheap, few enough to be small beside the film."""
@@ -62,20 +62,20 @@ class Group:
     steps: Tensor
 
 
-Scan = Callable[[Weights, InnerNorm, Streams, Walk, int], tuple[Tensor, Weights]]
+Scan = Callable[[Weights, InnerNorm, Streams, ScanOrder, int], tuple[Tensor, Weights]]
 Step = Callable[[Weights, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """(weights, changed in place; gamma^2; q, k, pull, steps of one mini-batch) -> f(q) with the new weights (Z, C, d)."""
 
 
 def scan(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """-> (B, N, A, d) in the dtype of q and the tokens' own order; and the last weights, float32 with Z for A."""
     return walked(eager_step(weights), weights, norm, streams, walk, mini_batch_size)
 
 
 def scan_compiled(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """``scan`` with the step of one mini-batch through ``torch.compile``."""
     return walked(compiled_step(eager_step(weights)), weights, norm, streams, walk, mini_batch_size)
@@ -91,7 +91,7 @@ def compiled_step(step: Step) -> Step:
 
 
 def walked(
-    step: Step, weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, mini_batch_size: int
+    step: Step, weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     batch, num_tokens = streams.q.shape[:2]
     state = tuple(weight.float().repeat(batch, 1, 1) for weight in weights)
@@ -113,11 +113,11 @@ def group_places(num_tokens: int, mini_batch_size: int) -> list[slice]:
     return groups + ([slice(whole, num_tokens)] if whole < num_tokens else [])
 
 
-def prepared(streams: Streams, norm: InnerNorm, walk: Walk, places: slice, mini_batch_size: int) -> Group:
+def prepared(streams: Streams, norm: InnerNorm, walk: ScanOrder, places: slice, mini_batch_size: int) -> Group:
     """Unit queries and keys, turned; targets; step sizes: of these places of the walk."""
-    tokens, turns = walk.tokens[places], walk.turns[places][:, None]
+    tokens, turns = walk.tokens[places], walk.rotations[places][:, None]
     q, k, v = (x.index_select(1, tokens).float() for x in (streams.q, streams.k, streams.v))
-    q, k = (turn(F.normalize(x, dim=-1), turns) for x in (q, k))
+    q, k = (rotate_pairs(F.normalize(x, dim=-1), turns) for x in (q, k))
     gamma = norm.gamma.float()
     pull = gamma.square() * standardised(v - k)
     steps = streams.steps.index_select(1, walk.steps[places])[..., None]

@@ -1,7 +1,7 @@
 """In which order the TTT layers walk through the tokens, and whose step sizes each mini-batch learns with.
 
-Comes in: numbers of segments, text tokens, latent frames and patches. Goes out: ``Walk``, one per direction. Tokens are
-numbered as [all text, segment after segment | all video, in raster order]. Does not know their contents.
+Comes in: numbers of segments, text tokens, latent frames and patches. Goes out: ``ScanOrder``, one per direction.
+Tokens are numbered as [all text, segment after segment | all video, in raster order]. Does not know their contents.
 
 Letters: N all tokens of text and video, L text tokens of a segment, T latent frames, S tokens of one latent frame,
 n segments, C tokens of a mini-batch, d head width.
@@ -35,13 +35,13 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ScanOrder:
     """``tokens`` (N,): which token stands at each place of the walk. ``steps`` (N,): whose step size it is learned
     with. ``turns`` (N, d/2) complex: its rotary position; text is not turned."""
 
     tokens: Tensor
     steps: Tensor
-    turns: Tensor
+    rotations: Tensor
 
 
 def check_segments(extent: Extent) -> None:
@@ -57,7 +57,7 @@ def check_segments(extent: Extent) -> None:
         )
 
 
-def walks(extent: Extent, mini_batch_size: int, turns: Tensor) -> tuple[Walk, Walk]:
+def scan_orders(extent: Extent, mini_batch_size: int, turns: Tensor) -> tuple[ScanOrder, ScanOrder]:
     """There and back. ``turns`` (T, S, d/2): of the video's tokens.
 
     The way back is the same walk over the reversed film, so that its first token of video (the last of the film) has
@@ -69,7 +69,7 @@ def walks(extent: Extent, mini_batch_size: int, turns: Tensor) -> tuple[Walk, Wa
     still = turns.new_ones(extent.num_text, turns.shape[-1])
     placed = torch.cat([still, turns.flatten(0, 1)])[places]
     back = reversed_film(extent).to(device)
-    return Walk(places, steps, placed), Walk(back[places], back[steps], placed)
+    return ScanOrder(places, steps, placed), ScanOrder(back[places], back[steps], placed)
 
 
 def interleaved(extent: Extent) -> Tensor:

@@ -145,24 +145,24 @@ def to_text(boards: Sequence[Storyboard], form: Form = "json") -> str:
     A scene of several segments gives one for each 3 s, as it is rendered; a look stands behind each text. Raises
     StoryboardError for a storyboard without scenes.
     """
-    videos = [_values(board) for board in boards]
+    videos = [_values(storyboard) for storyboard in boards]
     if form == "json":
         return json.dumps(videos, ensure_ascii=False, indent=2) + "\n"
     return "".join(json.dumps(video, ensure_ascii=False) + "\n" for video in videos)
 
 
-def _values(board: Storyboard) -> list[dict[str, Any]]:
-    if not board.scenes:
-        raise StoryboardError.at("scenes", f"{show(board.title)} has none; add one before it is written")
-    return [value for place, scene in enumerate(board.scenes) for value in _segments(board, scene, place)]
+def _values(storyboard: Storyboard) -> list[dict[str, Any]]:
+    if not storyboard.scenes:
+        raise StoryboardError.at("scenes", f"{show(storyboard.title)} has none; add one before it is written")
+    return [value for place, scene in enumerate(storyboard.scenes) for value in _segments(storyboard, scene, place)]
 
 
-def _segments(board: Storyboard, scene: Scene, place: int) -> list[dict[str, Any]]:
-    negative = _with_look(scene.negative_prompt, board.negative_look)
+def _segments(storyboard: Storyboard, scene: Scene, place: int) -> list[dict[str, Any]]:
+    negative = _with_look(scene.negative_prompt, storyboard.negative_look)
     values: list[dict[str, Any]] = []
     for number, text in enumerate(_texts(scene)):
         begins = place > 0 and number == 0 and scene.transition != "continue"
-        words = (_with_look(text, board.look), begins, negative or None)
+        words = (_with_look(text, storyboard.look), begins, negative or None)
         values.append(dict(zip(FIELDS, words, strict=True)))
     return values
 

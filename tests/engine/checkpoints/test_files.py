@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints.files import Weights, read_weights
 from engine.checkpoints.jit import load_jit, read_statistics
-from engine.checkpoints.known import whose
+from engine.checkpoints.known import describe_weights
 from engine.contract.errors import Rejected
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}
@@ -379,4 +379,4 @@ def test_statistics_of_another_kind(document: Any) -> None:
 def test_whose_a_file_is(name: str, told: str) -> None:
     import re
 
-    assert re.search(told, whose({name: (2, 2)}))
+    assert re.search(told, describe_weights({name: (2, 2)}))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import Whole, attend
+from engine.layers.attention import SingleRankLayout, attend
 from engine.layers.neighborhood import (
     FULL,
     Attending,
@@ -125,7 +125,7 @@ def test_in_a_layout() -> None:
     q, k, v = drawn(grid)
     tokens = [x.transpose(1, 2).unflatten(1, (2, 48)) for x in (q, k, v)]
     expected = neighborhood_attend_plain(q, k, v, grid, pattern).transpose(1, 2).unflatten(1, (2, 48))
-    assert_close(Whole(pattern.attend_on(grid)).self_attend(*tokens, 48), expected, 2e-6)
+    assert_close(SingleRankLayout(pattern.attend_on(grid)).self_attend(*tokens, 48), expected, 2e-6)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_blocks_of_the_published_weights() -> None:
 
 @pytest.mark.parametrize(("name", "num_blocks"), [("2b", 28), ("14b", 36), ("", 5)])
 def test_layout_of_every_block(name: str, num_blocks: int) -> None:
-    grid, whole = (2, 8, 12), Whole()
+    grid, whole = (2, 8, 12), SingleRankLayout()
     q, k, v = (x.transpose(1, 2).unflatten(1, (2, 96)) for x in drawn(grid, heads=1, batch=1))
     dense = whole.self_attend(q, k, v, 96)
     patterns = patterns_of(name, num_blocks)
@@ -208,12 +208,12 @@ def test_a_pattern_for_another_network() -> None:
 
 def test_a_picture_is_attended_whole() -> None:
     q, k, v = drawn((1, 4, 6))
-    layouts = layouts_for(PATTERNS["2b"], (1, 4, 6), Whole())
+    layouts = layouts_for(PATTERNS["2b"], (1, 4, 6), SingleRankLayout())
     tokens = [x.transpose(1, 2).unflatten(1, (1, 24)) for x in (q, k, v)]
-    assert_close(layouts[0].self_attend(*tokens, 24), Whole().self_attend(*tokens, 24), 2e-6)
+    assert_close(layouts[0].self_attend(*tokens, 24), SingleRankLayout().self_attend(*tokens, 24), 2e-6)
 
 
-class Backwards(Whole):
+class Backwards(SingleRankLayout):
     """One rank that keeps the tokens of each frame, and the heads, in the opposite order."""
 
     def to_heads(self, x: Tensor, tokens_per_frame: int) -> Tensor:
@@ -227,6 +227,6 @@ def test_in_a_layout_that_spreads_tokens() -> None:
     """Windows are laid on the grid, not on the order in which a rank keeps its tokens."""
     grid, pattern = (2, 4, 6), Neighborhood((FULL, 3, 2))
     tokens = [x.transpose(1, 2).unflatten(1, (2, 24)) for x in drawn(grid)]
-    expected = Attending(Whole(), pattern.attend_on(grid)).self_attend(*tokens, 24)
+    expected = Attending(SingleRankLayout(), pattern.attend_on(grid)).self_attend(*tokens, 24)
     kept = Attending(Backwards(), pattern.attend_on(grid)).self_attend(*(x.flip(2, 3) for x in tokens), 24)
     assert_close(kept.flip(2, 3), expected, 1e-6)

@@ -14,11 +14,11 @@ from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
 from engine.diffusion.samplers import seeded_noise
 from engine.models.model import Model
-from engine.runtime.link import Wishes
-from engine.runtime.model_cache import Shelf, wanted_by
+from engine.runtime.link import ControlFlags
+from engine.runtime.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
-from engine.runtime.render_context import Rendering, Room
+from engine.runtime.render_context import RankContext, RenderContext
 from engine.runtime.takes import finished_takes
 from engine.storage.media import Frames, MediaStore
 from engine.storage.workspace import Workspace
@@ -37,24 +37,24 @@ class Nowhere:
     def leave(self) -> None: ...
 
 
-def room_of(root: Path, workspace: Path) -> Room:
-    shelf = Shelf(ALONE, root / "cards", root / "models")
-    return Room(ALONE, shelf, Workspace(workspace), lambda event: None, Wishes())
+def room_of(root: Path, workspace: Path) -> RankContext:
+    shelf = ModelCache(ALONE, root / "cards", root / "models")
+    return RankContext(ALONE, shelf, Workspace(workspace), lambda event: None, ControlFlags())
 
 
-def model_of(root: Path, room: Room) -> Model:
-    return room.shelf.model(wanted_by(tiny_job(root)))
+def model_of(root: Path, room: RankContext) -> Model:
+    return room.models.model(model_key(tiny_job(root)))
 
 
 def test_an_empty_negative_prompt_is_the_empty_texts_embedding(root: Path, tmp_path: Path) -> None:
     """Not zeros, not the prompt's own (which would switch guidance off without a word)."""
     room = room_of(root, tmp_path)
     model = model_of(root, room)
-    assert model.ends is not None
-    with torch.inference_mode(), Rendering(tiny_job(root), room, model, Nowhere(), "film") as work:
-        told = work.condition(0).told
+    assert model.codecs is not None
+    with torch.inference_mode(), RenderContext(tiny_job(root), room, model, Nowhere(), "film") as work:
+        told = work.condition(0).conditioning
     assert told.negative_text is not None
-    encoded = model.ends.load_text_encoder()([""], model.card.text_length(1, (48, 32)))
+    encoded = model.codecs.load_text_encoder()([""], model.card.text_length(1, (48, 32)))
     torch.testing.assert_close(told.negative_text, encoded)
     assert float(told.negative_text.abs().max()) > 0
     network, x = NetworkDenoiser(model.network), torch.randn(1, 6, 3, 4, 6)
@@ -65,8 +65,8 @@ def test_an_empty_negative_prompt_is_the_empty_texts_embedding(root: Path, tmp_p
 def test_without_guidance_there_is_no_negative_branch(root: Path, tmp_path: Path) -> None:
     room = room_of(root, tmp_path)
     job = tiny_job(root, guidance_scale=1.0)
-    with torch.inference_mode(), Rendering(job, room, model_of(root, room), Nowhere(), "film") as work:
-        told: Conditioning = work.condition(0).told
+    with torch.inference_mode(), RenderContext(job, room, model_of(root, room), Nowhere(), "film") as work:
+        told: Conditioning = work.condition(0).conditioning
     assert told.negative_text is None
 
 
@@ -78,14 +78,14 @@ def test_a_clip_is_encoded_as_every_picture_is(root: Path, tmp_path: Path, stren
     model = model_of(root, room)
     media = MediaStore(room.workspace.media).put_file(tmp_path / "picture.png")
     job = tiny_job(root, num_steps=5, reimagine=Reimagine(media=media, strength=strength), seed=11)
-    assert model.ends is not None
-    with torch.inference_mode(), Rendering(job, room, model, Nowhere(), "film") as work:
+    assert model.codecs is not None
+    with torch.inference_mode(), RenderContext(job, room, model, Nowhere(), "film") as work:
         given = work.condition(0)
-        state = work._first_state(0, given.clip)
+        state = work._first_state(0, given.init_latents)
         frames = np.broadcast_to(np.array([230, 20, 90], np.uint8), (9, 32, 48, 3))
-        clip = model.ends.autoencoder.encode(frames)
-    assert given.clip is not None
-    torch.testing.assert_close(given.clip, clip)
+        clip = model.codecs.autoencoder.encode(frames)
+    assert given.init_latents is not None
+    torch.testing.assert_close(given.init_latents, clip)
     first = start_step(5, strength)
     assert state.step == first
     noise = seeded_noise((1, 6, 3, 4, 6), 11)

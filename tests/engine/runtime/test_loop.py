@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from engine.contract.events import EngineEvent, Failed, JobEvent
-from engine.runtime.link import Wishes
+from engine.runtime.link import ControlFlags
 from engine.runtime.loop import do
 from engine.runtime.ranks import Ranks
-from engine.runtime.render_context import Room
+from engine.runtime.render_context import RankContext
 from engine.storage.workspace import Workspace
 from tests.engine.runtime.group import tiny_job
 
@@ -47,9 +47,9 @@ class Shelf:
         self.was_free = self.held() is None
 
 
-def room_with(shelf: Any, folder: Path) -> tuple[Room, list[JobEvent | EngineEvent]]:
+def room_with(shelf: Any, folder: Path) -> tuple[RankContext, list[JobEvent | EngineEvent]]:
     sent: list[JobEvent | EngineEvent] = []
-    return Room(Ranks(0, 1, torch.device("cpu")), shelf, Workspace.at(folder), sent.append, Wishes()), sent
+    return RankContext(Ranks(0, 1, torch.device("cpu")), shelf, Workspace.at(folder), sent.append, ControlFlags()), sent
 
 
 @pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: str(error)[:24])

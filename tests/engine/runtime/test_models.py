@@ -18,11 +18,11 @@ from engine.models import family
 from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.decode import decode_into, undropped
-from engine.runtime.link import Wishes
-from engine.runtime.model_cache import Shelf, wanted_by
+from engine.runtime.link import ControlFlags
+from engine.runtime.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import loaded
 from engine.runtime.ranks import Ranks
-from engine.runtime.render_context import Room
+from engine.runtime.render_context import RankContext
 from engine.runtime.residency import resident
 from engine.storage.workspace import Workspace
 from tests.engine.checkpoints.measure_memory import memory
@@ -38,8 +38,8 @@ def model(root: Path) -> Model:
 
 
 def test_text_is_padded_with_zeros(model: Model) -> None:
-    assert model.ends is not None
-    encoder = model.ends.load_text_encoder()
+    assert model.codecs is not None
+    encoder = model.codecs.load_text_encoder()
     short, empty, long = encoder(["a cat", "", "a red ball that is far too long for it"], MAX_TOKENS)
     assert short.shape == (MAX_TOKENS, 16)
     lengths = [int((embedding.abs().sum(-1) > 0).sum()) for embedding in (short, empty, long)]
@@ -48,10 +48,10 @@ def test_text_is_padded_with_zeros(model: Model) -> None:
 
 @pytest.mark.parametrize("num_latents", [1, 2, 5])
 def test_stream_equals_whole(model: Model, num_latents: int) -> None:
-    assert model.ends is not None
+    assert model.codecs is not None
     latents = torch.randn(1, LATENT_CHANNELS, num_latents, 4, 6, generator=torch.Generator().manual_seed(num_latents))
-    stream = np.concatenate(list(model.ends.autoencoder.decode(latents)))
-    whole = model.ends.autoencoder.decode_whole(latents)
+    stream = np.concatenate(list(model.codecs.autoencoder.decode(latents)))
+    whole = model.codecs.autoencoder.decode_whole(latents)
     difference = np.abs(stream.astype(int) - whole.astype(int))
     print(f"{num_latents} latent frames: max {difference.max()}, mean {difference.mean():.2e} levels")
     assert stream.shape == (4 * num_latents - 3, 32, 48, 3)
@@ -60,9 +60,9 @@ def test_stream_equals_whole(model: Model, num_latents: int) -> None:
 
 def test_memory_does_not_grow_with_length(model: Model) -> None:
     """60 latent frames of 128 x 96 decoded whole are 35 MB of float32."""
-    assert model.ends is not None
+    assert model.codecs is not None
     latents = torch.randn(1, LATENT_CHANNELS, 60, 12, 16)
-    parts = model.ends.autoencoder.decode(latents)
+    parts = model.codecs.autoencoder.decode(latents)
     for _ in range(10):
         next(parts)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here, not from what ran before
@@ -138,9 +138,9 @@ def test_damaged_or_foreign_weights(damage: Callable[[Path], None], root: Path, 
 
 def test_shelf_keeps_a_model_and_sees_a_changed_file(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "models", tmp_path / "models")
-    shelf = Shelf(ALONE, root / "cards", tmp_path / "models")
+    shelf = ModelCache(ALONE, root / "cards", tmp_path / "models")
     job = tiny_job(root)
-    wanted = wanted_by(job)
+    wanted = model_key(job)
     assert not shelf.holds(wanted)
     first = shelf.model(wanted)
     assert shelf.holds(wanted) and shelf.model(wanted) is first
@@ -173,17 +173,17 @@ def test_resident_comes_and_goes(keep: bool, sent: list[str]) -> None:
 @pytest.mark.parametrize(("offload", "sent"), [("components", ["cpu"]), ("none", [])])
 def test_offload_begins_with_an_empty_device(offload: Any, sent: list[str], root: Path, tmp_path: Path) -> None:
     """A job before it, without offload, has left all three components there."""
-    shelf = Shelf(Ranks(0, 1, torch.device("cuda")), root / "cards", root / "models")
-    room = Room(shelf.ranks, shelf, Workspace.at(tmp_path), lambda event: None, Wishes())
+    shelf = ModelCache(Ranks(0, 1, torch.device("cuda")), root / "cards", root / "models")
+    room = RankContext(shelf.ranks, shelf, Workspace.at(tmp_path), lambda event: None, ControlFlags())
     job = tiny_job(root, speed=Speed(precision="float32", offload=offload))
-    model = shelf.model(wanted_by(job))
-    assert model.ends is not None
-    shelf._model = replace(model, network=Travelling(), ends=replace(model.ends, autoencoder=Travelling()))
-    shelf.texts(room.workspace).encode(["a"], MAX_TOKENS, ALONE.device, stays=True)
+    model = shelf.model(model_key(job))
+    assert model.codecs is not None
+    shelf._model = replace(model, network=Travelling(), ends=replace(model.codecs, autoencoder=Travelling()))
+    shelf.prompt_cache(room.workspace).encode(["a"], MAX_TOKENS, ALONE.device, stays=True)
     left = loaded(job, room, "film")
-    assert isinstance(left.network, Travelling) and left.ends is not None
-    assert left.network.sent == left.ends.autoencoder.sent == sent
-    assert (shelf.texts(room.workspace)._loaded is None) == (offload == "components")
+    assert isinstance(left.network, Travelling) and left.codecs is not None
+    assert left.network.sent == left.codecs.autoencoder.sent == sent
+    assert (shelf.prompt_cache(room.workspace)._loaded is None) == (offload == "components")
 
 
 FIVE = FromTake(recipe="a" * 64, num_frames=5)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.runtime.prompt_cache import Texts
+from engine.runtime.prompt_cache import PromptEmbeddingCache
 
 CPU = torch.device("cpu")
 
@@ -27,8 +27,8 @@ class Encoder(nn.Module):
         return torch.tensor([float(len(prompt)) for prompt in prompts])[:, None, None].expand(-1, max_tokens, 2)
 
 
-def texts(folder: Path, encoder: Encoder, name: str = "t5") -> Texts:
-    return Texts(folder, name, lambda: encoder)
+def texts(folder: Path, encoder: Encoder, name: str = "t5") -> PromptEmbeddingCache:
+    return PromptEmbeddingCache(folder, name, lambda: encoder)
 
 
 def test_a_prompt_is_encoded_once_ever(tmp_path: Path) -> None:

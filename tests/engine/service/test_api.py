@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from engine.client.client import EngineClient
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.service.api import make_api
-from engine.service.change_signal import Changes
+from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.models import Models
@@ -133,7 +133,7 @@ def test_a_fault_that_nobody_thought_of_has_the_form_of_every_error(tmp_path: Pa
     database = open_database(settings.database)
     with Session(database) as session, session.begin():
         session.add(JobRow(id="j1", body="{}", state="queued"))
-    changes, models = Changes(), Models(tmp_path, tmp_path, tmp_path / "hashes.json")
+    changes, models = ChangeSignal(), Models(tmp_path, tmp_path, tmp_path / "hashes.json")
     store = Store(database, changes.notify)
     api = make_api(settings, store, changes, models, Dispatcher(settings, store, changes, lambda: Group(settings)))
     headers = {"Authorization": f"Bearer {settings.workspace.token()}"}

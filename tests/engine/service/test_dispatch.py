@@ -14,7 +14,7 @@ from engine.client.client import EngineClient
 from engine.contract import wire
 from engine.contract.events import EVENT, EngineDown, Event, Failed, Finished, Interrupted, JobRejected
 from engine.contract.jobs import FromMedia, FromTake, Job
-from engine.service.change_signal import Changes
+from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group
 from engine.service.settings import Settings
@@ -175,7 +175,7 @@ def dispatch(
     async def run() -> list[Event]:
         workspace = Workspace.at(folder / "workspace")
         settings = dataclasses.replace(Settings(workspace, folder, folder, group="fake"), **patience)
-        changes = Changes()
+        changes = ChangeSignal()
         changes.bind(asyncio.get_running_loop())
         store = Store(open_database(settings.database), changes.notify)
         dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
@@ -296,7 +296,9 @@ def test_events_that_are_not_the_jobs(tmp_path: Path) -> None:
     settings = Settings(Workspace.at(tmp_path / "workspace"), tmp_path, tmp_path, group="fake")
 
     async def lie(event: Event) -> str | None:
-        return Dispatcher(settings, store, Changes(), lambda: Group(settings))._lie(a_job(job_id="mine"), event)
+        return Dispatcher(settings, store, ChangeSignal(), lambda: Group(settings))._protocol_violation(
+            a_job(job_id="mine"), event
+        )
 
     assert "other" in (asyncio.run(lie(Failed(time_s=1, job_id="other", reason=""))) or "")
     assert asyncio.run(lie(Failed(time_s=1, job_id="mine", reason=""))) is None

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.contract.cards import TttSettings
-from engine.layers.attention import Whole
+from engine.layers.attention import SingleRankLayout
 from engine.models.ttt.attention import LocalAttention
 from engine.models.ttt.config import TttConfig, config_from
 from engine.models.ttt.keys import our_key
-from engine.models.ttt.layer import Film, SeqModelingBlock, TransformerLayer, TttLayer
+from engine.models.ttt.layer import SeqModelingBlock, SequenceInfo, TransformerLayer, TttLayer
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.rotary import turn, turns
+from engine.models.ttt.rotary import rotate_pairs, rotations
 from engine.models.ttt.scan import (
     Group,
     InnerNorm,
@@ -30,7 +30,7 @@ from engine.models.ttt.scan import (
     standardised,
     unfolded,
 )
-from engine.models.ttt.scan_order import Extent, interleaved, walks
+from engine.models.ttt.scan_order import Extent, interleaved, scan_orders
 from tests.engine.models.ttt.dual import dual_scan
 from tests.goldens.runner import Case, Description, assert_close, kind
 
@@ -92,15 +92,17 @@ def module_config(case: Case) -> TttConfig:
     )
 
 
-def film_of(case: Case) -> Film:
+def film_of(case: Case) -> SequenceInfo:
     config = case.description["config"]
     grid = (config["latent_frames"], config["grid_h"], config["grid_w"])
     extent = Extent(config["num_segments"], config["text_len"], grid[0], grid[1] * grid[2], config["attn_length"])
-    positions = turns(config["model_dim"] // config["num_heads"], grid)
-    return Film(extent, positions, walks(extent, config["mini_batch_size"], positions), Whole())
+    positions = rotations(config["model_dim"] // config["num_heads"], grid)
+    return SequenceInfo(
+        extent, positions, scan_orders(extent, config["mini_batch_size"], positions), SingleRankLayout()
+    )
 
 
-def tokens_of(film: Film, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+def tokens_of(film: SequenceInfo, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
     """(1, n*L, D), (1, T*S, D) -> (1, n, L, D), (1, T, S, D)."""
     extent = film.extent
     return (
@@ -202,7 +204,9 @@ def check_layer(case: Case) -> None:
     streams = layer.streams(*tokens, film)
     weights, norm = layer.inner(film.layout)
     recalled, final = scan(weights, norm, streams, walk, layer.mini_batch_size)
-    q, k = (turn(F.normalize(x[:, walk.tokens], dim=-1), walk.turns[:, None]) for x in (streams.q, streams.k))
+    q, k = (
+        rotate_pairs(F.normalize(x[:, walk.tokens], dim=-1), walk.rotations[:, None]) for x in (streams.q, streams.k)
+    )
     goal = norm.gamma * standardised(streams.v[:, walk.tokens] - k) + norm.beta + k
     ours = dict(zip(("final.W1", "final.b1", "final.W2", "final.b2"), final, strict=False))
     for name, x in {"mid.XQ": q, "mid.XK": k, "mid.XV": goal}.items():

@@ -52,11 +52,12 @@ def test_predict1_lines_count_from_0_as_nvidias_do() -> None:
 
 def test_an_entry_is_a_scene_joined_by_a_cut(tmp_path: Path) -> None:
     entries = [{"prompt": "One."}, {"input_video": "in.mp4", "prompt": "Two.", "output_video": "two.mp4"}]
-    board = read_file(written(tmp_path, entries))
-    assert [scene.transition for scene in board.scenes] == ["cut", "cut"]
-    assert [scene.notes for scene in board.scenes] == ["file: output_0.mp4", "file: two.mp4"]
-    assert board.scenes[1].conditioning is not None and board.scenes[1].conditioning.media == "in.mp4"
-    assert (board.aspect, board.title, board.scenes[0].duration_s) == ("16:9", "Batch of 2 clips", 93 / 16)
+    storyboard = read_file(written(tmp_path, entries))
+    assert [scene.transition for scene in storyboard.scenes] == ["cut", "cut"]
+    assert [scene.notes for scene in storyboard.scenes] == ["file: output_0.mp4", "file: two.mp4"]
+    assert storyboard.scenes[1].conditioning is not None and storyboard.scenes[1].conditioning.media == "in.mp4"
+    assert (storyboard.aspect, storyboard.title) == ("16:9", "Batch of 2 clips")
+    assert storyboard.scenes[0].duration_s == 93 / 16
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_sent_batch_brings_only_what_lies_beside_it(tmp_path: Path) -> None:
     names = ("in.png", "../secret.png", str(tmp_path / "secret.png"), "gone.png")
     path = written(sent, [{"prompt": "a", "input_video": name} for name in names])
     store = MediaStore(tmp_path / "media")
-    [(words, stored)] = Importer(sent, store, sent=True).brought_all(path)
+    [(storyboard, stored)] = Importer(sent, store, sent=True).brought_all(path)
     assert [name for _, name in stored] == ["in.png"] and store.has(stored[0][0].sha256)
-    brought = [scene.conditioning.media for scene in words.scenes if scene.conditioning]
+    brought = [scene.conditioning.media for scene in storyboard.scenes if scene.conditioning]
     assert brought == [stored[0][0].sha256, *names[1:]]

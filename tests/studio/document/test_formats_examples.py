@@ -19,18 +19,18 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_planned_without_a_word_of_complaint(path: Path) -> None:
-    board = read_file(path)
-    card = load_cards()[board.model]
+    storyboard = read_file(path)
+    card = load_cards()[storyboard.model]
     media = {
         scene.conditioning.media: probe(path.parent / scene.conditioning.media)
-        for scene in board.scenes
+        for scene in storyboard.scenes
         if scene.conditioning
     }
     models = {card.name: ModelStatus(card=card, fingerprint="f" * 64, available=True)}
     for preset in load_presets():
-        made = plan(board, presets=load_presets(), models=models, media=media, preset=preset)
+        made = plan(storyboard, presets=load_presets(), models=models, media=media, preset=preset)
         assert [note.text for note in made.notes] == []
-        assert len(made.jobs) == len(board.scenes)
+        assert len(made.jobs) == len(storyboard.scenes)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

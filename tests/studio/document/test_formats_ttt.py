@@ -118,8 +118,8 @@ def test_longer_scenes_looks_and_crossfades_are_written_as_they_are_rendered() -
         Scene(id="b", prompt="It jumps", duration_s=2, transition="crossfade"),
         Scene(id="c", prompt="It lands", duration_s=4.5, transition="continue"),
     )
-    board = Storyboard(look="in ink", negative_look="colour", scenes=scenes)
-    [written] = json.loads(to_text([board]))
+    storyboard = Storyboard(look="in ink", negative_look="colour", scenes=scenes)
+    [written] = json.loads(to_text([storyboard]))
     assert [segment["text"] for segment in written] == [
         *["A cat sits, in ink"] * 2,
         *["It yawns, in ink"] * 2,

@@ -16,9 +16,9 @@ from tests.studio.planning.factories import storyboards, words
 
 @settings(deadline=None, max_examples=100)
 @given(storyboards)
-def test_a_storyboard_survives_its_file(board: Storyboard) -> None:
-    assert from_text(to_text(board)) == board
-    assert from_text(json.dumps(document_of(board))) == board
+def test_a_storyboard_survives_its_file(storyboard: Storyboard) -> None:
+    assert from_text(to_text(storyboard)) == storyboard
+    assert from_text(json.dumps(document_of(storyboard))) == storyboard
 
 
 @settings(deadline=None, max_examples=300)
@@ -58,8 +58,8 @@ def test_any_rubbish_is_refused_in_words_or_read(text: str | bytes) -> None:
 
 
 def test_the_file_is_short_and_ordered() -> None:
-    board = Storyboard(title="A day", scenes=(Scene(id="dawn", prompt="first line\nsecond line", seed=4),))
-    assert to_text(board) == (
+    storyboard = Storyboard(title="A day", scenes=(Scene(id="dawn", prompt="first line\nsecond line", seed=4),))
+    assert to_text(storyboard) == (
         "schema: storyboard/1\n"
         "title: A day\n"
         "aspect: '3:2'\n"
@@ -83,8 +83,9 @@ def test_a_whole_number_may_be_a_key_and_is_text_as_in_json() -> None:
 
 
 def test_ratios_words_and_numbers_mean_what_they_look_like() -> None:
-    board = from_text("aspect: 16:9\ntitle: No\nscenes: [{prompt: on, duration_s: 1e1}]")
-    assert (board.aspect, board.title, board.scenes[0].prompt, board.scenes[0].duration_s) == ("16:9", "No", "on", 10)
+    storyboard = from_text("aspect: 16:9\ntitle: No\nscenes: [{prompt: on, duration_s: 1e1}]")
+    scene = storyboard.scenes[0]
+    assert (storyboard.aspect, storyboard.title, scene.prompt, scene.duration_s) == ("16:9", "No", "on", 10)
 
 
 BOMB = "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nscenes: [*c]"
@@ -129,9 +130,9 @@ def test_a_byte_order_mark_is_no_part_of_a_key() -> None:
 
 
 def test_a_file_is_written_whole_and_read_again(tmp_path: Path) -> None:
-    board = Storyboard(title="A day", scenes=(Scene(id="dawn", prompt="a ball"),))
-    write_file(tmp_path / "day.yaml", board)
-    assert read_file(tmp_path / "day.yaml") == board
+    storyboard = Storyboard(title="A day", scenes=(Scene(id="dawn", prompt="a ball"),))
+    write_file(tmp_path / "day.yaml", storyboard)
+    assert read_file(tmp_path / "day.yaml") == storyboard
     assert [path.name for path in tmp_path.iterdir()] == ["day.yaml"]
 
 

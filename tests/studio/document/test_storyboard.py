@@ -105,15 +105,15 @@ def test_too_many_scenes_are_refused() -> None:
 
 
 def test_scenes_without_an_id_get_one_by_place_that_is_not_taken() -> None:
-    board = read_document({"scenes": [{"prompt": "a"}, {"id": "scene-3"}, {"prompt": "b"}, {"id": "intro"}]})
-    assert [scene.id for scene in board.scenes] == ["scene-1", "scene-3", "scene-4", "intro"]
+    storyboard = read_document({"scenes": [{"prompt": "a"}, {"id": "scene-3"}, {"prompt": "b"}, {"id": "intro"}]})
+    assert [scene.id for scene in storyboard.scenes] == ["scene-1", "scene-3", "scene-4", "intro"]
 
 
 def test_an_old_document_is_upgraded() -> None:
     old = {"schema": "storyboard/0", "style": "paper", "scenes": [{"id": "a", "text": "a ball", "seconds": 2.0}]}
-    board = read_document(old)
-    assert (board.look, board.scenes[0].prompt, board.scenes[0].duration_s) == ("paper", "a ball", 2.0)
-    assert document_of(board)["schema"] == SCHEMA
+    storyboard = read_document(old)
+    assert (storyboard.look, storyboard.scenes[0].prompt, storyboard.scenes[0].duration_s) == ("paper", "a ball", 2.0)
+    assert document_of(storyboard)["schema"] == SCHEMA
     assert old["scenes"] == [{"id": "a", "text": "a ball", "seconds": 2.0}]
 
 
@@ -125,9 +125,9 @@ def test_an_upgraded_document_is_checked_too() -> None:
 def test_a_document_is_read_as_it_was_written() -> None:
     whole = scene(seed=7, conditioning={"media": "a.png", "strength": 0.0}, overrides={"num_steps": 9})
     whole["scenes"][1] |= {"chunk_prompts": ["b", ""], "first_frame": {"prompt": "c", "seed": 1}}
-    board = read_document({**whole, "size_px": [1280, 704]})
-    assert read_document(document_of(board)) == board
-    assert (board.size_px, board.scenes[1].chunk_prompts) == ((1280, 704), ("b", ""))
+    storyboard = read_document({**whole, "size_px": [1280, 704]})
+    assert read_document(document_of(storyboard)) == storyboard
+    assert (storyboard.size_px, storyboard.scenes[1].chunk_prompts) == ((1280, 704), ("b", ""))
 
 
 def test_two_scenes_of_one_id_cannot_be_made_in_code_either() -> None:
@@ -137,7 +137,7 @@ def test_two_scenes_of_one_id_cannot_be_made_in_code_either() -> None:
 
 
 def test_a_scene_is_found_by_its_id_or_its_likeness_is_named() -> None:
-    board = read_document(scene())
-    assert board.scene("two").prompt == "b"
+    storyboard = read_document(scene())
+    assert storyboard.scene("two").prompt == "b"
     with pytest.raises(StoryboardError, match="did you mean two"):
-        board.scene("twoo")
+        storyboard.scene("twoo")

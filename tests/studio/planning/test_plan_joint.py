@@ -12,7 +12,7 @@ from studio.planning.cost import timings_of
 from studio.planning.joint import num_segments_of
 from studio.planning.joint_cost import joint_cost
 from studio.planning.plan import Plan
-from studio.rendering.progress import makes
+from studio.rendering.progress import job_makes
 from tests.studio.planning.factories import TOGETHER, board, card, known, planned, rendered, storyboards, takes_of
 
 MODELS = known(TOGETHER)
@@ -228,8 +228,8 @@ def test_a_text_that_is_longer_than_what_is_taken_at_this_length_is_said() -> No
 
 def test_scene_ids_of_the_job_name_its_takes() -> None:
     (job,) = plan_of(three()).jobs
-    assert all(makes(job, scene.recipe) for scene in plan_of(three()).scenes)
-    assert not makes(job, None) and not makes(job, "0" * 64)
+    assert all(job_makes(job, scene.recipe) for scene in plan_of(three()).scenes)
+    assert not job_makes(job, None) and not job_makes(job, "0" * 64)
 
 
 def test_takes_share_the_job_s_time_and_lengths_have_timings_of_their_own() -> None:

@@ -1,4 +1,4 @@
-"""A studio whose page is served for a browser: a real desk, an engine that draws little clips, a real Chromium.
+"""A studio whose page is served for a browser: a real studio, an engine that draws little clips, a real Chromium.
 
 Comes in: nothing. Goes out: fixtures ``studio``, ``page`` and ``browser``. Does not know what is tested.
 """
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from engine.contract.cards import ModelCard
 from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
-from studio.studio import Desk
+from studio.studio import Studio
 from studio.ui.page import build_app
 from tests.fakes import FakeEngine
 from tests.studio.ui.likenesses import cards
@@ -31,12 +31,12 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 class Served:
-    """A desk's page, on a port that stays the same when the server is stopped and started again."""
+    """A studio's page, on a port that stays the same when the server is stopped and started again."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
         self.port = _free_port()
-        self._app = build_app(desk)
+        self._app = build_app(studio)
         self.start()
 
     @property
@@ -56,28 +56,28 @@ class Served:
         assert not self._thread.is_alive()
 
 
-class Studio(Served):
-    """A desk with its engine, which draws."""
+class ServedStudio(Served):
+    """A studio with its engine, which draws."""
 
     def __init__(self, folder: Path, examples: bool = False, cards: dict[str, ModelCard] | None = None) -> None:
         self.workspace = Workspace.at(folder)
         self.engine = FakeEngine(self.workspace, cards=cards)
         self._seed = 0
-        super().__init__(Desk(self.workspace, self.engine, examples=examples))
+        super().__init__(Studio(self.workspace, self.engine, examples=examples))
 
     def close(self) -> None:
-        self.desk.close()
+        self.studio.close()
         self.stop_serving()
         self.engine.close()
 
     def project(self, *scenes: Scene, title: str = "A film", model: str = "diorama") -> str:
         """A new project with these scenes and a seed that no other has, so that it has no takes; its id."""
         self._seed += 1
-        words = Storyboard(title=title, scenes=scenes, model=model, preset="draft", seed=self._seed)
-        return self.desk.create(words).id
+        storyboard = Storyboard(title=title, scenes=scenes, model=model, preset="draft", seed=self._seed)
+        return self.studio.create(storyboard).id
 
     def prompts(self, project_id: str) -> list[str]:
-        return [scene.prompt for scene in self.desk.open(project_id).storyboard.scenes]
+        return [scene.prompt for scene in self.studio.open(project_id).storyboard.scenes]
 
 
 def wait_for(holds: Callable[[], object], seconds: float = 20.0) -> None:
@@ -95,14 +95,14 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    studio = Studio(tmp_path_factory.mktemp("workspace"))
-    yield studio
-    studio.close()
+def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStudio]:
+    served = ServedStudio(tmp_path_factory.mktemp("workspace"))
+    yield served
+    served.close()
 
 
 @pytest.fixture
-def studio(shared_studio: Studio) -> Iterator[Studio]:
+def served(shared_studio: ServedStudio) -> Iterator[ServedStudio]:
     """One for all tests, which make projects of their own: the browser need not read the page's scripts anew."""
     yield shared_studio
     engine = shared_studio.engine
@@ -112,16 +112,16 @@ def studio(shared_studio: Studio) -> Iterator[Studio]:
 
 
 @pytest.fixture(scope="session")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStudio]:
     """A studio whose engine has models that can what the bundled one cannot."""
-    studio = Studio(tmp_path_factory.mktemp("ways"), cards=cards())
-    yield studio
-    studio.close()
+    served = ServedStudio(tmp_path_factory.mktemp("ways"), cards=cards())
+    yield served
+    served.close()
 
 
 @pytest.fixture
-def web(studio: Studio) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=studio.address, timeout=20) as client:
+def web(served: ServedStudio) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.address, timeout=20) as client:
         yield client
 
 
@@ -140,9 +140,9 @@ def browser() -> Iterator[Browser]:
 class Visitor:
     """Tabs of one browser; anything that goes wrong in their scripts, or reaches for another host, is kept."""
 
-    def __init__(self, context: BrowserContext, studio: Served) -> None:
+    def __init__(self, context: BrowserContext, served: Served) -> None:
         self.context = context
-        self.studio = studio
+        self.studio = served
         self.wrongs: list[str] = []
 
     def tab(self, project: str = "", scene: str = "") -> Page:
@@ -172,8 +172,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def visitor(context: BrowserContext, studio: Studio) -> Iterator[Visitor]:
-    visitor = Visitor(context, studio)
+def visitor(context: BrowserContext, served: ServedStudio) -> Iterator[Visitor]:
+    visitor = Visitor(context, served)
     yield visitor
     visitor.leave()
     assert visitor.wrongs == []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from studio.document.storyboard import Scene
-from tests.studio.ui.conftest import SCREENSHOTS, Studio, Visitor, wait_for
+from tests.studio.ui.conftest import SCREENSHOTS, ServedStudio, Visitor, wait_for
 
 THREE = (
     Scene(id="a", prompt="a red ball rolls over the meadow"),
@@ -20,8 +20,8 @@ def cards(page: Page) -> list[str]:
     return page.locator(".cell .prompt").all_inner_texts()
 
 
-def test_three_scenes_are_typed_and_every_key_is_saved(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project()
+def test_three_scenes_are_typed_and_every_key_is_saved(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project()
     page = visitor.tab(project)
     expect(page.locator(".add")).to_be_visible()
     for place, prompt in enumerate((A, B, C)):
@@ -33,7 +33,7 @@ def test_three_scenes_are_typed_and_every_key_is_saved(studio: Studio, visitor: 
         page.keyboard.press("Escape")
     expect(page.locator(".saved")).to_contain_text("saved · 3 scenes")
     assert cards(page) == [A, B, C]
-    assert studio.prompts(project) == [A, B, C]
+    assert served.prompts(project) == [A, B, C]
     page.reload()
     expect(page.locator(".cell .prompt").nth(2)).to_have_text(C)
 
@@ -47,8 +47,8 @@ FIELDS: dict[str, tuple[str, Callable[[Scene], bool]]] = {
 }
 
 
-def test_every_field_of_a_scene_is_saved_as_it_is_typed(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_every_field_of_a_scene_is_saved_as_it_is_typed(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "b")
     page.locator(".finer summary").click()
     for field, (typed, read) in FIELDS.items():
@@ -56,15 +56,15 @@ def test_every_field_of_a_scene_is_saved_as_it_is_typed(studio: Studio, visitor:
         control.click()
         control.press("Control+a")
         control.press_sequentially(typed)
-        wait_for(lambda read=read: read(studio.studio.open(project).storyboard.scene("b")))
+        wait_for(lambda read=read: read(served.studio.open(project).storyboard.scene("b")))
     page.locator("#field-transition").select_option("crossfade")
-    wait_for(lambda: studio.studio.open(project).storyboard.scene("b").transition == "crossfade")
+    wait_for(lambda: served.studio.open(project).storyboard.scene("b").transition == "crossfade")
     expect(page.locator("#field-crossfade")).to_be_visible()
     expect(page.locator(".saved")).to_contain_text("saved")
 
 
-def test_a_wrong_number_says_so_and_is_not_saved(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_wrong_number_says_so_and_is_not_saved(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "a")
     page.locator("#field-duration").click()
     page.keyboard.press("Control+a")
@@ -72,14 +72,14 @@ def test_a_wrong_number_says_so_and_is_not_saved(studio: Studio, visitor: Visito
     expect(page.locator("#field-duration-problem")).to_have_text("Seconds is a number.")
     page.locator("#field-duration").press_sequentially("0")
     expect(page.locator("#field-duration-problem")).to_contain_text("0")
-    assert studio.studio.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
+    assert served.studio.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
     page.locator("#field-duration").press_sequentially(".5")
-    wait_for(lambda: studio.studio.open(project).storyboard.scene("a").duration_s == 0.5)
+    wait_for(lambda: served.studio.open(project).storyboard.scene("a").duration_s == 0.5)
     expect(page.locator("#field-duration-problem")).to_be_hidden()
 
 
-def test_a_scene_is_moved_by_dragging(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_scene_is_moved_by_dragging(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project)
     start, goal = page.locator("#card-c .picture").bounding_box(), page.locator("#card-a .picture").bounding_box()
     assert start and goal
@@ -91,12 +91,12 @@ def test_a_scene_is_moved_by_dragging(studio: Studio, visitor: Visitor) -> None:
     expect(page.locator(".drop-mark")).to_be_visible()
     page.mouse.up()
     expect(page.locator(".ghost")).to_have_count(0)
-    wait_for(lambda: studio.prompts(project) == [C, A, B])
+    wait_for(lambda: served.prompts(project) == [C, A, B])
     expect(page.locator(".cell .prompt").first).to_have_text(C)
 
 
-def test_escape_ends_a_drag_without_a_move(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_escape_ends_a_drag_without_a_move(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project)
     start = page.locator("#card-c .picture").bounding_box()
     assert start
@@ -106,25 +106,25 @@ def test_escape_ends_a_drag_without_a_move(studio: Studio, visitor: Visitor) -> 
     page.keyboard.press("Escape")
     page.mouse.up()
     expect(page.locator(".ghost")).to_have_count(0)
-    assert studio.prompts(project) == [A, B, C]
+    assert served.prompts(project) == [A, B, C]
 
 
-def test_a_scene_is_moved_by_keys_and_keeps_the_focus(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_scene_is_moved_by_keys_and_keeps_the_focus(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "a")
     page.locator("#card-a").focus()
     page.keyboard.press("Alt+ArrowRight")
-    wait_for(lambda: studio.prompts(project) == [B, A, C])
+    wait_for(lambda: served.prompts(project) == [B, A, C])
     expect(page.locator("#card-a")).to_be_focused()
     page.keyboard.press("Alt+ArrowRight")
-    wait_for(lambda: studio.prompts(project) == [B, C, A])
+    wait_for(lambda: served.prompts(project) == [B, C, A])
     page.keyboard.press("Alt+ArrowLeft")
-    wait_for(lambda: studio.prompts(project) == [B, A, C])
+    wait_for(lambda: served.prompts(project) == [B, A, C])
     expect(page.locator("#studio-live")).to_have_text("Moved to place 2 of 3.")
 
 
-def test_arrows_go_from_card_to_card_with_one_tab_stop(studio: Studio, visitor: Visitor) -> None:
-    page = visitor.tab(studio.project(*THREE), "a")
+def test_arrows_go_from_card_to_card_with_one_tab_stop(served: ServedStudio, visitor: Visitor) -> None:
+    page = visitor.tab(served.project(*THREE), "a")
     page.locator("#card-a").focus()
     for key, there in (("ArrowRight", "b"), ("End", "c"), ("ArrowLeft", "b"), ("Home", "a"), ("ArrowLeft", "a")):
         page.keyboard.press(key)
@@ -134,35 +134,35 @@ def test_arrows_go_from_card_to_card_with_one_tab_stop(studio: Studio, visitor: 
     expect(page.locator("#field-prompt")).to_be_focused()
 
 
-def test_delete_asks_then_undo_brings_the_scene_back(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_delete_asks_then_undo_brings_the_scene_back(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "b")
     page.locator("#card-b").focus()
     page.keyboard.press("Delete")
     expect(page.locator("dialog")).to_contain_text("Delete scene 2?")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
-    assert studio.prompts(project) == [A, B, C]
+    assert served.prompts(project) == [A, B, C]
     page.keyboard.press("Delete")
     page.keyboard.press("Enter")
-    wait_for(lambda: studio.prompts(project) == [A, C])
+    wait_for(lambda: served.prompts(project) == [A, C])
     expect(page.locator("#card-c")).to_be_focused()
     page.keyboard.press("Control+z")
-    wait_for(lambda: studio.prompts(project) == [A, B, C])
+    wait_for(lambda: served.prompts(project) == [A, B, C])
     expect(page.locator(".cell")).to_have_count(3)
     page.keyboard.press("Control+Shift+z")
-    wait_for(lambda: studio.prompts(project) == [A, C])
+    wait_for(lambda: served.prompts(project) == [A, C])
 
 
-def test_undo_goes_back_over_a_reload(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_undo_goes_back_over_a_reload(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "a")
     page.locator("#field-prompt").press_sequentially("X")
-    wait_for(lambda: "X" in studio.prompts(project)[0])
+    wait_for(lambda: "X" in served.prompts(project)[0])
     page.reload()
     expect(page.locator(".undo")).to_be_enabled()
     page.locator(".undo").click()
-    wait_for(lambda: studio.prompts(project) == [A, B, C])
+    wait_for(lambda: served.prompts(project) == [A, B, C])
     expect(page.locator("#field-prompt")).to_have_value(A)
 
 
@@ -175,20 +175,20 @@ TOOLS = {
 }
 
 
-def test_the_tools_of_a_scene_and_their_undo(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_the_tools_of_a_scene_and_their_undo(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "b")
     for label, prompts in TOOLS.items():
         page.locator("#card-b").click()
         page.get_by_role("button", name=label).click()
         expect(page.locator(".cell .prompt")).to_have_text(prompts)
-        assert studio.prompts(project) == prompts
+        assert served.prompts(project) == prompts
         page.locator(".undo").click()
         expect(page.locator(".cell .prompt")).to_have_text([A, B, C])
 
 
-def test_title_preset_and_look_belong_to_the_film(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_title_preset_and_look_belong_to_the_film(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project)
     page.locator("#field-title").click()
     page.keyboard.press("Control+a")
@@ -196,16 +196,16 @@ def test_title_preset_and_look_belong_to_the_film(studio: Studio, visitor: Visit
     page.get_by_role("radio", name="Fast").click()
     page.get_by_role("tab", name="Film").click()
     page.locator("#field-look").press_sequentially("papercut")
-    wait_for(lambda: studio.studio.open(project).storyboard.look == "papercut")
-    words = studio.studio.open(project).storyboard
-    assert (words.title, words.preset) == ("The long way", "fast")
+    wait_for(lambda: served.studio.open(project).storyboard.look == "papercut")
+    storyboard = served.studio.open(project).storyboard
+    assert (storyboard.title, storyboard.preset) == ("The long way", "fast")
     expect(page.locator(".project[aria-current] .name")).to_have_text("The long way")
 
 
-def test_hostile_words_are_shown_as_words(studio: Studio, visitor: Visitor) -> None:
+def test_hostile_words_are_shown_as_words(served: ServedStudio, visitor: Visitor) -> None:
     hostile = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>${window.broken=1}{{value}}'
     scene = Scene(id="a", prompt=hostile, negative_prompt=hostile, notes=hostile)
-    page = visitor.tab(studio.project(scene, title=hostile), "a")
+    page = visitor.tab(served.project(scene, title=hostile), "a")
     expect(page.locator(".cell .prompt")).to_have_text(hostile)
     expect(page.locator("#field-prompt")).to_have_value(hostile)
     expect(page.locator("#field-title")).to_have_value(hostile)
@@ -217,8 +217,8 @@ def test_hostile_words_are_shown_as_words(studio: Studio, visitor: Visitor) -> N
     assert page.locator(".card script, .card img[src=x]").count() == 0
 
 
-def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE, title="First")
+def test_projects_are_made_copied_deleted_and_brought_back(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE, title="First")
     page = visitor.tab(project)
     page.locator(".new-project").click()
     expect(page.locator("#field-title")).to_have_value("Untitled film")
@@ -235,13 +235,13 @@ def test_projects_are_made_copied_deleted_and_brought_back(studio: Studio, visit
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Bring back").click()
     expect(page.locator("#field-title")).to_have_value("First")
-    titles = [summary.title for summary in studio.studio.projects()]
+    titles = [summary.title for summary in served.studio.projects()]
     assert titles.count("First") == titles.count("First (copy)") == 1
 
 
-def test_the_strip_shows_the_scene_that_is_selected(studio: Studio, visitor: Visitor) -> None:
+def test_the_strip_shows_the_scene_that_is_selected(served: ServedStudio, visitor: Visitor) -> None:
     scenes = tuple(Scene(id=f"s{number}", prompt=f"a ball, {number}", duration_s=1.0) for number in range(30))
-    page = visitor.tab(studio.project(*scenes), "s0")
+    page = visitor.tab(served.project(*scenes), "s0")
     page.locator("#card-s0").focus()
     expect(page.get_by_role("button", name="Scene 30,")).not_to_be_in_viewport()
     page.keyboard.press("End")
@@ -250,8 +250,8 @@ def test_the_strip_shows_the_scene_that_is_selected(studio: Studio, visitor: Vis
     expect(page.get_by_role("button", name="Scene 1,")).to_be_in_viewport(ratio=1)
 
 
-def test_a_finger_that_rests_on_a_card_moves_it(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_finger_that_rests_on_a_card_moves_it(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project)
     start, goal = page.locator("#card-c .picture").bounding_box(), page.locator("#card-a .picture").bounding_box()
     assert start and goal
@@ -266,11 +266,11 @@ def test_a_finger_that_rests_on_a_card_moves_it(studio: Studio, visitor: Visitor
     for share in (0.3, 0.6, 1.0):
         touch("touchMove", start["x"] + (goal["x"] - start["x"]) * share + 30, start["y"] + 60)
     touch("touchEnd")
-    wait_for(lambda: studio.prompts(project) == [C, A, B])
+    wait_for(lambda: served.prompts(project) == [C, A, B])
 
 
-def test_a_swipe_scrolls_and_moves_nothing(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_swipe_scrolls_and_moves_nothing(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project)
     box = page.locator("#card-c .picture").bounding_box()
     assert box
@@ -280,14 +280,14 @@ def test_a_swipe_scrolls_and_moves_nothing(studio: Studio, visitor: Visitor) -> 
         {"x": box["x"] + 60, "y": box["y"] + 60, "yDistance": -80, "gestureSourceType": "touch", "speed": 2000},
     )
     expect(page.locator(".ghost")).to_have_count(0)
-    assert studio.prompts(project) == [A, B, C]
+    assert served.prompts(project) == [A, B, C]
 
 
-def test_the_last_project_may_be_deleted_and_a_new_one_made(studio: Studio, visitor: Visitor) -> None:
-    for summary in studio.studio.projects():
-        studio.studio.delete(summary.id)
+def test_the_last_project_may_be_deleted_and_a_new_one_made(served: ServedStudio, visitor: Visitor) -> None:
+    for summary in served.studio.projects():
+        served.studio.delete(summary.id)
     page = visitor.context.new_page()
-    page.goto(studio.address)
+    page.goto(served.address)
     expect(page.locator(".vacant")).to_contain_text("A project is one film")
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "nothing-yet.png")
@@ -299,9 +299,9 @@ def test_the_last_project_may_be_deleted_and_a_new_one_made(studio: Studio, visi
     page.screenshot(path=SCREENSHOTS / "new-project.png")
 
 
-def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(studio: Studio, visitor: Visitor) -> None:
+def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(served: ServedStudio, visitor: Visitor) -> None:
     """Boards come by answers and by the stream; an answer may know a scene less, or more, than the stream's last."""
-    project = studio.project(*THREE)
+    project = served.project(*THREE)
     page = visitor.tab(project, "b")
     page.evaluate(
         """async () => {
@@ -310,6 +310,6 @@ def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(studio: Studio
         }"""
     )
     expect(page.locator(".cell")).to_have_count(2)
-    studio.studio.rename(project, "Renamed")
+    served.studio.rename(project, "Renamed")
     expect(page.locator("#field-title")).to_have_value("Renamed")
     expect(page.locator(".cell .prompt")).to_have_text([A, B, C])

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from studio.document.edits import ChangeScene
 from studio.document.storyboard import Scene
 from studio.ui.page import STATIC
-from tests.studio.ui.conftest import NARROW, SCREENSHOTS, WIDE, Studio, Visitor, wait_for
+from tests.studio.ui.conftest import NARROW, SCREENSHOTS, WIDE, ServedStudio, Visitor, wait_for
 
 STORY = (
     Scene(id="a", prompt="An orange butterfly flies from left to right over a green meadow", duration_s=2.0),
@@ -64,11 +64,11 @@ def test_contrast_is_enough_to_read(dark: bool, ink: str, ground: str, least: fl
 
 
 @pytest.fixture
-def story(studio: Studio) -> str:
+def story(served: ServedStudio) -> str:
     """A project with takes, a stale scene, one that renders and one that is empty."""
-    project = studio.project(*STORY, title="A day in the diorama")
-    studio.studio.render(project, ["a", "b", "c", "d"])
-    wait_for(lambda: [card.state for card in studio.studio.board(project).scenes][:4] == ["fresh"] * 4)
+    project = served.project(*STORY, title="A day in the diorama")
+    served.studio.render(project, ["a", "b", "c", "d"])
+    wait_for(lambda: [card.state for card in served.studio.board(project).scenes][:4] == ["fresh"] * 4)
     return project
 
 
@@ -78,19 +78,19 @@ def colours(page: Page, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(("size", "name"), [(WIDE, "1280"), (NARROW, "390")])
-def test_screenshots(studio: Studio, visitor: Visitor, story: str, size: dict[str, int], name: str) -> None:
+def test_screenshots(served: ServedStudio, visitor: Visitor, story: str, size: dict[str, int], name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
-    studio.engine.step_s = 0.3
+    served.engine.step_s = 0.3
     page = visitor.tab(story, "b")
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
-    studio.studio.edit(story, studio.studio.open(story).revision, change("d", "A purple balloon climbs over dunes"))
-    studio.studio.render_again(story, "b")
+    served.studio.edit(story, served.studio.open(story).revision, change("d", "A purple balloon climbs over dunes"))
+    served.studio.render_again(story, "b")
     expect(page.locator("#card-b .preview")).to_be_visible()
     for scheme in ("dark", "light"):
         colours(page, scheme)
         page.screenshot(path=SCREENSHOTS / f"board-{name}-{scheme}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    studio.studio.stop(story)
+    served.studio.stop(story)
 
 
 def change(scene: str, prompt: str) -> ChangeScene:
@@ -98,7 +98,7 @@ def change(scene: str, prompt: str) -> ChangeScene:
 
 
 def test_on_a_narrow_screen_the_inspector_is_a_sheet_and_the_bar_stays(
-    studio: Studio, visitor: Visitor, story: str
+    served: ServedStudio, visitor: Visitor, story: str
 ) -> None:
     page = visitor.tab(story, "a")
     page.set_viewport_size(NARROW)  # pyright: ignore[reportArgumentType]
@@ -118,7 +118,7 @@ def test_on_a_narrow_screen_the_inspector_is_a_sheet_and_the_bar_stays(
     expect(button).to_be_in_viewport()
 
 
-def test_everything_that_can_be_pressed_has_a_name(studio: Studio, visitor: Visitor, story: str) -> None:
+def test_everything_that_can_be_pressed_has_a_name(served: ServedStudio, visitor: Visitor, story: str) -> None:
     page = visitor.tab(story, "b")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('#studio button, #studio input, #studio select, #studio textarea')]
@@ -133,7 +133,7 @@ def test_everything_that_can_be_pressed_has_a_name(studio: Studio, visitor: Visi
     assert options.count() == len(STORY)
 
 
-def test_the_whole_page_can_be_used_by_keys_alone(studio: Studio, visitor: Visitor, story: str) -> None:
+def test_the_whole_page_can_be_used_by_keys_alone(served: ServedStudio, visitor: Visitor, story: str) -> None:
     page = visitor.tab(story, "a")
     page.locator("body").press("Tab")
     expect(page.get_by_role("button", name="Skip to the scenes")).to_be_focused()
@@ -147,7 +147,9 @@ def test_the_whole_page_can_be_used_by_keys_alone(studio: Studio, visitor: Visit
     assert len([name for name in reached if name.startswith("card-")]) == 1
 
 
-def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, visitor: Visitor, story: str) -> None:
+def test_the_presets_stay_where_they_are_whatever_the_bar_says(
+    served: ServedStudio, visitor: Visitor, story: str
+) -> None:
     """They are pressed one after another, to see what each would cost."""
     page = visitor.tab(story, "b")
     expect(page.locator("#render-film")).to_have_text("Render film")  # the empty scene keeps it from being ready
@@ -155,7 +157,7 @@ def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, v
     page.locator('[data-preset="max"]').click()
     expect(page.locator(".what-words")).to_contain_text("renders")
     assert (box(page, ".presets"), box(page, ".bar")) == before
-    studio.engine.hold()
+    served.engine.hold()
     page.locator("#render-film").click()
     expect(page.locator("#stop")).to_be_visible()
     expect(page.locator("#render-film")).to_have_text("Rendering…")
@@ -165,11 +167,11 @@ def test_the_presets_stay_where_they_are_whatever_the_bar_says(studio: Studio, v
 
 
 @pytest.mark.parametrize("width", [1280, 1120, 1000, 920])
-def test_nothing_of_the_film_lies_over_the_queue(studio: Studio, visitor: Visitor, width: int) -> None:
-    """At sizes between a desk's and a hand's too, with all the links there can be."""
-    project = studio.project(STORY[0])
-    studio.studio.render(project)
-    wait_for(lambda: studio.studio.board(project).film.up_to_date)
+def test_nothing_of_the_film_lies_over_the_queue(served: ServedStudio, visitor: Visitor, width: int) -> None:
+    """At sizes between a studio's and a hand's too, with all the links there can be."""
+    project = served.project(STORY[0])
+    served.studio.render(project)
+    wait_for(lambda: served.studio.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     page.set_viewport_size({"width": width, "height": 760})
     link = page.locator(".film-head .link").get_by_text("Prompts")
@@ -188,7 +190,7 @@ def box(page: Page, there: str) -> list[int]:
     return [round(value) for value in found.values()]  # pyright: ignore[reportArgumentType]
 
 
-def test_the_tabs_of_the_inspector_are_turned_by_arrows(studio: Studio, visitor: Visitor, story: str) -> None:
+def test_the_tabs_of_the_inspector_are_turned_by_arrows(served: ServedStudio, visitor: Visitor, story: str) -> None:
     page = visitor.tab(story, "b")
     scene, film = page.get_by_role("tab", name="Scene 2"), page.get_by_role("tab", name="Film")
     scene.focus()

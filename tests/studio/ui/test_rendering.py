@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from studio.document.storyboard import Scene
-from tests.studio.ui.conftest import Studio, Visitor, wait_for
+from tests.studio.ui.conftest import ServedStudio, Visitor, wait_for
 
 THREE = (
     Scene(id="a", prompt="a red ball rolls over the meadow", duration_s=2.0),
@@ -20,8 +20,8 @@ def film_is_ready(page: Page) -> None:
     expect(page.locator('.card[data-state="fresh"]')).to_have_count(3)
 
 
-def scenes_of(studio: Studio, project: str) -> list[str]:
-    return [job.scene_ids[0] for job in studio.engine.submitted if job.project_id == project]
+def scenes_of(served: ServedStudio, project: str) -> list[str]:
+    return [job.scene_ids[0] for job in served.engine.submitted if job.project_id == project]
 
 
 def step_of(page: Page) -> int:
@@ -30,9 +30,9 @@ def step_of(page: Page) -> int:
     return int(words.split()[1]) if words.startswith("step") else 0
 
 
-def test_steps_and_preview_move_a_reload_goes_on_and_the_film_plays(studio: Studio, visitor: Visitor) -> None:
-    studio.engine.step_s = 0.25
-    project = studio.project(*THREE)
+def test_steps_and_preview_move_a_reload_goes_on_and_the_film_plays(served: ServedStudio, visitor: Visitor) -> None:
+    served.engine.step_s = 0.25
+    project = served.project(*THREE)
     page = visitor.tab(project)
     expect(page.locator(".what-words")).to_have_text("renders all scenes")
     page.locator("#render-film").click()
@@ -45,10 +45,10 @@ def test_steps_and_preview_move_a_reload_goes_on_and_the_film_plays(studio: Stud
     page.reload()
     expect(page.locator('.card[data-state="rendering"]')).to_have_count(1)
     expect(page.locator(".picture .step:visible")).to_contain_text("step")
-    studio.engine.step_s = 0.0
+    served.engine.step_s = 0.0
     film_is_ready(page)
     expect(page.locator("#stop")).to_be_hidden()
-    assert scenes_of(studio, project) == ["a", "b", "c"]
+    assert scenes_of(served, project) == ["a", "b", "c"]
     plays(page)
 
 
@@ -66,8 +66,8 @@ def plays(page: Page) -> None:
     expect(page.locator("#card-c")).to_have_attribute("aria-selected", "true")
 
 
-def test_a_change_makes_stale_only_it_and_what_continues_from_it(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_a_change_makes_stale_only_it_and_what_continues_from_it(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "a")
     page.locator("#render-film").click()
     film_is_ready(page)
@@ -80,15 +80,15 @@ def test_a_change_makes_stale_only_it_and_what_continues_from_it(studio: Studio,
     expect(page.locator(".what-words")).to_have_text("renders scenes 1, 2; 1 is fresh")
     page.locator(".what summary").click()
     expect(page.locator(".popover li")).to_have_count(2)
-    before = len(scenes_of(studio, project))
+    before = len(scenes_of(served, project))
     page.locator("#render-film").click()
     film_is_ready(page)
-    assert scenes_of(studio, project)[before:] == ["a", "b"]
+    assert scenes_of(served, project)[before:] == ["a", "b"]
 
 
-def test_stop_ends_the_rendering_and_keeps_what_is_done(studio: Studio, visitor: Visitor) -> None:
-    studio.engine.step_s = 0.3
-    project = studio.project(*THREE)
+def test_stop_ends_the_rendering_and_keeps_what_is_done(served: ServedStudio, visitor: Visitor) -> None:
+    served.engine.step_s = 0.3
+    project = served.project(*THREE)
     page = visitor.tab(project)
     page.locator("#render-film").click()
     expect(page.locator("#card-a")).to_have_attribute("data-state", "rendering")
@@ -99,9 +99,9 @@ def test_stop_ends_the_rendering_and_keeps_what_is_done(studio: Studio, visitor:
     expect(page.locator("#render-film")).to_be_enabled()
 
 
-def test_a_failure_is_said_in_words_on_its_card_and_tried_again(studio: Studio, visitor: Visitor) -> None:
-    studio.engine.fail_next("scene a: out of memory: 30 GB asked, 24 GB there. Take a smaller preset.")
-    project = studio.project(THREE[0])
+def test_a_failure_is_said_in_words_on_its_card_and_tried_again(served: ServedStudio, visitor: Visitor) -> None:
+    served.engine.fail_next("scene a: out of memory: 30 GB asked, 24 GB there. Take a smaller preset.")
+    project = served.project(THREE[0])
     page = visitor.tab(project, "a")
     page.locator("#render-film").click()
     expect(page.locator("#card-a .state")).to_contain_text("out of memory: 30 GB asked")
@@ -110,12 +110,12 @@ def test_a_failure_is_said_in_words_on_its_card_and_tried_again(studio: Studio, 
     expect(page.locator("#card-a")).to_have_attribute("data-state", "fresh")
 
 
-def test_one_scene_is_rendered_and_another_take_is_chosen(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(*THREE)
+def test_one_scene_is_rendered_and_another_take_is_chosen(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
     page = visitor.tab(project, "c")
     page.locator("#render-scene").click()
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")
-    assert scenes_of(studio, project) == ["c"]
+    assert scenes_of(served, project) == ["c"]
     page.locator("#another-take").click()
     expect(page.locator(".take[aria-pressed]")).to_have_count(2)
     newest = page.locator(".take[aria-pressed]").first
@@ -128,54 +128,54 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(studio: Studio, visito
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")
 
 
-def shown_on_screen(studio: Studio, project: str, place: int) -> re.Pattern[str]:
-    take = studio.studio.board(project).scenes[place].take
+def shown_on_screen(served: ServedStudio, project: str, place: int) -> re.Pattern[str]:
+    take = served.studio.board(project).scenes[place].take
     assert take is not None
     return re.compile(take.media)
 
 
 def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_plays(
-    studio: Studio, visitor: Visitor
+    served: ServedStudio, visitor: Visitor
 ) -> None:
-    other, project = studio.project(THREE[2]), studio.project(*THREE[:2])
+    other, project = served.project(THREE[2]), served.project(*THREE[:2])
     for each in (other, project):
-        studio.studio.render(each)
-        wait_for(lambda each=each: studio.studio.board(each).film.up_to_date)
+        served.studio.render(each)
+        wait_for(lambda each=each: served.studio.board(each).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
     page.get_by_role("button", name="Scene 1", exact=True).click()
-    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 0))
+    expect(video).to_have_attribute("src", shown_on_screen(served, project, 0))
     page.locator("#play").click()
     page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
     page.locator("#card-b").click()
-    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 1))
+    expect(video).to_have_attribute("src", shown_on_screen(served, project, 1))
     expect(newer).to_be_hidden()
     page.locator("#play").click()
     page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
     page.locator(f'[data-project="{other}"] .project').click()
     expect(page.locator("#card-c")).to_be_visible()
-    expect(video).to_have_attribute("src", shown_on_screen(studio, other, 0))
+    expect(video).to_have_attribute("src", shown_on_screen(served, other, 0))
     expect(newer).to_be_hidden()
 
 
-def test_a_newer_take_waits_until_the_one_that_plays_is_left(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(THREE[0])
-    studio.studio.render(project)
-    wait_for(lambda: studio.studio.board(project).film.up_to_date)
+def test_a_newer_take_waits_until_the_one_that_plays_is_left(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(THREE[0])
+    served.studio.render(project)
+    wait_for(lambda: served.studio.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
     page.get_by_role("button", name="Scene 1", exact=True).click()
-    before = shown_on_screen(studio, project, 0)
+    before = shown_on_screen(served, project, 0)
     page.locator("#play").click()
     page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
-    studio.studio.render_again(project, "a")
+    served.studio.render_again(project, "a")
     expect(newer).to_have_text("A newer take is ready")
     expect(newer).to_be_visible()
     expect(video).to_have_attribute("src", before)
     newer.click()
-    expect(video).to_have_attribute("src", shown_on_screen(studio, project, 0))
+    expect(video).to_have_attribute("src", shown_on_screen(served, project, 0))
     expect(video).not_to_have_attribute("src", before)
     expect(newer).to_be_hidden()
 
@@ -190,30 +190,30 @@ def test_a_newer_take_waits_until_the_one_that_plays_is_left(studio: Studio, vis
     ],
 )
 def test_only_stages_that_are_counted_name_a_number(
-    studio: Studio, visitor: Visitor, stage: str, text: str, words: str
+    served: ServedStudio, visitor: Visitor, stage: str, text: str, words: str
 ) -> None:
     """The last count stays with a job while it does what is not counted."""
-    page = visitor.tab(studio.project(THREE[0]))
+    page = visitor.tab(served.project(THREE[0]))
     progress = {"stage": stage, "step": 3, "num_steps": 9, "left_s": 41.0, "text": text}
     script = "(progress) => import('/studio/static/words.js').then((words) => words.progressWords(progress))"
     assert page.evaluate(script, progress) == words
 
 
-def test_closing_every_tab_stops_nothing(studio: Studio, visitor: Visitor) -> None:
-    studio.engine.step_s = 0.1
-    project = studio.project(*THREE)
+def test_closing_every_tab_stops_nothing(served: ServedStudio, visitor: Visitor) -> None:
+    served.engine.step_s = 0.1
+    project = served.project(*THREE)
     page = visitor.tab(project)
     page.locator("#render-film").click()
     expect(page.locator("#card-a")).to_have_attribute("data-state", "rendering")
     page.close()
-    studio.engine.step_s = 0.0
-    wait_for(lambda: studio.studio.board(project).film.up_to_date)
+    served.engine.step_s = 0.0
+    wait_for(lambda: served.studio.board(project).film.up_to_date)
     film_is_ready(visitor.tab(project))
 
 
-def test_typing_goes_on_undisturbed_while_steps_stream_in(studio: Studio, visitor: Visitor) -> None:
-    studio.engine.step_s = 0.08
-    project = studio.project(*THREE)
+def test_typing_goes_on_undisturbed_while_steps_stream_in(served: ServedStudio, visitor: Visitor) -> None:
+    served.engine.step_s = 0.08
+    project = served.project(*THREE)
     page = visitor.tab(project, "c")
     page.locator("#render-film").click()
     expect(page.locator('.card[data-state="rendering"]')).to_have_count(1)
@@ -225,5 +225,5 @@ def test_typing_goes_on_undisturbed_while_steps_stream_in(studio: Studio, visito
     expect(prompt).to_be_focused()
     assert prompt.input_value() == text + THREE[2].prompt
     assert prompt.evaluate("area => area.selectionStart") == len(text)
-    wait_for(lambda: studio.prompts(project)[2] == text + THREE[2].prompt)
+    wait_for(lambda: served.prompts(project)[2] == text + THREE[2].prompt)
     page.locator("#stop").click()

@@ -10,16 +10,16 @@ from PIL import Image
 
 from studio.document.storyboard import Scene
 from studio.ui.stream import difference
-from tests.studio.ui.conftest import Studio, wait_for
+from tests.studio.ui.conftest import ServedStudio, wait_for
 
 
 @pytest.fixture
-def film(studio: Studio) -> tuple[str, str]:
+def film(served: ServedStudio) -> tuple[str, str]:
     """A project with a rendered film: its id, and the film's hash."""
-    project = studio.project(Scene(id="a", prompt="a red ball", duration_s=2.0))
-    studio.studio.render(project)
-    wait_for(lambda: studio.studio.board(project).film.up_to_date)
-    media = studio.studio.board(project).film.media
+    project = served.project(Scene(id="a", prompt="a red ball", duration_s=2.0))
+    served.studio.render(project)
+    wait_for(lambda: served.studio.board(project).film.up_to_date)
+    media = served.studio.board(project).film.media
     assert media
     return project, media
 
@@ -42,21 +42,21 @@ def test_media_are_served_whole_and_in_ranges(web: httpx.Client, film: tuple[str
     assert "/" not in named.headers["content-disposition"].split("filename")[-1]
 
 
-def test_a_project_shows_its_own_files_only(studio: Studio, web: httpx.Client, film: tuple[str, str]) -> None:
+def test_a_project_shows_its_own_files_only(served: ServedStudio, web: httpx.Client, film: tuple[str, str]) -> None:
     project, media = film
-    other = studio.project(Scene(id="a", prompt="another"))
+    other = served.project(Scene(id="a", prompt="another"))
     assert web.get(f"/media/{other}/{media}").status_code == 404
     assert web.get(f"/media/no-such-project/{media}").status_code == 404
     assert web.get(f"/media/{project}/{'0' * 64}").status_code == 404
     assert web.get(f"/media/{project}/..%2f..%2fstudio.db").status_code == 404
-    job = studio.engine.submitted[-1].id
+    job = served.engine.submitted[-1].id
     assert web.get(f"/preview/{other}/{job}").status_code == 404
-    studio.studio.delete(project)
+    served.studio.delete(project)
     assert web.get(f"/media/{project}/{media}").status_code == 404
 
 
-def test_a_picture_goes_in_and_comes_out(studio: Studio, web: httpx.Client) -> None:
-    project = studio.project(Scene(id="a", prompt="a"))
+def test_a_picture_goes_in_and_comes_out(served: ServedStudio, web: httpx.Client) -> None:
+    project = served.project(Scene(id="a", prompt="a"))
     data = io.BytesIO()
     Image.new("RGBA", (33, 21), (10, 200, 30, 128)).save(data, "PNG")
     answer = web.post(f"/media/{project}", files={"file": ("My Picture.PNG", data.getvalue())}).json()
@@ -64,12 +64,12 @@ def test_a_picture_goes_in_and_comes_out(studio: Studio, web: httpx.Client) -> N
     assert web.get(f"/media/{project}/{answer['media']['sha256']}").content == data.getvalue()
 
 
-def test_a_storyboard_goes_out_and_comes_in(studio: Studio, web: httpx.Client) -> None:
-    project = studio.project(Scene(id="a", prompt="a ball: red\n- and 'blue'"), title="Über")
+def test_a_storyboard_goes_out_and_comes_in(served: ServedStudio, web: httpx.Client) -> None:
+    project = served.project(Scene(id="a", prompt="a ball: red\n- and 'blue'"), title="Über")
     text = web.get(f"/storyboard/{project}")
     assert text.headers["content-disposition"].startswith("attachment")
     answer = web.post("/projects/import", files={"file": ("mine.yaml", text.content)}).json()
-    assert answer["ok"] and studio.prompts(answer["projects"][0]) == ["a ball: red\n- and 'blue'"]
+    assert answer["ok"] and served.prompts(answer["projects"][0]) == ["a ball: red\n- and 'blue'"]
     wrong = web.post("/projects/import", files={"file": ("mine.yaml", b"schema: storyboard/1\nscenes: [{promt: x}]")})
     assert wrong.status_code == 422
     assert "did you mean prompt" in wrong.json()["problem"]
@@ -85,8 +85,8 @@ def test_another_name_for_this_machine_is_not_answered(web: httpx.Client, path: 
     assert web.get(path, headers={"Host": "evil.example:7860"}).status_code == 421
 
 
-def test_too_large_an_upload_is_refused_before_it_is_read(studio: Studio) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=20)
+def test_too_large_an_upload_is_refused_before_it_is_read(served: ServedStudio) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
     connection.putrequest("POST", "/media/x")
     connection.putheader("Content-Length", str(10**12))
     connection.endheaders()
@@ -103,8 +103,8 @@ def test_gradio_offers_no_function_as_an_api_and_no_files(web: httpx.Client, fil
     assert config["dependencies"] == []
 
 
-def test_the_stream_begins_with_the_whole_board(studio: Studio, web: httpx.Client) -> None:
-    project = studio.project(Scene(id="a", prompt="a"))
+def test_the_stream_begins_with_the_whole_board(served: ServedStudio, web: httpx.Client) -> None:
+    project = served.project(Scene(id="a", prompt="a"))
     with web.stream("GET", f"/board/{project}/events") as answer:
         lines = answer.iter_lines()
         assert next(lines) == "event: board"

@@ -10,22 +10,22 @@ from playwright.sync_api import BrowserContext, expect
 
 from studio.document.edits import ChangeScene, DeleteScene
 from studio.document.storyboard import Scene
-from tests.studio.ui.conftest import Studio, Visitor, wait_for
+from tests.studio.ui.conftest import ServedStudio, Visitor, wait_for
 
 ONE = Scene(id="a", prompt="a red ball")
 TWO = Scene(id="b", prompt="a blue boat", transition="continue")
 
 
 @pytest.fixture
-def own_studio(tmp_path: Path) -> Iterator[Studio]:
+def own_studio(tmp_path: Path) -> Iterator[ServedStudio]:
     """A studio that a test may take down."""
-    studio = Studio(tmp_path / "workspace")
-    yield studio
-    studio.close()
+    served = ServedStudio(tmp_path / "workspace")
+    yield served
+    served.close()
 
 
-def test_a_second_tab_shows_what_the_first_one_does(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(ONE, TWO)
+def test_a_second_tab_shows_what_the_first_one_does(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(ONE, TWO)
     first, second = visitor.tab(project, "a"), visitor.tab(project, "b")
     first.locator("#field-prompt").press_sequentially(" rolls")
     expect(second.locator("#card-a .prompt")).to_have_text("a red ball rolls")
@@ -35,21 +35,21 @@ def test_a_second_tab_shows_what_the_first_one_does(studio: Studio, visitor: Vis
     expect(first.locator("#field-prompt")).to_have_value("a blue boat sails")
 
 
-def the_other_tab_saves(studio: Studio, project: str) -> None:
+def the_other_tab_saves(served: ServedStudio, project: str) -> None:
     """While this tab's edit is on its way: on the same revision, but first."""
-    revision = studio.studio.open(project).revision
-    studio.studio.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
+    revision = served.studio.open(project).revision
+    served.studio.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
 
 
 @pytest.mark.parametrize(("choice", "kept"), [("Keep mine", "mine"), ("Take theirs", "theirs")])
-def test_two_tabs_on_one_field_show_both_texts(studio: Studio, visitor: Visitor, choice: str, kept: str) -> None:
-    project = studio.project(ONE)
+def test_two_tabs_on_one_field_show_both_texts(served: ServedStudio, visitor: Visitor, choice: str, kept: str) -> None:
+    project = served.project(ONE)
     page = visitor.tab(project, "a")
     prompt = page.locator("#field-prompt")
     prompt.click()
     page.keyboard.press("Control+a")
     page.route(
-        "**/component_server**", lambda route: (the_other_tab_saves(studio, project), route.continue_()), times=1
+        "**/component_server**", lambda route: (the_other_tab_saves(served, project), route.continue_()), times=1
     )
     page.keyboard.type("mine")
     conflict = page.locator(".conflict:visible")
@@ -58,10 +58,12 @@ def test_two_tabs_on_one_field_show_both_texts(studio: Studio, visitor: Visitor,
     conflict.get_by_role("button", name=choice).click()
     expect(conflict).to_have_count(0)
     expect(prompt).to_have_value(kept)
-    wait_for(lambda: studio.prompts(project) == [kept])
+    wait_for(lambda: served.prompts(project) == [kept])
 
 
-def test_text_that_could_not_be_saved_stays_and_is_saved_later(own_studio: Studio, context: BrowserContext) -> None:
+def test_text_that_could_not_be_saved_stays_and_is_saved_later(
+    own_studio: ServedStudio, context: BrowserContext
+) -> None:
     project = own_studio.project(ONE)
     page = Visitor(context, own_studio).tab(project, "a")
     own_studio.stop_serving()
@@ -76,7 +78,7 @@ def test_text_that_could_not_be_saved_stays_and_is_saved_later(own_studio: Studi
     page.close()
 
 
-def test_a_reload_with_unsaved_text_saves_it(own_studio: Studio, context: BrowserContext) -> None:
+def test_a_reload_with_unsaved_text_saves_it(own_studio: ServedStudio, context: BrowserContext) -> None:
     project = own_studio.project(ONE)
     page = Visitor(context, own_studio).tab(project, "a")
     page.on("dialog", lambda dialog: dialog.accept())
@@ -89,7 +91,7 @@ def test_a_reload_with_unsaved_text_saves_it(own_studio: Studio, context: Browse
     page.close()
 
 
-def test_an_engine_out_of_reach_is_said_and_nothing_is_lost(own_studio: Studio, context: BrowserContext) -> None:
+def test_an_engine_out_of_reach_is_said_and_nothing_is_lost(own_studio: ServedStudio, context: BrowserContext) -> None:
     project = own_studio.project(ONE)
     page = Visitor(context, own_studio).tab(project, "a")
     own_studio.engine.reachable = False
@@ -103,16 +105,16 @@ def test_an_engine_out_of_reach_is_said_and_nothing_is_lost(own_studio: Studio, 
     page.close()
 
 
-def test_a_project_that_is_gone_says_so(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(ONE)
+def test_a_project_that_is_gone_says_so(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(ONE)
     page = visitor.tab(project)
-    studio.studio.delete(project)
+    served.studio.delete(project)
     expect(page.locator(".vacant")).not_to_have_text("")
     expect(page.locator(".board-grid")).to_be_hidden()
 
 
-def test_a_picture_is_uploaded_shown_and_removed(studio: Studio, visitor: Visitor, tmp_path: Path) -> None:
-    project = studio.project(ONE, TWO)
+def test_a_picture_is_uploaded_shown_and_removed(served: ServedStudio, visitor: Visitor, tmp_path: Path) -> None:
+    project = served.project(ONE, TWO)
     page = visitor.tab(project, "a")
     picture = tmp_path / "Start.PNG"
     Image.new("RGB", (120, 80), (200, 60, 40)).save(picture, "PNG")
@@ -122,22 +124,22 @@ def test_a_picture_is_uploaded_shown_and_removed(studio: Studio, visitor: Visito
     wait_for(lambda: thumb.evaluate("image => image.naturalWidth") == 120)
     expect(page.locator("#card-a .root")).to_have_text("from a picture")
     page.get_by_role("button", name="Remove the picture").click()
-    wait_for(lambda: studio.studio.open(project).storyboard.scene("a").conditioning is None)
+    wait_for(lambda: served.studio.open(project).storyboard.scene("a").conditioning is None)
     expect(page.locator("#card-a .root")).to_have_text("")
     expect(thumb).to_have_count(0)
 
 
 @pytest.mark.parametrize("content", [b"", b"these are only words", b"\x89PNG\r\n\x1a\n cut off"])
-def test_a_file_that_is_no_picture_is_refused_in_words(studio: Studio, web, content: bytes) -> None:
-    project = studio.project(ONE)
+def test_a_file_that_is_no_picture_is_refused_in_words(served: ServedStudio, web, content: bytes) -> None:
+    project = served.project(ONE)
     answer = web.post(f"/media/{project}", files={"file": ("holiday.png", io.BytesIO(content))})
     assert answer.status_code == 422
     assert "holiday.png" in answer.json()["problem"]
 
 
-def test_sixty_scenes_are_all_drawn_and_one_change_redraws_little(studio: Studio, visitor: Visitor) -> None:
+def test_sixty_scenes_are_all_drawn_and_one_change_redraws_little(served: ServedStudio, visitor: Visitor) -> None:
     scenes = [Scene(id=f"s{number}", prompt=f"a ball, number {number}") for number in range(60)]
-    project = studio.project(*scenes)
+    project = served.project(*scenes)
     page = visitor.tab(project, "s30")
     expect(page.locator(".cell")).to_have_count(60)
     page.evaluate(
@@ -149,12 +151,12 @@ def test_sixty_scenes_are_all_drawn_and_one_change_redraws_little(studio: Studio
     assert page.evaluate("window.changes") < 10
 
 
-def test_words_for_a_scene_that_was_deleted_elsewhere_stay_on_the_page(studio: Studio, visitor: Visitor) -> None:
-    project = studio.project(ONE, TWO)
+def test_words_for_a_scene_that_was_deleted_elsewhere_stay_on_the_page(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(ONE, TWO)
     page = visitor.tab(project, "a")
 
     def deleted_first(route) -> None:  # noqa: ANN001
-        studio.studio.edit(project, studio.studio.open(project).revision, DeleteScene(scene_id="a"))
+        served.studio.edit(project, served.studio.open(project).revision, DeleteScene(scene_id="a"))
         route.continue_()
 
     page.route("**/component_server**", deleted_first, times=1)

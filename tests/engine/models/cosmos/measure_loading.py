@@ -16,7 +16,7 @@ from tests.engine.checkpoints.measure_memory import memory
 def main(root: Path, card: ModelCard, precision: str) -> int:
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before = memory("VmRSS")
-    network = load_model(card, root, "bfloat16" if precision == "bfloat16" else "float32", with_ends=False).network
+    network = load_model(card, root, "bfloat16" if precision == "bfloat16" else "float32", with_codecs=False).network
     touched = sum(float(parameter.sum()) for parameter in network.parameters())
     assert touched == touched
     return memory("VmHWM") - before

@@ -219,7 +219,7 @@ def test_the_card_says_which_kind(tmp_path: Path) -> None:
         "ChunkAutoencoder": make_predict1(tmp_path),
     }
     for name, card in kinds.items():
-        ends = load_model(card, tmp_path, "float32", with_ends=True).ends
+        ends = load_model(card, tmp_path, "float32", with_codecs=True).codecs
         assert ends is not None and type(ends.autoencoder).__name__ == name
 
 

@@ -39,7 +39,7 @@ MOST = 1e-4
 
 
 def load(card: ModelCard, root: Path) -> CosmosDiT:
-    network = load_model(card, root, "float32", with_ends=False).network
+    network = load_model(card, root, "float32", with_codecs=False).network
     assert isinstance(network, CosmosDiT)
     return network
 
@@ -161,11 +161,11 @@ def test_no_averaged_copy(tmp_path: Path) -> None:
 
 
 def test_cast_while_loading(tmp_path: Path) -> None:
-    model = load_model(make_predict2(tmp_path), tmp_path, "bfloat16", with_ends=False)
+    model = load_model(make_predict2(tmp_path), tmp_path, "bfloat16", with_codecs=False)
     parameters = list(model.network.parameters())
     assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
     assert not any(parameter.requires_grad or parameter.is_meta for parameter in parameters)
-    assert not model.network.training and model.ends is None
+    assert not model.network.training and model.codecs is None
 
 
 def test_reference_rounding_of_rope_by_the_card(tmp_path: Path) -> None:

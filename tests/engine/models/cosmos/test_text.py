@@ -73,11 +73,11 @@ def test_precision_by_the_card_and_loaded_when_asked_for(precision: Any, tmp_pat
     """A model whose prompts are all known needs no encoder on the disk's way: it is read by the first call."""
     card = make_predict2(tmp_path)
     card = card.model_copy(update={"text": card.text.model_copy(update={"precision": precision})})
-    ends = load_model(card, tmp_path, "float32", with_ends=True).ends
+    ends = load_model(card, tmp_path, "float32", with_codecs=True).codecs
     assert ends is not None
     assert ends.load_text_encoder()(["a cat"], MAX_TOKENS).dtype == getattr(torch, precision)
     (tmp_path / "t5-11b/pytorch_model.bin").unlink()
-    again = load_model(card, tmp_path, "float32", with_ends=True).ends
+    again = load_model(card, tmp_path, "float32", with_codecs=True).codecs
     assert again is not None
     with pytest.raises(Rejected, match="text encoder cannot be read"):
         again.load_text_encoder()

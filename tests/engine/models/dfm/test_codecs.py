@@ -132,7 +132,7 @@ def test_a_whole_model(tmp_path: Path, with_ends: bool) -> None:
     card = make_dfm(tmp_path, cards_folder=tmp_path / "cards")
     assert read_cards(tmp_path / "cards")[card.name] == card
     model = load_model(card, tmp_path, "bfloat16", with_ends)
-    assert model.dtype == torch.bfloat16 and (model.ends is not None) == with_ends
+    assert model.dtype == torch.bfloat16 and (model.codecs is not None) == with_ends
     text = torch.zeros(1, MAX_TOKENS, TEXT_WIDTH, dtype=model.dtype)
     x = torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(0)).to(model.dtype)
     full = load_model(card, tmp_path, "float32", False).network(x.float(), torch.ones(1, 2), text.float(), fps=8.0)

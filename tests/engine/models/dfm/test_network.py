@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import Whole
+from engine.layers.attention import SingleRankLayout
 from engine.models.dfm.checkpoint import network_of
 from engine.models.dfm.keys import from_megatron
 from engine.models.dfm.network import DfmDiT, from_tokens, to_tokens
@@ -36,7 +36,7 @@ class Shuffled:
 
     def __init__(self, num_tokens: int) -> None:
         self.order = torch.randperm(num_tokens, generator=torch.Generator().manual_seed(2))
-        self.whole = Whole()
+        self.whole = SingleRankLayout()
 
     def scatter(self, tokens: Tensor) -> Tensor:
         return tokens[:, :, self.order]
@@ -91,7 +91,7 @@ def test_projections_are_interleaved_by_head(network: DfmDiT) -> None:
         weights = torch.softmax(attention.q_norm(q) @ attention.k_norm(k).T * size**-0.5, dim=-1)
         heads.append(weights @ v)
     plain = torch.cat(heads, dim=-1) @ attention.out.weight.T
-    assert_close(attention(x, Whole(), 5)[0, 0], plain, 1e-5, what="self-attention")
+    assert_close(attention(x, SingleRankLayout(), 5)[0, 0], plain, 1e-5, what="self-attention")
 
 
 def test_one_noise_level_a_sample(network: DfmDiT) -> None:

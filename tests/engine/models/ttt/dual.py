@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.models.ttt.plain import gelu, gelu_slope
-from engine.models.ttt.rotary import turn
+from engine.models.ttt.rotary import rotate_pairs
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, standardised
-from engine.models.ttt.scan_order import Extent, Walk, interleaved
+from engine.models.ttt.scan_order import Extent, ScanOrder, interleaved
 
 EPS = 1e-8
 
@@ -23,7 +23,7 @@ def dual_scan(extent: Extent) -> Scan:
     """The walk, for films of this extent."""
     places = interleaved(extent)
 
-    def scan(weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int) -> tuple[Tensor, Weights]:
+    def scan(weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int) -> tuple[Tensor, Weights]:
         done = [walk_one(places, weights, norm, streams, walk, size, b) for b in range(len(streams.q))]
         return torch.stack([out for out, _ in done]), tuple(map(torch.cat, zip(*(s for _, s in done), strict=True)))
 
@@ -31,14 +31,14 @@ def dual_scan(extent: Extent) -> Scan:
 
 
 def walk_one(
-    places: Tensor, weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int, b: int
+    places: Tensor, weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int, b: int
 ) -> tuple[Tensor, Weights]:
     """One film of the batch: -> (N, A, d), last weights."""
     back = torch.empty_like(walk.tokens)
     back[places] = walk.tokens  # place in this walk's film before interleaving -> token
     gamma, beta = norm.gamma[:, None], norm.beta[:, None]
     q, k, v = (x[b][walk.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
-    q, k = (turn(F.normalize(x, dim=-1), walk.turns) for x in (q, k))
+    q, k = (rotate_pairs(F.normalize(x, dim=-1), walk.rotations) for x in (q, k))
     pull = gamma.square() * standardised(v - k)
     state, parts = weights, []
     for start in range(0, len(places), size):

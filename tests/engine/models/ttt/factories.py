@@ -13,9 +13,9 @@ from torch import Tensor
 from engine.contract.cards import TttSettings
 from engine.models.ttt.config import TttConfig
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.rotary import turns
+from engine.models.ttt.rotary import rotations
 from engine.models.ttt.scan import InnerNorm, Streams, Weights
-from engine.models.ttt.scan_order import Extent, Walk, walks
+from engine.models.ttt.scan_order import Extent, ScanOrder, scan_orders
 
 TINY = TttConfig(
     width=64,
@@ -88,7 +88,7 @@ def make_scan(
     head_dim: int = 16,
     batch: int = 1,
     grid: tuple[int, int] = GRID,
-) -> tuple[Weights, InnerNorm, Streams, tuple[Walk, Walk]]:
+) -> tuple[Weights, InnerNorm, Streams, tuple[ScanOrder, ScanOrder]]:
     """Random inner weights and streams with steps large enough to matter."""
     torch.manual_seed(3)
     hidden = 4 * head_dim if kind == "ttt_mlp" else head_dim
@@ -98,5 +98,5 @@ def make_scan(
     norm = InnerNorm(1 + 0.3 * torch.randn(heads, head_dim), 0.1 * torch.randn(heads, head_dim))
     q, k, v = torch.randn(3, batch, extent.num_tokens, heads, head_dim)
     steps = torch.rand(batch, extent.num_tokens, heads) * 4 / head_dim / mini_batch_size
-    positions = turns(head_dim, (extent.latent_frames, *grid))
-    return weights, norm, Streams(q, k, v, steps), walks(extent, mini_batch_size, positions)
+    positions = rotations(head_dim, (extent.latent_frames, *grid))
+    return weights, norm, Streams(q, k, v, steps), scan_orders(extent, mini_batch_size, positions)

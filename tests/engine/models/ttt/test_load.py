@@ -15,7 +15,7 @@ from engine.diffusion.guidance import Guided, guidance_weight
 from engine.diffusion.samplers import SamplerState, sample, seeded_noise, step_noise, step_of
 from engine.diffusion.stack import denoiser_for
 from engine.diffusion.zero_snr import zero_snr_sigmas
-from engine.models.model import Ends, Model
+from engine.models.model import Codecs, Model
 from engine.models.ttt.load import load_model, warm_up
 from engine.storage.card_files import read_card
 from tests.engine.models.ttt.model_factories import AUTOENCODERS, FORMS, make_ttt
@@ -26,14 +26,14 @@ SIZE_PX = (48, 32)
 
 def text_of(model: Model, texts: list[str]) -> Tensor:
     """(1, n, L, D)."""
-    assert isinstance(model.ends, Ends)
+    assert isinstance(model.codecs, Codecs)
     length = model.card.text_length(len(texts), SIZE_PX)
-    return model.ends.load_text_encoder()(texts, length)[None]
+    return model.codecs.load_text_encoder()(texts, length)[None]
 
 
 def film(model: Model, num_segments: int, sampler: SamplerName, seed: int = 5) -> np.ndarray:
     """(F, H, W, 3) uint8, made as the runtime makes it, on one rank."""
-    assert model.card.ttt is not None and model.ends is not None
+    assert model.card.ttt is not None and model.codecs is not None
     words = with_scene_tokens([SegmentText(f"scene {i}", i % 2 == 0, "blurry") for i in range(num_segments)])
     given = Conditioning(text_of(model, [text for text, _ in words]), text_of(model, [bad for _, bad in words]))
     sigmas = zero_snr_sigmas(model.card.num_steps)
@@ -44,7 +44,7 @@ def film(model: Model, num_segments: int, sampler: SamplerName, seed: int = 5) -
     step = step_of(sampler, step_noise(seed))
     latents = sample(step, lambda x, sigma: guided(x, sigma, given), SamplerState(start), sigmas)
     assert latents.isfinite().all()
-    return np.concatenate(list(model.ends.autoencoder.decode(latents)))
+    return np.concatenate(list(model.codecs.autoencoder.decode(latents)))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -52,7 +52,7 @@ def test_a_film_from_every_form(form: str, tmp_path: Path) -> None:
     warm_up()
     card = make_ttt(tmp_path, form, autoencoder=AUTOENCODERS[len(form) % 2], cards_folder=tmp_path / "cards")
     assert read_card(tmp_path / "cards" / f"{card.name}.yaml") == card
-    model = load_model(card, tmp_path, "float32", with_ends=True)
+    model = load_model(card, tmp_path, "float32", with_codecs=True)
     frames = film(model, 1, "dpmpp_2m_sde")
     assert frames.shape == (9, 32, 48, 3) and frames.std() > 1
     assert np.array_equal(frames, film(model, 1, "dpmpp_2m_sde")), "one seed gives one film"
@@ -63,7 +63,7 @@ def test_samplers_lengths_and_precisions(tmp_path: Path) -> None:
     films: list[np.ndarray] = []
     for ssm_layer, num_segments, precision in (("ttt_mlp", 2, "float32"), ("ttt_linear", 3, "bfloat16")):
         card = make_ttt(tmp_path, "safetensors", name=ssm_layer.replace("_", "-"), ssm_layer=ssm_layer)
-        model = load_model(card, tmp_path, precision, with_ends=True)
+        model = load_model(card, tmp_path, precision, with_codecs=True)
         assert {each.dtype for each in model.network.parameters()} == {model.dtype}
         made = [film(model, num_segments, name) for name in ("dpmpp_2m_sde", "ddim")]
         assert all(frames.shape == (8 * num_segments + 1, 32, 48, 3) for frames in made)
@@ -76,9 +76,9 @@ def test_a_rank_without_ends_reads_no_ends(tmp_path: Path) -> None:
     card = make_ttt(tmp_path, "safetensors")
     for path in [*(tmp_path / card.name / "vae").iterdir(), *(tmp_path / card.name / "t5").iterdir()]:
         path.unlink()
-    assert load_model(card, tmp_path, "float32", with_ends=False).ends is None
+    assert load_model(card, tmp_path, "float32", with_codecs=False).codecs is None
     with pytest.raises(Rejected, match="3d-vae.pt"):
-        load_model(card, tmp_path, "float32", with_ends=True)
+        load_model(card, tmp_path, "float32", with_codecs=True)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_rank_without_ends_reads_no_ends(tmp_path: Path) -> None:
 def test_cards_that_do_not_fit(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
     card = make_ttt(tmp_path, "safetensors")
     with pytest.raises(Rejected, match=told):
-        load_model(changed(card, changes), tmp_path, "float32", with_ends=False)
+        load_model(changed(card, changes), tmp_path, "float32", with_codecs=False)
 
 
 def changed(card: ModelCard, changes: dict[str, Any]) -> ModelCard:

@@ -9,11 +9,11 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTran
 from torch import Tensor
 
 from engine.contract.errors import Rejected
-from engine.layers.attention import Whole
+from engine.layers.attention import SingleRankLayout
 from engine.models.ttt.config import TttConfig, config_from
 from engine.models.ttt.keys import our_key, our_key_of_diffusers
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.rotary import turns
+from engine.models.ttt.rotary import rotations
 from tests.engine.models.ttt.factories import FULL, GRID, TINY, make_film, make_network, settings
 
 
@@ -61,7 +61,7 @@ def test_zero_gates_and_one_segment_are_diffusers_cogvideox() -> None:
     left = set(ours) - {our_key_of_diffusers(key) for key in theirs.state_dict()}
     assert all("ssm" in key for key in left), "every other weight has its place in diffusers"
     x, timesteps, text = make_film(1, config)
-    angles = turns(config.head_dim, (13, *GRID)).flatten(0, 1).angle().repeat_interleave(2, dim=-1)
+    angles = rotations(config.head_dim, (13, *GRID)).flatten(0, 1).angle().repeat_interleave(2, dim=-1)
     with torch.no_grad():
         golden = theirs(
             x.transpose(1, 2), text[:, 0], timesteps[:, 0], image_rotary_emb=(angles.cos(), angles.sin())
@@ -191,7 +191,7 @@ def test_texts_reach_other_segments_through_ttt_alone() -> None:
 def test_the_shared_frame_is_the_mean_of_its_two_segments() -> None:
     network, (x, _, text) = make_network(num_layers=1), make_film(2)
     block = network.layers[0].seq_modeling_block
-    film = network.film(network.extent(x, text), (7, *GRID), Whole(), x.device)
+    film = network.film(network.extent(x, text), (7, *GRID), SingleRankLayout(), x.device)
     words, video = torch.randn(1, 2, 5, 64), torch.randn(1, 7, 6, 64)
     _, together = block.attend(words, video, film.extent, film.turns, film.layout)
     alone = []

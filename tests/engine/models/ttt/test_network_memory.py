@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.layers.attention import Whole
+from engine.layers.attention import SingleRankLayout
 from engine.models.ttt.layer import TttLayer
 from engine.models.ttt.network import TttVideo
 from engine.models.ttt.scan import GROUP_TOKENS, InnerNorm, Streams, Weights, scan, walked
-from engine.models.ttt.scan_order import Extent, Walk
+from engine.models.ttt.scan_order import Extent, ScanOrder
 from tests.engine.models.ttt.factories import FULL, TINY, make_film, make_network, make_scan
 from tests.engine.models.ttt.memory import PeakMemory
 
@@ -42,13 +42,15 @@ def test_memory_of_the_published_network() -> None:
         if isinstance(module, TttLayer):
             module.scan = without_steps
     with torch.no_grad(), torch.device("meta"), PeakMemory() as memory:
-        network(x, timesteps, text, layout=Whole(lambda q, k, v: torch.empty_like(q)))
+        network(x, timesteps, text, layout=SingleRankLayout(lambda q, k, v: torch.empty_like(q)))
     sequence = (37 * 1350 + 3 * 502) * 3072 * 2
     print(f"peak {memory.peak_bytes / 1e9:.2f} GB: {memory.peak_bytes / sequence:.1f} copies of the sequence")
     assert memory.peak_bytes < 11 * sequence
 
 
-def without_steps(weights: Weights, norm: InnerNorm, streams: Streams, walk: Walk, size: int) -> tuple[Tensor, Weights]:
+def without_steps(
+    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int
+) -> tuple[Tensor, Weights]:
     """The walk with all that it keeps, but nothing computed for a mini-batch."""
     return walked(lambda state, gamma, q, k, pull, steps: torch.empty_like(q), weights, norm, streams, walk, size)
 

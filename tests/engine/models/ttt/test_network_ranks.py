@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.layers.attention import Whole
+from engine.layers.attention import SingleRankLayout
 from tests.engine.models.ttt.ranks_main import KINDS, evaluated
 from tests.engine.runtime.group import REPOSITORY
 
@@ -28,7 +28,7 @@ def on_ranks(num_ranks: int, output: Path) -> dict[str, Tensor]:
 def test_same_film_and_less_memory(num_ranks: int, tmp_path: Path) -> None:
     found = on_ranks(num_ranks, tmp_path / "out")
     for kind in KINDS:
-        alone, peak = evaluated(kind, Whole())
+        alone, peak = evaluated(kind, SingleRankLayout())
         difference, peaks = (found[kind] - alone).abs(), found[f"{kind}_peaks"].tolist()
         print(f"{kind}, {num_ranks} ranks against 1: max {difference.max():.2e}, mean {difference.mean():.2e}")
         print(f"{kind}, peak bytes of tensors: {peak} on 1 rank, {peaks} on {num_ranks}")

@@ -67,7 +67,7 @@ def test_one_step_is_gradient_descent_on_the_stated_loss(kind: str) -> None:
     leaves = [weight.clone().requires_grad_() for weight in weights]
     loss = torch.zeros(())
     for place in range(extent.num_tokens):
-        k = plain.rotated(plain.unit(streams.k[0, place]), walk.turns[place])
+        k = plain.rotated(plain.unit(streams.k[0, place]), walk.rotations[place])
         goal = plain.target(k, streams.v[0, place], norm.gamma, norm.beta) - k
         out = norm.gamma * plain.normed(plain.inner(leaves, k)[-1])[0] + norm.beta
         loss = loss + 0.5 * (streams.steps[0, place] * (out - goal).square().sum(-1)).sum()
@@ -87,7 +87,7 @@ def test_values_equal_to_keys_leave_the_target_finite() -> None:
     extent, size = SHAPES["misaligned"]
     weights, norm, streams, (walk, _) = make_scan("ttt_mlp", extent, size)
     k = torch.nn.functional.normalize(streams.k, dim=-1)
-    still = torch.ones_like(walk.turns)
+    still = torch.ones_like(walk.rotations)
     given = type(streams)(streams.q, k, k.clone(), streams.steps)
     assert scan(weights, norm, given, type(walk)(walk.tokens, walk.steps, still), size)[0].isfinite().all()
 
