@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 MODELS = {name: f"engine.models.{name}.load" for name in ("cosmos", "ttt", "dfm")}
-"""Family of a card -> the module that reads it: ``load_model(card, models_root, precision, with_ends) -> Model``,
+"""Family of a card -> the module that reads it: ``load_model(card, models_root, precision, with_codecs) -> Model``,
 ``warm_up()``."""
 
 

@@ -109,7 +109,7 @@ class ModelCache:
 
     def _load(self, card: ModelCard, precision: Precision) -> None:
         loader = family(card.family)
-        self._model = loader.load_model(card, self.models_root, precision, with_ends=self.ranks.leads)
+        self._model = loader.load_model(card, self.models_root, precision, with_codecs=self.ranks.leads)
 
     def _card(self, name: str) -> ModelCard:
         """Read by rank 0 and shared, so that all ranks work from one text."""

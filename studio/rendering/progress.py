@@ -48,13 +48,13 @@ class LiveJobs:
     def put(self, job: Job, uses: Waiters, state: str = "queued") -> None:
         with self._lock:
             known = self._jobs.get(job.id)
-            self._jobs[job.id] = replace(known, uses=uses) if known else LiveJob(job, uses, state)
+            self._jobs[job.id] = replace(known, waiters=uses) if known else LiveJob(job, uses, state)
 
     def set_waiters(self, job_id: str, uses: Waiters) -> None:
         """Others wait for a job than before; one that ended stays so."""
         with self._lock:
             if job_id in self._jobs:
-                self._jobs[job_id] = replace(self._jobs[job_id], uses=uses)
+                self._jobs[job_id] = replace(self._jobs[job_id], waiters=uses)
 
     def waiters(self, job_id: str) -> Waiters:
         """Who waits for a job."""
@@ -122,6 +122,6 @@ def _after(live: LiveJob, event: JobEvent | Event) -> LiveJob:
         case Preview():
             return replace(live, preview=live.preview + 1)
         case Interrupted():
-            return replace(live, state="queued", stage="", left_s=None, trouble=event.reason)
+            return replace(live, state="queued", stage="", left_s=None, last_error=event.reason)
         case _:
             return live

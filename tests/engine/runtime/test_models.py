@@ -34,7 +34,7 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 
 @pytest.fixture(scope="module")
 def model(root: Path) -> Model:
-    return family("cosmos").load_model(make_model_once(root), root / "models", "float32", with_ends=True)
+    return family("cosmos").load_model(make_model_once(root), root / "models", "float32", with_codecs=True)
 
 
 def test_text_is_padded_with_zeros(model: Model) -> None:
@@ -130,8 +130,8 @@ def test_damaged_or_foreign_weights(damage: Callable[[Path], None], root: Path, 
     shutil.copytree(root / "models/tiny", tmp_path / "tiny")
     damage(tmp_path / "tiny")
     with pytest.raises(Rejected) as refused:
-        loaded = family("cosmos").load_model(make_model_once(root), tmp_path, "float32", with_ends=True)
-        loaded.ends.load_text_encoder()
+        loaded = family("cosmos").load_model(make_model_once(root), tmp_path, "float32", with_codecs=True)
+        loaded.codecs.load_text_encoder()
     print(refused.value)
     assert refused.value.code == "weights" and str(tmp_path) in str(refused.value)
 

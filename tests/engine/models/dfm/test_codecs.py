@@ -127,12 +127,12 @@ def test_another_tokenizer_is_seen_by_its_length(programs: Path) -> None:
         list(eight.decode(torch.zeros(1, 16, 3, 2, 2)))
 
 
-@pytest.mark.parametrize("with_ends", [True, False])
-def test_a_whole_model(tmp_path: Path, with_ends: bool) -> None:
+@pytest.mark.parametrize("with_codecs", [True, False])
+def test_a_whole_model(tmp_path: Path, with_codecs: bool) -> None:
     card = make_dfm(tmp_path, cards_folder=tmp_path / "cards")
     assert read_cards(tmp_path / "cards")[card.name] == card
-    model = load_model(card, tmp_path, "bfloat16", with_ends)
-    assert model.dtype == torch.bfloat16 and (model.codecs is not None) == with_ends
+    model = load_model(card, tmp_path, "bfloat16", with_codecs)
+    assert model.dtype == torch.bfloat16 and (model.codecs is not None) == with_codecs
     text = torch.zeros(1, MAX_TOKENS, TEXT_WIDTH, dtype=model.dtype)
     x = torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(0)).to(model.dtype)
     full = load_model(card, tmp_path, "float32", False).network(x.float(), torch.ones(1, 2), text.float(), fps=8.0)
