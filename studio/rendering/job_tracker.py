@@ -16,8 +16,6 @@ from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected, Unreachable
 from engine.contract.events import (
     TERMINAL,
-    EngineDown,
-    EngineUp,
     Event,
     Failed,
     Finished,
@@ -30,21 +28,17 @@ from engine.contract.jobs import FromMedia, FromModel, Job, Take
 from engine.contract.status import EngineStatus
 from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
-from studio.errors import DatabaseTrouble, FilmError
+from studio.errors import FilmError
 from studio.film.film import poster_of
 from studio.library.takes import LIVE, KnownJob, TakeRepository
 from studio.planning.plan import with_new_id
 from studio.rendering.engine import Engine
+from studio.rendering.engine_link import EngineLink
 from studio.rendering.notifier import ChangeNotifier
 from studio.rendering.progress import LiveJobs, Waiters
 
 LOG = logging.getLogger(__name__)
-POLL_EVERY_S = 5.0
-"""How often an engine that says nothing is asked how it is."""
-RETRY_S = (0.2, 1.0, 3.0, 10.0)
 MOST_IDS = 1000
-RETRYABLE_ERRORS = (EngineError, OSError, DatabaseTrouble)
-"""Troubles that pass: no connection, no room on the disk, a database that is held. No take may be lost to them."""
 
 
 class Listener(Protocol):
@@ -108,7 +102,7 @@ class JobTracker:
         link = self._link
         return link.last_error if link else ""
 
-    def _attached(self, what: str) -> "EngineLink":
+    def _attached(self, what: str) -> EngineLink:
         link = self._link  # read once: another thread may let it go
         if link is None:
             raise Unreachable(f"{what}: {self.unavailable_reason}. Try again in a moment.")
@@ -306,111 +300,3 @@ def _media_of(job: Job) -> set[str]:
             return {*named, sha256}
         case _:
             return named
-
-
-class EngineLink:
-    """Two threads on one engine: one follows its events, one asks from time to time how it is."""
-
-    def __init__(self, engine: Engine, name: str, cursor: int, tracker: JobTracker) -> None:
-        self.engine = engine
-        self.name = name
-        self.status: EngineStatus | None = None
-        self.last_error = ""
-        self._asking = threading.Lock()
-        """Held while the engine says how it is, so that no older word is put in the place of a newer one."""
-        self._cursor = cursor
-        self._tracker = tracker
-        self._models_known = False
-        """Whether the engine has said which models it has; asked again where it refuses a job."""
-        self._closed = threading.Event()
-        self._poke = threading.Event()
-        self._stream = engine.events(cursor)
-        self._threads = [
-            threading.Thread(target=self._follow, name="studio-follow", daemon=True),
-            threading.Thread(target=self._poll, name="studio-look", daemon=True),
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def close(self) -> None:
-        self._closed.set()
-        self._poke.set()
-        self._stream.close()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout=5)
-
-    def pause(self, paused: bool) -> None:
-        with self._asking:
-            self.status = self.engine.pause() if paused else self.engine.resume()
-
-    def _follow(self) -> None:
-        failures = 0
-        while not self._closed.is_set():
-            try:
-                for event in self._stream:
-                    self._handle_event(event)
-                    failures = 0
-                    self._clear_error()
-            except RETRYABLE_ERRORS as error:
-                LOG.warning("event %d of the engine is tried again: %s", self._cursor + 1, error)
-                self.last_error = str(error)
-                self._tracker.on_status(True, None)
-            self._stream.close()
-            self._closed.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
-            failures += 1
-            if not self._closed.is_set():
-                self._stream = self.engine.events(self._cursor)
-
-    def _clear_error(self) -> None:
-        if self.last_error:
-            self.last_error = ""
-            self._tracker.on_status(True, None)
-
-    def _handle_event(self, event: Event) -> None:
-        try:
-            self._tracker.handle_event(event, self.name)
-        except RETRYABLE_ERRORS:
-            raise
-        except Exception:
-            LOG.exception("event %d is passed over: %s", event.seq, event)
-        self._cursor = event.seq
-        if isinstance(event, JobRejected):
-            self._models_known = False
-        if isinstance(event, (EngineUp, EngineDown, Started, *TERMINAL)):
-            self._poke.set()
-
-    def _poll(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._poll_once()
-            except DatabaseTrouble as error:
-                self._models_known = False
-                LOG.warning("what the engine says is asked again: %s", error)
-            self._poke.wait(POLL_EVERY_S)
-            self._poke.clear()
-
-    def _poll_once(self) -> None:
-        before = self.status
-        models: Sequence[ModelStatus] | None = None
-        try:
-            with self._asking:
-                self.status = self.engine.status()
-            if not self._models_known or before is None:
-                self._models_known = True
-                models = self.engine.models()
-                self._tracker.settle(self.engine)
-        except EngineError as error:
-            self.status, self._models_known = None, False
-            LOG.info("the engine does not answer: %s", error)
-        except RuntimeError as error:  # a client that was closed under us
-            self.status = None
-            LOG.warning("the engine cannot be asked: %s", error)
-        self._tracker.on_status(_shown(before) != _shown(self.status), models)
-
-
-def _shown(status: EngineStatus | None) -> tuple[object, ...]:
-    """What of a status is shown; its event number is not."""
-    return (status.group, status.device, status.num_ranks, status.paused) if status else ()
