@@ -29,7 +29,7 @@ class Held:
     """Stands for the tensors of a job."""
 
 
-class Shelf:
+class FullModelCache:
     """Has no room for any model."""
 
     def __init__(self, error: Exception) -> None:
@@ -54,7 +54,7 @@ def room_with(shelf: Any, folder: Path) -> tuple[RankContext, list[JobEvent | En
 
 @pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: str(error)[:24])
 def test_a_job_without_room_fails_and_the_rank_goes_on(error: Exception, root: Path, tmp_path: Path) -> None:
-    shelf = Shelf(error)
+    shelf = FullModelCache(error)
     room, sent = room_with(shelf, tmp_path)
     do(tiny_job(root), room)
     (event,) = sent
@@ -63,7 +63,7 @@ def test_a_job_without_room_fails_and_the_rank_goes_on(error: Exception, root: P
 
 
 def test_any_other_error_ends_the_rank(root: Path, tmp_path: Path) -> None:
-    room, sent = room_with(Shelf(RuntimeError("CUDA error: device-side assert triggered")), tmp_path)
+    room, sent = room_with(FullModelCache(RuntimeError("CUDA error: device-side assert triggered")), tmp_path)
     with pytest.raises(RuntimeError, match="device-side"):
         do(tiny_job(root), room)
     assert not sent
