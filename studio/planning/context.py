@@ -16,22 +16,21 @@ from studio.document.validation import suggestion
 from studio.errors import PlanError
 from studio.planning.presets import Preset
 from studio.planning.prompts import never_shown, unknown_words
+from studio.planning.shown_take import TakeIndex, index_takes
 from studio.planning.sizes import fps_for, size_for
 from studio.planning.types import Note, about_all
 
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """``takes``: all of the project, oldest first. ``refusal``: why nothing at all can be rendered, "" if it can."""
+    """``takes``: all of the project. ``refusal``: why nothing at all can be rendered, "" if it can."""
 
     storyboard: Storyboard
     preset: Preset
     presets: Mapping[str, Preset]
     models: Mapping[str, ModelStatus]
     status: ModelStatus
-    takes: Sequence[Take]
-    by_recipe: Mapping[str, Sequence[Take]]
-    by_scene: Mapping[str, Sequence[Take]]
+    takes: TakeIndex
     media: Mapping[str, MediaInfo]
     project_id: str
     size_px: SizePx
@@ -59,20 +58,13 @@ def plan_context(
         raise PlanError("", f'there is no model "{storyboard.model}"{suggestion(storyboard.model, models)}')
     status = models[storyboard.model]
     size_px, fps, refusal, notes = _frame(storyboard, status)
-    by_recipe: dict[str, list[Take]] = {}
-    by_scene: dict[str, list[Take]] = {}
-    for take in takes:
-        by_recipe.setdefault(take.recipe, []).append(take)
-        by_scene.setdefault(take.scene_id, []).append(take)
     setting = PlanContext(
         storyboard=storyboard,
         preset=presets[preset],
         presets=presets,
         models=models,
         status=status,
-        takes=takes,
-        by_recipe=by_recipe,
-        by_scene=by_scene,
+        takes=index_takes(takes),
         media=media,
         project_id=project_id,
         size_px=size_px,

@@ -6,7 +6,7 @@ Comes in: a scene, the recipe of the take that would be rendered now, what all s
 
 from collections.abc import Callable, Sequence
 
-from engine.contract.jobs import FromModel, Job, Segment, Take
+from engine.contract.jobs import FromModel, Job, Segment
 from studio.document.storyboard import Scene
 from studio.planning.context import PlanContext
 from studio.planning.types import PlannedScene, ScenePlan, about_scene
@@ -33,7 +33,7 @@ def blank_plan(
 
 
 def unplannable(blank: ScenePlan, scene: Scene, reason: str, setting: PlanContext) -> PlannedScene:
-    shown = chosen_or_newest(scene, setting)
+    shown = setting.takes.shown(scene, None)
     found = blank.model_copy(update={"reason": reason, "take_id": shown.id if shown else None})
     return PlannedScene(found, None, (about_scene(scene.id, "error", reason),))
 
@@ -52,21 +52,12 @@ def judged(
     made = isinstance(job.conditioning, FromModel)
     chunks = _starts_s(segments, job.fps)
     found = blank.model_copy(update={"recipe": recipe, "chunk_starts_s": chunks, "makes_first_frame": made})
-    if matching := setting.by_recipe.get(recipe):
-        take = next((take for take in matching if take.id == scene.chosen_take), matching[-1])
-        return found.model_copy(update={"state": "fresh", "take_id": take.id})
-    shown = chosen_or_newest(scene, setting)
+    shown = setting.takes.shown(scene, recipe)
     if shown is None:
         return found.model_copy(update={"state": "missing", "reason": "not rendered yet"})
+    if recipe in setting.takes.by_recipe:
+        return found.model_copy(update={"state": "fresh", "take_id": shown.id})
     return found.model_copy(update={"state": "stale", "reason": ", ".join(why(shown.job)), "take_id": shown.id})
-
-
-def chosen_or_newest(scene: Scene, setting: PlanContext) -> Take | None:
-    own = setting.by_scene.get(scene.id, ())
-    if scene.chosen_take is None:
-        return own[-1] if own else None
-    chosen = next((take for take in setting.takes if take.id == scene.chosen_take), None)
-    return chosen or (own[-1] if own else None)
 
 
 def _starts_s(segments: Sequence[Segment], fps: int) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ class ScenePlan(Value):
     recipe: Sha256 | None
     """Of the take that would be rendered now; None: unplannable."""
     take_id: Identifier | None
-    """What the film shows: the take that is what is written now, else the chosen one, else the newest, else none."""
+    """What card and film show, by the rule of ``shown_take``: the author may have chosen another than the fresh one."""
     num_frames: int
     seconds: float
     """As rounded to whole frames."""

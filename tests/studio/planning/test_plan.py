@@ -27,6 +27,7 @@ from studio.errors import PlanError
 from studio.planning.cost import timings_of
 from studio.planning.plan import Plan, derived_seed, joined, with_new_id
 from studio.planning.prompts import estimated_tokens, unknown_words
+from studio.planning.shown_take import index_takes
 from tests.studio.planning.factories import (
     CARD,
     CLIP,
@@ -435,3 +436,28 @@ def test_presets_of_the_plan_can_be_tried_without_saving() -> None:
 
     assert steps(planned(board({}), preset="draft").jobs[0]) == PRESETS["draft"].num_steps
     assert steps(planned(board({})).jobs[0]) == PRESETS["balanced"].num_steps
+
+
+def test_the_chosen_take_is_shown_even_where_a_take_of_the_recipe_is_there() -> None:
+    start = board({"seed": 1})
+    first = take_of(planned(start).jobs[0], "first")
+    fox = change_scene(start, "scene-1", "prompt", "a fox")
+    second = take_of(planned(fox).jobs[0], "second")
+    scene = planned(choose_take(fox, "scene-1", first), takes=[first, second]).scenes[0]
+    assert (scene.state, scene.take_id) == ("fresh", "first")
+
+
+def test_which_take_is_shown() -> None:
+    job = planned(board({})).jobs[0]
+    old, new = take_of(job, "old"), take_of(job, "new")
+    elsewhere = take_of(job, "elsewhere").model_copy(update={"scene_id": "scene-2", "recipe": "e" * 64})
+    takes = index_takes([old, new, elsewhere])
+
+    def shown(chosen_take: str | None, recipe: str | None) -> str:
+        take = takes.shown(Scene(id="scene-1", chosen_take=chosen_take), recipe)
+        return take.id if take else ""
+
+    assert shown("old", None) == shown("old", "e" * 64) == "old"
+    assert shown(None, "e" * 64) == "elsewhere"
+    assert shown(None, None) == shown("gone", "d" * 64) == "new"
+    assert takes.shown(Scene(id="scene-3"), None) is None
