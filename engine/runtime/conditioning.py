@@ -12,22 +12,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromModel, FromTake, JobConditioning
 from engine.contract.values import SizePx
 from engine.storage.media import Frames, MediaStore, read_frames, read_range
+from engine.storage.takes import read_tail
 from engine.storage.workspace import Workspace
-
-TAIL_FILE = "tail.safetensors"
 
 
 def conditioning_frames(conditioning: JobConditioning, size_px: SizePx, workspace: Workspace) -> Frames:
     """(F, H, W, 3) uint8, as many as the job asks for. Raises Rejected("conditioning")."""
     if isinstance(conditioning, FromTake):
-        return read_tail(workspace.take_folder(conditioning.recipe), conditioning.num_frames, size_px)
+        return fit(read_tail(workspace.take_folder(conditioning.recipe), conditioning.num_frames), size_px)
     if isinstance(conditioning, FromModel):
         return fit(read_frames(workspace.picture(conditioning.recipe), 1), size_px)
     path = _stored(conditioning.media, workspace)
@@ -77,26 +74,3 @@ def fit(frames: Frames, size_px: SizePx) -> Frames:
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", align_corners=False, antialias=True)
     pixels = pixels[:, :, top : top + size_px[1], left : left + size_px[0]]
     return (pixels.clamp(0, 1) * 255.0).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def write_tail(folder: Path, frames: Frames) -> None:
-    """Keeps a take's last frames, (F, H, W, 3) uint8, without loss."""
-    save_file({"frames": np.ascontiguousarray(frames)}, folder / TAIL_FILE)
-
-
-def read_tail(take_folder: Path, num_frames: int, size_px: SizePx) -> Frames:
-    """The last ``num_frames`` frames of a take. Raises Rejected("conditioning") where they are not to be had."""
-    path = take_folder / TAIL_FILE
-    again = "Render the scene before this one again."
-    try:
-        frames = load_file(path)["frames"]
-    except FileNotFoundError as error:
-        raise Rejected("conditioning", f"{path}: the take to continue from is not here. {again}") from error
-    except (SafetensorError, KeyError, OSError) as error:
-        raise Rejected("conditioning", f"{path}: the take's last frames are damaged ({error}). {again}") from error
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-        raise Rejected("conditioning", f"{path}: holds {frames.dtype} {frames.shape}, not frames. {again}")
-    if len(frames) < num_frames:
-        what = f"the take before has {len(frames)} frames and {num_frames} are needed to continue from it"
-        raise Rejected("conditioning", f"{path}: {what}. Make that scene longer, or start this one with a cut.")
-    return fit(frames[-num_frames:], size_px)

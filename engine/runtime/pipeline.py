@@ -9,14 +9,14 @@ import time
 import torch
 
 from engine.contract.events import Phase, Stage
-from engine.contract.jobs import FromModel, Job, Take
+from engine.contract.jobs import FromModel, Job, Reimagine, Segment, Take, make_job
 from engine.contract.values import Sha256
 from engine.models.model import Model
 from engine.runtime.checks import check_job
-from engine.runtime.first_frame import PictureWriter, is_whole, picture_job, stored
 from engine.runtime.model_cache import model_key
 from engine.runtime.render_context import RankContext, RenderContext, versions
-from engine.runtime.takes import TakesWriter, finished_takes
+from engine.storage.pictures import PictureWriter, is_whole, stored
+from engine.storage.takes import TakesWriter, finished_takes
 
 
 def run(job: Job, room: RankContext) -> tuple[Take, ...]:
@@ -52,6 +52,35 @@ def first_frame(job: Job, wish: FromModel, room: RankContext) -> Sha256 | None:
     picture: list[Sha256] = []
     room.ranks.lead(lambda: picture.append(stored(path, room.workspace)))
     return picture[0] if picture else None
+
+
+def picture_job(job: Job, wish: FromModel) -> Job:
+    """What the picture model does, as a job of one frame with the outer job's id."""
+    segment = Segment(
+        scene_id=job.scene_ids[0],
+        prompt=wish.prompt,
+        negative_prompt=wish.negative_prompt,
+        num_frames=1,
+        num_overlap_frames=0,
+        starts_scene=True,
+    )
+    return make_job(
+        id=job.id,
+        project_id=job.project_id,
+        scene_ids=job.scene_ids[:1],
+        model=wish.model,
+        weights=wish.weights,
+        segments=(segment,),
+        size_px=wish.size_px,
+        fps=job.fps,
+        num_frames=1,
+        seed=wish.seed,
+        sampler=wish.sampler,
+        guidance_scale=wish.guidance_scale,
+        conditioning=None,
+        reimagine=Reimagine(media=wish.source, strength=wish.strength) if wish.source else None,
+        speed=job.speed.model_copy(update={"precision": wish.precision}),
+    )
 
 
 def render(work: RenderContext) -> None:

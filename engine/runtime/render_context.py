@@ -35,8 +35,8 @@ from engine.runtime.progress import Progress
 from engine.runtime.ranks import Ranks, Ulysses
 from engine.runtime.residency import resident
 from engine.runtime.resume import ResumeStore
-from engine.runtime.takes import told_as_disk_error
 from engine.storage.media import Frames
+from engine.storage.takes import as_disk_error
 from engine.storage.workspace import Workspace
 
 PREVIEW_FILE = "preview.webp"
@@ -104,7 +104,7 @@ class RenderContext:
 
     def _open(self) -> None:
         """Rank 0's files."""
-        with told_as_disk_error(self.context.workspace.root):
+        with as_disk_error(self.context.workspace.root):
             self._saved = ResumeStore(self.context.workspace, self.job)
             self.sink.start()
 

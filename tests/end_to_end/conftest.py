@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from engine.contract.jobs import Take
-from engine.runtime.video import VideoWriter
 from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.card_files import own_cards
+from engine.storage.video import VideoWriter
 from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio

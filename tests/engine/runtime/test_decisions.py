@@ -19,8 +19,8 @@ from engine.runtime.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext, RenderContext
-from engine.runtime.takes import finished_takes
 from engine.storage.media import Frames, MediaStore
+from engine.storage.takes import finished_takes
 from engine.storage.workspace import Workspace
 from tests.engine.runtime.group import tiny_job
 

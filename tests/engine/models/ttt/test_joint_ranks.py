@@ -13,8 +13,8 @@ from engine.contract import wire
 from engine.contract.events import Finished, JobCancelled, Stage
 from engine.contract.jobs import Job, SamplerSettings, Speed
 from engine.runtime.loop import memory_advice
-from engine.runtime.takes import TakesWriter
 from engine.storage.media import Frames
+from engine.storage.takes import TakesWriter
 from engine.storage.workspace import Workspace
 from tests.engine.models.ttt.test_load_ranks import House, ends_of_scenes, sampler
 from tests.engine.runtime.group import Group

@@ -1,4 +1,4 @@
-"""What stands on the disk around a take: video, tail, conditioning, previews; and what happens when it cannot."""
+"""The files of a take: video and tail, and what is left when a disk or ffmpeg fails."""
 
 import subprocess
 import sys
@@ -7,20 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from safetensors.numpy import save_file
 
-from engine.contract.cards import LatentPreview
 from engine.contract.errors import EngineError, Rejected
-from engine.contract.jobs import FromMedia, FromTake
-from engine.runtime.conditioning import conditioning_frames, fit, read_tail, write_tail
-from engine.runtime.preview import PreviewClock, preview_frames, write_preview
-from engine.runtime.takes import TakesWriter
-from engine.runtime.video import VideoWriter
-from engine.storage.media import Frames, MediaStore, read_frames
+from engine.storage.media import Frames, read_frames
+from engine.storage.takes import TakesWriter, read_tail, write_tail
+from engine.storage.video import VideoWriter
 from engine.storage.workspace import Workspace
-from tests.engine.runtime.group import REPOSITORY, tiny_job
+from tests.engine.factories import a_job
 
 SIZE = 64, 48
 
@@ -62,9 +56,9 @@ def test_an_error_on_the_way_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room_bytes", [2_000, 20_000], ids=["for the video", "for the tail"])
-def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> None:
+def test_no_room_on_the_disk(room_bytes: int, tmp_path: Path) -> None:
     """The operating system refuses larger files, as a full disk would: a clear error, nothing left."""
-    job = tiny_job(root, num_steps=9)
+    job = a_job(num_steps=9)
     (tmp_path / "job.json").write_text(job.model_dump_json())
     script = textwrap.dedent(
         f"""
@@ -74,7 +68,7 @@ def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> Non
         from engine.contract.errors import EngineError
         from engine.contract.jobs import Job
         from engine.storage.workspace import Workspace
-        from engine.runtime.takes import TakesWriter
+        from engine.storage.takes import TakesWriter
 
         resource.setrlimit(resource.RLIMIT_FSIZE, ({room_bytes}, {room_bytes}))
         job = Job.model_validate_json(Path({str(tmp_path / "job.json")!r}).read_bytes())
@@ -91,13 +85,13 @@ def test_no_room_on_the_disk(room_bytes: int, root: Path, tmp_path: Path) -> Non
         """
     )
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("said:") and "take" in done.stdout, done.stdout + done.stderr
     assert list((tmp_path / "workspace" / "takes").iterdir()) == []
 
 
-def test_too_few_frames_are_no_take(root: Path, tmp_path: Path) -> None:
-    writer = TakesWriter(Workspace.at(tmp_path), tiny_job(root), 5)
+def test_too_few_frames_are_no_take(tmp_path: Path) -> None:
+    writer = TakesWriter(Workspace.at(tmp_path), a_job(), 5)
     writer.start()
     writer.write(np.zeros((4, 32, 48, 3), np.uint8))
     with pytest.raises(EngineError, match="4 frames"):
@@ -109,19 +103,19 @@ def test_too_few_frames_are_no_take(root: Path, tmp_path: Path) -> None:
 def test_tail_is_without_loss(tmp_path: Path) -> None:
     frames = moving_square(9)
     write_tail(tmp_path, frames)
-    assert np.array_equal(read_tail(tmp_path, 5, SIZE), frames[-5:])
+    assert np.array_equal(read_tail(tmp_path, 5), frames[-5:])
 
 
 def test_tail_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="not here"):
-        read_tail(tmp_path, 5, SIZE)
+        read_tail(tmp_path, 5)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x10\0\0\0\0\0\0\0{"])
 def test_tail_that_is_damaged(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "tail.safetensors").write_bytes(content)
     with pytest.raises(Rejected, match="damaged") as refused:
-        read_tail(tmp_path, 5, SIZE)
+        read_tail(tmp_path, 5)
     assert refused.value.code == "conditioning"
 
 
@@ -131,67 +125,10 @@ def test_tail_that_is_damaged(content: bytes, tmp_path: Path) -> None:
 def test_tail_of_something_else(tensors: dict[str, np.ndarray], tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "tail.safetensors")
     with pytest.raises(Rejected):
-        read_tail(tmp_path, 5, SIZE)
+        read_tail(tmp_path, 5)
 
 
 def test_tail_that_is_too_short(tmp_path: Path) -> None:
     write_tail(tmp_path, moving_square(3))
     with pytest.raises(Rejected, match="has 3 frames and 5 are needed"):
-        read_tail(tmp_path, 5, SIZE)
-
-
-@pytest.mark.parametrize("size", [(48, 32), (33, 61), (500, 40), (8, 8)])
-def test_a_picture_of_any_size_is_fitted(size: tuple[int, int], tmp_path: Path) -> None:
-    workspace = Workspace.at(tmp_path / "workspace")
-    Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "picture.png")
-    media = MediaStore(workspace.media).put_file(tmp_path / "picture.png")
-    frames = conditioning_frames(FromMedia(kind="image", media=media, num_frames=1), SIZE, workspace)
-    assert frames.shape == (1, SIZE[1], SIZE[0], 3) and frames.dtype == np.uint8
-    assert np.abs(frames.astype(int) - [10, 200, 30]).max() <= 1
-
-
-def test_a_clips_last_frames(tmp_path: Path) -> None:
-    workspace, frames = Workspace.at(tmp_path / "workspace"), moving_square(9)
-    with VideoWriter(tmp_path / "clip.mp4", SIZE, 8) as writer:
-        writer.write(frames)
-    media = MediaStore(workspace.media).put_file(tmp_path / "clip.mp4")
-    given = conditioning_frames(FromMedia(kind="clip", media=media, num_frames=5), SIZE, workspace)
-    assert np.abs(given.astype(int) - frames[-5:]).mean() < 2.0
-    with pytest.raises(Rejected, match="13 frames"):
-        conditioning_frames(FromMedia(kind="clip", media=media, num_frames=13), SIZE, workspace)
-
-
-@pytest.mark.parametrize(
-    "given", [FromMedia(kind="image", media="a" * 64, num_frames=1), FromTake(recipe="a" * 64, num_frames=1)]
-)
-def test_conditioning_that_is_not_there(given: FromMedia | FromTake, tmp_path: Path) -> None:
-    with pytest.raises(Rejected) as refused:
-        conditioning_frames(given, SIZE, Workspace.at(tmp_path))
-    assert refused.value.code == "conditioning"
-
-
-def test_the_same_size_is_untouched() -> None:
-    frames = moving_square(2)
-    assert fit(frames, SIZE) is frames
-
-
-def test_preview_is_the_cards_linear_map(tmp_path: Path) -> None:
-    preview = LatentPreview(weight=((1.0, 0.0), (0.0, 1.0), (0.0, 0.0)), bias=(0.0, 0.5, 2.0))
-    x0 = torch.tensor([0.2, -0.5]).view(1, 2, 1, 1, 1).expand(1, 2, 3, 4, 6)
-    frames = preview_frames(x0, preview)
-    assert frames.shape == (3, 4, 6, 3)
-    assert frames[0, 0, 0].tolist() == [51, 0, 255]
-    frames[1] = 100  # equal frames would be joined
-    frames[2] = 200
-    write_preview(frames, (1280, 720), 0.5, tmp_path / "preview.webp")
-    with Image.open(tmp_path / "preview.webp") as picture:
-        assert picture.size == (320, 180) and picture.n_frames == 3
-    assert [path.name for path in tmp_path.iterdir()] == ["preview.webp"]
-
-
-@pytest.mark.parametrize("every", [1, 2, 5])
-def test_previews_come_in_time_and_not_too_often(every: int) -> None:
-    clock = PreviewClock(every)
-    asked = [clock.is_due() for _ in range(10)]
-    assert asked.index(True) == every - 1
-    assert sum(asked) == 1, "the other nine came within a tenth of a second"
+        read_tail(tmp_path, 5)

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
-from engine.contract.errors import EngineError
+from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import Job, Span, Take
 from engine.contract.values import Sha256
-from engine.runtime.conditioning import write_tail
-from engine.runtime.video import VideoWriter
 from engine.storage.media import Frames, file_sha256
+from engine.storage.video import VideoWriter
 from engine.storage.workspace import Workspace
 
-VIDEO_FILE, TAKE_FILE = "take.mp4", "take.json"
+VIDEO_FILE, TAKE_FILE, TAIL_FILE = "take.mp4", "take.json", "tail.safetensors"
 
 
 def finished_takes(workspace: Workspace, job: Job) -> tuple[Take, ...] | None:
@@ -125,7 +125,7 @@ class _TakeWriter:
     def start(self) -> None:
         shutil.rmtree(self.draft, ignore_errors=True)  # of a rank that died
         self._open = True
-        with told_as_disk_error(self.draft):
+        with as_disk_error(self.draft):
             self.draft.mkdir(parents=True)
         self._video.start()
 
@@ -164,7 +164,7 @@ class _TakeWriter:
             versions=versions,
             timings_s={stage: round(seconds * share, 4) for stage, seconds in timings_s.items()},
         )
-        with told_as_disk_error(self.draft):
+        with as_disk_error(self.draft):
             write_tail(self.draft, self.tail)
             (self.draft / TAKE_FILE).write_text(take.model_dump_json(indent=2))
             self._settle()
@@ -181,8 +181,34 @@ class _TakeWriter:
         _fsync(self.final.parent)
 
 
+def write_tail(folder: Path, frames: Frames) -> None:
+    """Keeps a take's last frames, (F, H, W, 3) uint8, without loss."""
+    save_file({"frames": np.ascontiguousarray(frames)}, folder / TAIL_FILE)
+
+
+def read_tail(take_folder: Path, num_frames: int) -> Frames:
+    """The last frames of a take, (num_frames, H, W, 3) uint8 at its own size.
+
+    Raises Rejected("conditioning") where they are missing, damaged or too few.
+    """
+    path = take_folder / TAIL_FILE
+    again = "Render the scene before this one again."
+    try:
+        frames = load_file(path)["frames"]
+    except FileNotFoundError as error:
+        raise Rejected("conditioning", f"{path}: the take to continue from is not here. {again}") from error
+    except (SafetensorError, KeyError, OSError) as error:
+        raise Rejected("conditioning", f"{path}: the take's last frames are damaged ({error}). {again}") from error
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise Rejected("conditioning", f"{path}: holds {frames.dtype} {frames.shape}, not frames. {again}")
+    if len(frames) < num_frames:
+        what = f"the take before has {len(frames)} frames and {num_frames} are needed to continue from it"
+        raise Rejected("conditioning", f"{path}: {what}. Make that scene longer, or start this one with a cut.")
+    return frames[-num_frames:]
+
+
 @contextlib.contextmanager
-def told_as_disk_error(path: Path) -> Generator[None]:
+def as_disk_error(path: Path) -> Generator[None]:
     """A full or missing disk is no fault of the ranks: the job fails with words, and the group lives."""
     try:
         yield
