@@ -25,7 +25,6 @@ from studio.film.film import make_film, scaled
 from studio.library.database import Database
 from studio.library.importing import stored_upload
 from studio.library.projects import Library, Project, ProjectSummary
-from studio.library.storyboard_files import ProjectFiles
 from studio.library.takes import LIVE, KnownJob, TakeRepository
 from studio.planning.plan import Plan
 from studio.planning.presets import Preset, load_cards, load_presets
@@ -34,6 +33,7 @@ from studio.rendering.job_tracker import JobTracker
 from studio.rendering.models import ModelCatalog
 from studio.rendering.notifier import ChangeNotifier
 from studio.rendering.progress import Waiters, job_makes
+from studio.services.storyboard_files import ProjectFiles
 from studio.views.board_cache import BoardCache
 from studio.views.state_cache import ProjectStateCache
 from studio.views.types import BoardView

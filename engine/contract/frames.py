@@ -12,6 +12,11 @@ def num_frames_for(duration_s: float, fps: float) -> int:
     return max(1, math.floor(duration_s * fps + 0.5))
 
 
+def num_segments_of(duration_s: float, segment_s: float) -> int:
+    """The whole number of segments nearest to a duration, at least one. Half a segment rounds up."""
+    return max(1, math.floor(duration_s / segment_s + 0.5))
+
+
 def num_latent_frames(num_frames: int, temporal_factor: int) -> int:
     """Latent frames of a causal video autoencoder: 1 + ceil((F - 1) / factor)."""
     return 1 + math.ceil((num_frames - 1) / temporal_factor)

@@ -1,4 +1,4 @@
-"""Starting an engine beside the studio, finding the one that runs, and stopping it.
+"""Starting an engine beside the studio or in this process, finding the one that runs, and stopping it.
 
 Comes in: a workspace. Goes out: an ``EngineClient`` that answers. Does not know jobs, pages or command lines.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.client.client import EngineClient
 from engine.contract.errors import EngineError, Unreachable
 from engine.service.lock import holder_of
-from engine.service.settings import GroupKind
+from engine.service.settings import GroupKind as GroupKind
 from engine.storage.workspace import Workspace
 
 START_TIMEOUT_S = 60.0
@@ -53,6 +53,13 @@ def ensure_engine(
     command += ["--cards", str(cards)] if cards else []
     command += ["--models-root", str(models_root)] if models_root else []
     return _start(workspace, command, die_with_parent)
+
+
+def run_engine(arguments: list[str]) -> int:
+    """Runs an engine in this process until it is told to stop, with the flags of ``python -m engine.service``."""
+    from engine.service.__main__ import main  # here: who only attaches to an engine needs no server
+
+    return main(arguments)
 
 
 def attach(workspace: Workspace) -> EngineClient | None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from engine.client.client import EngineClient
 from engine.contract.errors import EngineError
-from engine.service.launch import ensure_engine
-from engine.service.settings import GroupKind
+from engine.service.launch import GroupKind, ensure_engine
 from studio.studio import Studio
 
 LOG = logging.getLogger(__name__)

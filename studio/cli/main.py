@@ -183,7 +183,7 @@ def port_problem(host: str, port: int) -> str:
 
 
 def _engine(flags: argparse.Namespace) -> int:
-    from engine.service.__main__ import main as run_engine
+    from engine.service.launch import run_engine
 
     places = ["--workspace", str(flags.workspace), "--models-root", str(models_root_of(flags))]
     return run_engine([*places, "--host", flags.host, "--port", str(flags.port), "--ranks", str(flags.ranks)])

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.client.client import EngineClient
-from engine.service.launch import attach, ensure_engine
-from engine.service.settings import GroupKind
+from engine.service.launch import GroupKind, attach, ensure_engine
 from studio.cli.terminal import display_for
 from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError

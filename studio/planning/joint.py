@@ -7,11 +7,11 @@ What belongs to one scene alone elsewhere (seed, sampler, steps, guidance) is on
 and the settings that all scenes agree on.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.contract.cards import Joint
+from engine.contract.frames import num_segments_of
 from engine.contract.jobs import Job, Segment, make_job
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
 from studio.document.prompts import negative_of, prompts_of
@@ -58,11 +58,6 @@ def plan_jointly(setting: PlanContext) -> tuple[list[PlannedScene], list[Note]]:
     num_branches = 2 if job.speed.guidance == "batched" and job.guidance_scale != 1 else 1
     cost = joint_cost(setting.card, setting.size_px, num_segments, num_branches)
     return _answers(parts, job, setting), [*notes, about_all("info", cost.text)]
-
-
-def num_segments_of(duration_s: float, segment_s: float) -> int:
-    """The whole number of segments nearest to a duration, at least one. Half a segment rounds up."""
-    return max(1, math.floor(duration_s / segment_s + 0.5))
 
 
 def _joint(setting: PlanContext) -> Joint:

@@ -6,7 +6,7 @@ Does not know the database, the engine or the page.
 from collections.abc import Mapping
 
 from engine.contract.cards import ModelCard, ModelStatus
-from studio.planning.joint import num_segments_of
+from engine.contract.frames import num_segments_of
 from studio.planning.presets import Preset
 from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about as about

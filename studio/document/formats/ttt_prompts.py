@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from engine.contract.frames import num_segments_of
 from studio.document.formats.plain_yaml import YamlError, parse_json
 from studio.document.prompts import joined
 from studio.document.storyboard import MAX_SCENES, Scene, Storyboard, read_document
 from studio.document.validation import show, suggestion
 from studio.errors import Problem, StoryboardError
-from studio.planning.joint import num_segments_of
 
 Form = Literal["json", "jsonl"]
 FIELDS = ("text", "requires_scene_transition", "neg_text")

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from engine.contract.frames import num_segments_of
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
 from studio.document.edits import change_scene, change_storyboard, delete_scene, move_scene
 from studio.document.storyboard import Storyboard
 from studio.planning.cost import timings_of
-from studio.planning.joint import num_segments_of
 from studio.planning.joint_cost import joint_cost
 from studio.planning.plan import Plan
 from studio.rendering.progress import job_makes

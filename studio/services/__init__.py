@@ -1,0 +1,1 @@
+"""What the facade is composed of: what the author does with projects and renders, and what follows by itself."""
