@@ -42,7 +42,13 @@ def frames_of(group: Group, job: Job) -> Frames:
 
 
 class KnownFilms(dict[str, Frames]):
-    """What the first rendering of a name gave, to which every other number of ranks and form is compared."""
+    """What the first rendering of a name gave, to which every other number of ranks and form is compared.
+
+    Only for films whose way from noise to levels has one rounding, the last: there, sums in another order move a level
+    by one at most. A film that starts from frames made and rounded on the way (a second chunk, a made first frame)
+    amplifies that one level. Such a film is compared bit for bit, on one group, with a film that starts from the
+    same frames as a file; films that start from a given file are compared here.
+    """
 
     def assert_same(self, ours: Frames, name: str) -> None:
         known = self.setdefault(name, ours)

@@ -12,10 +12,21 @@ from PIL import Image
 
 from engine.contract.cards import LoraUse, ModelCard
 from engine.contract.events import Finished, JobRejected
-from engine.contract.jobs import FromMedia, FromModel, Job, Reimagine, SamplerSettings, Segment, Speed, make_job
+from engine.contract.jobs import (
+    FromMedia,
+    FromModel,
+    FromTake,
+    Job,
+    Reimagine,
+    SamplerSettings,
+    Segment,
+    Speed,
+    make_job,
+)
+from engine.runtime.conditioning import write_tail
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
-from engine.storage.media import MediaStore
+from engine.storage.media import MediaStore, read_frames
 from engine.storage.workspace import Workspace
 from tests.engine.models.cosmos.factories import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
 from tests.engine.models.cosmos.test_networks import LAYERS, lora_file
@@ -139,14 +150,33 @@ def test_a_picture_is_animated(ranks: tuple[House, Group], name: str) -> None:
     KNOWN.assert_same(frames_of(group, house.job(name, conditioning=given)), f"{name} from a picture")
 
 
-@pytest.mark.parametrize(("name", "overlap"), [("predict2-diffusers", 5), ("predict1-diffusers", 9)])
-def test_a_film_of_two_chunks(ranks: tuple[House, Group], name: str, overlap: int) -> None:
+CONTINUED = pytest.mark.parametrize(("name", "overlap"), [("predict2-diffusers", 5), ("predict1-diffusers", 9)])
+
+
+@CONTINUED
+def test_a_take_is_continued(ranks: tuple[House, Group], name: str, overlap: int) -> None:
     house, group = ranks
-    KNOWN.assert_same(frames_of(group, house.job(name, overlaps=(0, overlap))), f"{name} in two chunks")
+    before = FromTake(recipe="e" * 64, num_frames=overlap)
+    folder = group.workspace / "takes" / before.recipe
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tail(folder, np.random.RandomState(2).randint(0, 256, (overlap, 32, 48, 3), dtype=np.uint8))
+    job = house.job(name, overlaps=(overlap,), conditioning=before)
+    KNOWN.assert_same(frames_of(group, job), f"{name} continues a take")
+
+
+@CONTINUED
+def test_a_second_chunk_continues_the_first_without_loss(ranks: tuple[House, Group], name: str, overlap: int) -> None:
+    house, group = ranks
+    both = frames_of(group, house.job(name, overlaps=(0, overlap)))
+    first = house.job(name)
+    frames_of(group, first)
+    before = FromTake(recipe=first.recipe, num_frames=overlap)
+    alone = frames_of(group, house.job(name, overlaps=(overlap,), seed=first.seed + 1, conditioning=before))
+    assert len(alone) > 0 and np.array_equal(both[-len(alone) :], alone)
 
 
 def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
-    """Predict2's Text2World: the picture model's frame, then the film."""
+    """Predict2's Text2World: the picture model's frame, then the film, bit for bit that of the frame as a file."""
     house, group = ranks
     first = FromModel(
         model="pictures",
@@ -159,7 +189,11 @@ def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
         guidance_scale=5.0,
         precision="float32",
     )
-    KNOWN.assert_same(frames_of(group, house.job("predict2-pt", conditioning=first)), "text to film")
+    film = frames_of(group, house.job("predict2-pt", conditioning=first))
+    picture = group.workspace / "pictures" / f"{first.recipe}.png"
+    KNOWN.assert_same(read_frames(picture, 1), "first frame")
+    same = FromMedia(kind="image", media=house.media.put_file(picture), num_frames=1)
+    assert np.array_equal(film, frames_of(group, house.job("predict2-pt", conditioning=same)))
 
 
 def test_a_clip_is_re_imagined(ranks: tuple[House, Group]) -> None:
