@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.client.client import EngineClient
-from engine.contract.cards import BUNDLED_ROOT, ModelStatus
+from engine.contract.cards import ModelStatus
 from engine.contract.events import EngineUp, Failed, Finished, JobRejected, Step
 from engine.contract.jobs import Job, SamplerSettings, Segment, Speed, make_job
 from engine.service.launch import ensure_engine, stop_engine
 from engine.service.settings import default_roots
+from engine.storage.card_files import BUNDLED_ROOT
 from engine.storage.workspace import Workspace
 
 OVERHEAD_TARGET_MS, FIRST_STEP_TARGET_MS = 150.0, 300.0

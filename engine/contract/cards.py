@@ -1,34 +1,14 @@
-"""Model cards: what a model is, which frames and sizes it can make, and how it is sampled. Data, never code.
+"""Model cards: what a model is, which frames and sizes it can make, and how it is sampled.
 
-Comes in: ``presets/models/*.yaml``. Goes out: ``ModelCard``. Does not know torch, storyboards or processes.
+Comes in: the values of a card's document. Goes out: ``ModelCard``. Does not know files, torch, storyboards or processes
+(``engine.storage.card_files`` reads cards and finds the files that they name).
 """
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from engine.contract.errors import Rejected
 from engine.contract.values import Identifier, SizePx, Value
-
-WEIGHT_SUFFIXES = (
-    ".safetensors",
-    ".json",
-    ".model",
-    ".txt",
-    ".pt",
-    ".pth",
-    ".bin",
-    ".jit",
-    ".distcp",
-    ".yaml",
-)
-
-BESIDE = ("adapter_config.json", "run_config.yaml")
-"""What is said of a file of weights by a file beside it: a LoRA's alpha, the sizes of a Megatron network."""
-
-BUNDLED_ROOT = Path(__file__).resolve().parents[2]
-"""Of the project itself: the bundled model is found there whatever the models' root."""
 
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
 """sdedit: a clip can be re-imagined. negative_prompt: what is not to be seen is read too."""
@@ -58,23 +38,6 @@ class Part(Value):
     """Of the download, 0 where it is not known."""
     licence: str = ""
     gated: bool = False
-
-    def find(self, models_root: Path) -> Path:
-        """Raises Rejected("weights") that names all that was looked for."""
-        for root in (models_root, BUNDLED_ROOT):
-            for place in self._places(root):
-                if place.exists():
-                    return place
-        wanted = " or ".join(str(place) for place in self._places(models_root))
-        origin = f" (published as {self.repository})" if self.repository else ""
-        raise Rejected("weights", f"{wanted}: not there{origin}. Put the files there, or choose another model.")
-
-    def is_at(self, models_root: Path) -> bool:
-        """Whether ``find`` finds it."""
-        return any(place.exists() for root in (models_root, BUNDLED_ROOT) for place in self._places(root))
-
-    def _places(self, root: Path) -> list[Path]:
-        return [root / self.folder / path for path in self.paths]
 
 
 class Parts(Value):
@@ -266,31 +229,6 @@ class ModelCard(Value):
         video = (self.ttt.segment_latent_frames * num_segments + 1) * frame
         fitting = (n for n in range(longest, 0, -1) if (n * num_segments + video) % self.ttt.mini_batch_size == 0)
         return next(fitting, longest)
-
-    def part_files(self, models_root: Path) -> list[Path]:
-        """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
-        found = [part.find(models_root) for part in self.parts.all().values()]
-        return _files_at([*found, *(models_root / lora.path for lora in self.loras)])
-
-    def text_files(self, models_root: Path) -> list[Path]:
-        """Every file that decides how a prompt is encoded. Raises Rejected("weights")."""
-        parts = [self.parts.text_encoder, *([self.parts.tokenizer] if self.parts.tokenizer else [])]
-        return _files_at([part.find(models_root) for part in parts])
-
-
-def _files_at(places: list[Path]) -> list[Path]:
-    """The files themselves with what stands beside them, and what decides inside folders; each once."""
-    files: list[Path] = []
-    for place in places:
-        inside = sorted(path for path in place.rglob("*") if path.is_file() and _decides(path))
-        if not inside and not place.is_file():
-            raise Rejected("weights", f"{place}: no weights there. Put the files there, or choose another model.")
-        files += inside if place.is_dir() else [place, *filter(Path.is_file, map(place.with_name, BESIDE))]
-    return list(dict.fromkeys(files))
-
-
-def _decides(path: Path) -> bool:
-    return path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"
 
 
 class ModelStatus(Value):

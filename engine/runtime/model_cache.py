@@ -18,7 +18,7 @@ from engine.models.model import Model
 from engine.runtime.prompt_cache import PromptEmbeddingCache
 from engine.runtime.ranks import Ranks
 from engine.runtime.residency import withdraw
-from engine.storage.card_files import card_paths, fingerprint, own_cards, read_card
+from engine.storage.card_files import card_paths, find_part, fingerprint, own_cards, read_card, text_encoder_files
 from engine.storage.hashes import FileHashes
 from engine.storage.workspace import Workspace
 
@@ -52,7 +52,7 @@ class ModelCache:
         for name in card_paths(self.cards_folder, own_cards(self.models_root)):
             with contextlib.suppress(Rejected):
                 card = self._read_card(name)
-                card.parts.network.find(self.models_root)
+                find_part(card.parts.network, self.models_root)
                 here.add(card.family)
         return here
 
@@ -95,7 +95,7 @@ class ModelCache:
 
     def _encoder_key(self, card: ModelCard) -> str:
         """The same for all models that share an encoder's files and read them alike."""
-        files = card.text_files(self.models_root)
+        files = text_encoder_files(card, self.models_root)
         return json.dumps([card.family, card.text.precision, *(self._hash_of(path) for path in files)])
 
     def drop(self) -> None:

@@ -1,7 +1,7 @@
-"""Model cards from YAML files, laid over the cards they are based on, and what one machine holds of a model.
+"""Model cards from YAML files, merged over the cards they are based on, and the files of a model on one machine.
 
-Comes in: folders of ``*.yaml``, the root of the models' files. Goes out: ``ModelCard`` and ``ModelStatus`` values. Does
-not know torch, storyboards or processes.
+Comes in: folders of ``*.yaml``, the root of the models' files. Goes out: ``ModelCard`` and ``ModelStatus`` values,
+paths of weights. Does not know torch, storyboards or processes, nor what is inside a file of weights.
 """
 
 import hashlib
@@ -13,9 +13,20 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.cards import ModelCard, ModelStatus, Part
 from engine.contract.errors import Rejected
 from engine.contract.values import Sha256
+
+BUNDLED_ROOT = Path(__file__).resolve().parents[2]
+"""The project's own folder: the bundled model is read from here, whatever the models' root."""
+
+WEIGHT_SUFFIXES = (
+    *(".safetensors", ".json", ".model", ".txt", ".pt"),
+    *(".pth", ".bin", ".jit", ".distcp", ".yaml"),
+)
+
+BESIDE = ("adapter_config.json", "run_config.yaml")
+"""Files beside a file of weights that belong to it: a LoRA's alpha, the sizes of a Megatron network."""
 
 _DECIDING = {
     *("family", "network", "autoencoder", "text", "parametrisation", "sigma_data"),
@@ -24,9 +35,9 @@ _DECIDING = {
 
 
 def read_cards(*folders: Path) -> dict[str, ModelCard]:
-    """All ``*.yaml`` of folders, by name; of one name the last folder's counts.
+    """Every card of the folders, by name; where two folders have one name, the last folder's.
 
-    Raises Rejected("model") for the first that is wrong.
+    Raises Rejected("model") for the first card that is wrong.
     """
     return {name: read_card(path, folders) for name, path in card_paths(*folders).items()}
 
@@ -36,12 +47,12 @@ def card_paths(*folders: Path) -> dict[str, Path]:
 
 
 def own_cards(models_root: Path) -> Path:
-    """Where the owner of a machine puts cards beside those of the project: other weights, a LoRA, another size."""
+    """Folder of the user's cards, beside those of the project: other weights, a LoRA, another size."""
     return models_root / "cards"
 
 
 def read_card(path: Path, folders: tuple[Path, ...] = ()) -> ModelCard:
-    """One card; its name is the file's. ``folders``: where its base is looked for, besides its own.
+    """One card; its name is the file's. ``folders``: searched for its base, besides the card's own folder.
 
     Raises Rejected("model") naming file and key.
     """
@@ -54,16 +65,16 @@ def read_card(path: Path, folders: tuple[Path, ...] = ()) -> ModelCard:
 
 
 def with_base(
-    path: Path, own: dict[str, Any], folders: tuple[Path, ...] = (), seen: tuple[str, ...] = ()
+    path: Path, document: dict[str, Any], folders: tuple[Path, ...] = (), seen: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """What a card at ``path`` says, laid over the card that it names as ``base``. Raises Rejected("model")."""
-    if "base" not in own:
-        return own
-    base, rest = str(own["base"]), {key: value for key, value in own.items() if key != "base"}
+    """The document of the card at ``path``, merged over that of its ``base``. Raises Rejected("model")."""
+    if "base" not in document:
+        return document
+    base, changes = str(document["base"]), {key: value for key, value in document.items() if key != "base"}
     if base in (path.stem, *seen):
         raise Rejected("model", f"{path}: base: {base} is a card that is based on this one.")
-    found = card_paths(*folders, path.parent).get(base, path.with_name(f"{base}.yaml"))
-    return _laid_over(with_base(found, _document(found), folders, (*seen, path.stem)), rest)
+    base_path = card_paths(*folders, path.parent).get(base, path.with_name(f"{base}.yaml"))
+    return _merged(with_base(base_path, _document(base_path), folders, (*seen, path.stem)), changes)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -76,32 +87,84 @@ def _document(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], document)
 
 
-def _laid_over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Groups are merged key by key, except the table of sizes, which is one thing."""
-    merged = {**base, **own}
-    for key in base.keys() & own.keys():
-        if isinstance(base[key], dict) and isinstance(own[key], dict) and key != "sizes_px":
-            merged[key] = _laid_over(cast(dict[str, Any], base[key]), cast(dict[str, Any], own[key]))
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Groups are merged key by key, except the table of sizes, which is replaced as a whole."""
+    merged = {**base, **changes}
+    for key in base.keys() & changes.keys():
+        if isinstance(base[key], dict) and isinstance(changes[key], dict) and key != "sizes_px":
+            merged[key] = _merged(cast(dict[str, Any], base[key]), cast(dict[str, Any], changes[key]))
     return merged
 
 
 def status_of(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> ModelStatus:
-    """What stands here of a model; its files are hashed by ``hash_of``."""
+    """Whether a model's files are on this machine, and their fingerprint, hashed with ``hash_of``."""
     try:
         return ModelStatus(card=card, fingerprint=fingerprint(card, models_root, hash_of), available=True)
     except (Rejected, OSError) as error:
         reason = str(error) if isinstance(error, Rejected) else f"cannot be read ({error})."
-        missing = tuple(name for name, part in card.parts.all().items() if not part.is_at(models_root))
+        missing = tuple(name for name, part in card.parts.all().items() if not has_part(part, models_root))
         return ModelStatus(card=card, fingerprint="", available=False, reason=reason, missing=missing)
 
 
 def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> Sha256:
-    """A hash over all that decides what a model draws: its files, and what its card says of the network.
+    """A hash over everything that decides what a model draws: its files, and the card's values about the network.
 
     ``hash_of``: SHA-256 of a file (``engine.storage.hashes``). Raises Rejected("weights") where a part is missing.
     """
-    words = card.model_dump(mode="json", include=_DECIDING)
-    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
-    for path in card.part_files(models_root):
+    digest = hashlib.sha256(fingerprinted_values(card).encode())
+    for path in model_files(card, models_root):
         digest.update(f"{path.name}\0{hash_of(path)}\n".encode())
     return digest.hexdigest()
+
+
+def fingerprinted_values(card: ModelCard) -> str:
+    """JSON of the card's values that decide what the model draws; part of every recipe, so it must never change."""
+    return json.dumps(card.model_dump(mode="json", include=_DECIDING), sort_keys=True)
+
+
+def find_part(part: Part, models_root: Path) -> Path:
+    """The first of a part's places that exists. Raises Rejected("weights") that lists all places."""
+    for root in (models_root, BUNDLED_ROOT):
+        for place in _places(part, root):
+            if place.exists():
+                return place
+    wanted = " or ".join(str(place) for place in _places(part, models_root))
+    origin = f" (published as {part.repository})" if part.repository else ""
+    raise Rejected("weights", f"{wanted}: not there{origin}. Put the files there, or choose another model.")
+
+
+def has_part(part: Part, models_root: Path) -> bool:
+    """Whether ``find_part`` finds it."""
+    return any(place.exists() for root in (models_root, BUNDLED_ROOT) for place in _places(part, root))
+
+
+def _places(part: Part, root: Path) -> list[Path]:
+    return [root / part.folder / path for path in part.paths]
+
+
+def model_files(card: ModelCard, models_root: Path) -> list[Path]:
+    """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
+    places = [find_part(part, models_root) for part in card.parts.all().values()]
+    return _files_at([*places, *(models_root / lora.path for lora in card.loras)])
+
+
+def text_encoder_files(card: ModelCard, models_root: Path) -> list[Path]:
+    """Every file that decides how a prompt is encoded. Raises Rejected("weights")."""
+    parts = [card.parts.text_encoder, *([card.parts.tokenizer] if card.parts.tokenizer else [])]
+    return _files_at([find_part(part, models_root) for part in parts])
+
+
+def _files_at(places: list[Path]) -> list[Path]:
+    """The files themselves with those of ``BESIDE``, and the weights inside folders; each once."""
+    files: list[Path] = []
+    for place in places:
+        inside = sorted(path for path in place.rglob("*") if path.is_file() and is_weight_file(path))
+        if not inside and not place.is_file():
+            raise Rejected("weights", f"{place}: no weights there. Put the files there, or choose another model.")
+        files += inside if place.is_dir() else [place, *filter(Path.is_file, map(place.with_name, BESIDE))]
+    return list(dict.fromkeys(files))
+
+
+def is_weight_file(path: Path) -> bool:
+    """Whether a file, by its name, decides what a model computes: weights, settings, vocabularies."""
+    return path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from engine.contract.cards import WEIGHT_SUFFIXES, ModelCard, Part, Precision
+from engine.contract.cards import ModelCard, Part, Precision
 from engine.contract.errors import Rejected
+from engine.storage.card_files import find_part, is_weight_file
 
 GIB = 2**30
 BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
@@ -80,7 +81,7 @@ def part_files(name: str, part: Part, models_root: Path) -> PartFiles:
     """Whether a part is here, whole as far as names tell: of a sharded one every file that its index lists."""
     folder = models_root / part.folder
     try:
-        place = part.find(models_root)
+        place = find_part(part, models_root)
         absent = _absent_shards(place) or _absent_files(place, part)
     except Rejected:
         return PartFiles(name, part, None, f"not in {folder}: {_names(part)}")
@@ -101,7 +102,7 @@ def _absent_files(place: Path, part: Part) -> list[str]:
     """Of a folder without safetensors: what was to be downloaded into it and is not there. A folder may be empty."""
     if not place.is_dir():
         return []
-    files = [path for path in place.rglob("*") if path.suffix in WEIGHT_SUFFIXES or path.name == ".metadata"]
+    files = [path for path in place.rglob("*") if is_weight_file(path)]
     if any(path.suffix == ".safetensors" for path in files):
         return []
     absent = [name for name in part.fetch if "*" not in name and not (place / name).exists()]

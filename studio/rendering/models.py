@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
-from engine.storage.card_files import status_of
+from engine.storage.card_files import model_files, status_of
 from engine.storage.hashes import FileHashes
 
 LARGEST_LOOKED_AT_BYTES = 200_000_000
@@ -48,7 +48,7 @@ class ModelCatalog:
 
     def _look_at(self, card: ModelCard) -> ModelStatus:
         with contextlib.suppress(Rejected, OSError):  # what is wrong with them is said below
-            if sum(path.stat().st_size for path in card.part_files(self._root)) > LARGEST_LOOKED_AT_BYTES:
+            if sum(path.stat().st_size for path in model_files(card, self._root)) > LARGEST_LOOKED_AT_BYTES:
                 reason = "its weights are large: they are known once the engine is there"
                 return ModelStatus(card=card, fingerprint="", available=False, reason=reason)
         return status_of(card, self._root, self._hash_of)

@@ -16,6 +16,7 @@ from engine.contract.errors import Rejected
 from engine.models.cosmos.checkpoint import load_network
 from engine.models.cosmos.recognise import Kind
 from engine.models.model import DTYPES, Codecs, Model
+from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
@@ -27,7 +28,7 @@ def warm_up() -> None:
 def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
-    path, dtype = card.parts.network.find(models_root), DTYPES[precision]
+    path, dtype = find_part(card.parts.network, models_root), DTYPES[precision]
     ema = card.cosmos is not None and card.cosmos.ema
     network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras, ema)
     return Model(card, network, dtype, _load_ends(card, models_root) if with_codecs else None)
@@ -44,10 +45,10 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     """transformers takes seconds to import, and only the rank that has the ends needs it."""
     from engine.models.cosmos.text import load_text_encoder
 
-    encoder = card.parts.text_encoder.find(models_root)
-    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    encoder = find_part(card.parts.text_encoder, models_root)
+    tokenizer = find_part(card.parts.tokenizer, models_root) if card.parts.tokenizer else encoder
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
-    return Codecs(text, load_autoencoder(card, card.parts.autoencoder.find(models_root)))
+    return Codecs(text, load_autoencoder(card, find_part(card.parts.autoencoder, models_root)))
 
 
 def load_autoencoder(card: ModelCard, path: Path) -> nn.Module:

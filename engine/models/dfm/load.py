@@ -12,6 +12,7 @@ from engine.contract.cards import DfmSettings, ModelCard, Precision
 from engine.models.dfm.checkpoint import load_network
 from engine.models.dfm.run_config import RunConfig
 from engine.models.model import DTYPES, Codecs, Model
+from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
@@ -22,7 +23,7 @@ def warm_up() -> None:
 
 def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
-    place = card.parts.network.find(models_root)
+    place = find_part(card.parts.network, models_root)
     network = load_network(place, DTYPES[precision], config_from_card(card))
     return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
 
@@ -46,9 +47,9 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     from engine.models.dfm.autoencoder import load_autoencoder
     from engine.models.dfm.text import load_text_encoder
 
-    encoder = card.parts.text_encoder.find(models_root)
-    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    encoder = find_part(card.parts.text_encoder, models_root)
+    tokenizer = find_part(card.parts.tokenizer, models_root) if card.parts.tokenizer else encoder
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
     sizes = card.autoencoder
-    place = card.parts.autoencoder.find(models_root)
+    place = find_part(card.parts.autoencoder, models_root)
     return Codecs(text, load_autoencoder(place, sizes.scale, sizes.temporal_factor, DTYPES[sizes.precision]))

@@ -13,6 +13,7 @@ from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
 from engine.models.model import DTYPES, Codecs, Model
 from engine.models.ttt.checkpoint import load_network
+from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
@@ -27,7 +28,7 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
         told = "a card of family ttt needs the group `ttt`, and an autoencoder of kind cogvideox"
         raise Rejected("model", f"{card.name}: {told}. Correct the card.")
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
-    network = load_network(card.parts.network.find(models_root), card.ttt, DTYPES[precision], loras)
+    network = load_network(find_part(card.parts.network, models_root), card.ttt, DTYPES[precision], loras)
     return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
 
 
@@ -36,8 +37,8 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     from engine.models.ttt.autoencoder import load_autoencoder
     from engine.models.ttt.text import load_text_encoder
 
-    encoder = card.parts.text_encoder.find(models_root)
-    tokenizer = card.parts.tokenizer.find(models_root) if card.parts.tokenizer else encoder
+    encoder = find_part(card.parts.text_encoder, models_root)
+    tokenizer = find_part(card.parts.tokenizer, models_root) if card.parts.tokenizer else encoder
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
-    sizes, place = card.autoencoder, card.parts.autoencoder.find(models_root)
+    sizes, place = card.autoencoder, find_part(card.parts.autoencoder, models_root)
     return Codecs(text, load_autoencoder(place, sizes.scale, DTYPES[sizes.precision]))

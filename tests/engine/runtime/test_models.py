@@ -178,7 +178,7 @@ def test_offload_begins_with_an_empty_device(offload: Any, sent: list[str], root
     job = tiny_job(root, speed=Speed(precision="float32", offload=offload))
     model = shelf.model(model_key(job))
     assert model.codecs is not None
-    shelf._model = replace(model, network=Travelling(), ends=replace(model.codecs, autoencoder=Travelling()))
+    shelf._model = replace(model, network=Travelling(), codecs=replace(model.codecs, autoencoder=Travelling()))
     shelf.prompt_cache(room.workspace).encode(["a"], MAX_TOKENS, ALONE.device, stays=True)
     left = loaded(job, room, "film")
     assert isinstance(left.network, Travelling) and left.codecs is not None

@@ -12,6 +12,7 @@ import pytest
 
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
+from engine.storage.card_files import find_part
 from engine.storage.workspace import Workspace
 from studio.downloads.files import (
     Gpu,
@@ -75,7 +76,7 @@ def test_a_file_arrives_whole_from_the_pinned_revision(
 ) -> None:
     wanted = part("model.pt", revision=revision)
     client(hub, root, workspace).fetch("network", wanted)
-    assert wanted.find(root).read_bytes() == FILES["model.pt"]
+    assert find_part(wanted, root).read_bytes() == FILES["model.pt"]
     assert sorted(path.name for path in (root / "maker/model").iterdir()) == ["model.pt"]
     assert not list((root / INCOMING).rglob("*.*"))
     assert commit in hub.got("model.pt")[0].path
@@ -345,4 +346,4 @@ def test_every_published_part_of_the_cards_can_be_brought(root: Path, workspace:
     with running(FakeHub(files, commits=commits)) as hub:
         for wanted, name in parts.items():
             client(hub, root, workspace).fetch(name, wanted)
-            assert part_files(name, wanted, root).place == wanted.find(root), wanted
+            assert part_files(name, wanted, root).place == find_part(wanted, root), wanted

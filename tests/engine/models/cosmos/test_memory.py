@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.contract.cards import LoraUse, ModelCard
+from engine.storage.card_files import find_part
 from tests.engine.models.cosmos.factories import (
     config,
     make_predict1,
@@ -63,7 +64,7 @@ def predict1(root: Path) -> ModelCard:
 )
 def test_peak_of_loading(make: Any, precision: str, tmp_path: Path) -> None:
     card = make(tmp_path)
-    place = card.parts.network.find(tmp_path)
+    place = find_part(card.parts.network, tmp_path)
     size = sum(path.stat().st_size for path in ([place] if place.is_file() else place.rglob("*.safetensors")))
     command = [
         sys.executable,

@@ -18,6 +18,7 @@ from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.load import load_model
 from engine.models.cosmos.network import CosmosDiT
 from engine.models.cosmos.recognise import recognise
+from engine.storage.card_files import find_part
 from tests.engine.models.cosmos.factories import (
     FORMS,
     TEXT_WIDTH,
@@ -250,7 +251,7 @@ def test_a_checkpoint_that_carries_its_lora(tmp_path: Path) -> None:
     key = "net.blocks.1.self_attn.q_proj"
     theirs[f"{key}.base_layer.weight"] = theirs.pop(f"{key}.weight")
     theirs |= {f"{key}.lora_A.default.weight": down, f"{key}.lora_B.default.weight": up}
-    torch.save(theirs, card.parts.network.find(tmp_path))
+    torch.save(theirs, find_part(card.parts.network, tmp_path))
     loaded = load(card, tmp_path).state_dict()
     name = "blocks.1.self_attn.q.weight"
     assert torch.allclose(loaded[name], state[name] + up @ down)
@@ -321,7 +322,7 @@ def test_a_card_for_another_network(change: Callable[[ModelCard], dict], words: 
 )
 def test_a_file_of_another_kind(keys: dict[str, tuple[int, ...]], words: str, tmp_path: Path) -> None:
     card = make_predict2(tmp_path)
-    torch.save({name: torch.zeros(shape) for name, shape in keys.items()}, card.parts.network.find(tmp_path))
+    torch.save({name: torch.zeros(shape) for name, shape in keys.items()}, find_part(card.parts.network, tmp_path))
     with pytest.raises(Rejected, match=words) as refused:
         load(card, tmp_path)
     assert "Expected: Cosmos-Predict2 Video2World of width 48 with 2 blocks" in str(refused.value)
@@ -329,7 +330,7 @@ def test_a_file_of_another_kind(keys: dict[str, tuple[int, ...]], words: str, tm
 
 def test_a_file_that_lacks_layers_is_not_filled_up(tmp_path: Path) -> None:
     card = make_predict2(tmp_path)
-    path = card.parts.network.find(tmp_path)
+    path = find_part(card.parts.network, tmp_path)
     state = {name: tensor for name, tensor in as_predict2(random_state(config("predict2", "video2world"))).items()}
     del state["net.blocks.1.mlp.layer1.weight"], state["net.t_embedding_norm.weight"]
     torch.save({**state, "net.head.weight": torch.zeros(2)}, path)
@@ -344,7 +345,7 @@ def test_a_file_that_lacks_layers_is_not_filled_up(tmp_path: Path) -> None:
 )
 def test_a_damaged_configuration_of_our_own(changes: dict[str, Any], tmp_path: Path) -> None:
     card = make_predict2(tmp_path, "own")
-    path = card.parts.network.find(tmp_path) / "config.json"
+    path = find_part(card.parts.network, tmp_path) / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(Rejected) as refused:
         load_network(path.parent, torch.float32)
@@ -371,7 +372,7 @@ def test_odd_shapes_are_foreign_not_an_error(name: str, shape: tuple[int, ...]) 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     card = make_predict2(tmp_path)
-    card.parts.network.find(tmp_path).unlink()
+    find_part(card.parts.network, tmp_path).unlink()
     with pytest.raises(Rejected, match="tiny-predict2/model.pt"):
         load(card, tmp_path)
 
