@@ -1,4 +1,4 @@
-"""Frame arithmetic: seconds, pixel frames, latent frames, chunks, steps. Every rounding of the project lives here.
+"""Frame arithmetic: how seconds become frames, segments, latent frames, chunks and steps, with the rounding of each.
 
 Pure. Does not know storyboards, models' names or tensors.
 """
@@ -12,7 +12,7 @@ def num_frames_for(duration_s: float, fps: float) -> int:
     return max(1, math.floor(duration_s * fps + 0.5))
 
 
-def num_segments_of(duration_s: float, segment_s: float) -> int:
+def num_segments_for(duration_s: float, segment_s: float) -> int:
     """The whole number of segments nearest to a duration, at least one. Half a segment rounds up."""
     return max(1, math.floor(duration_s / segment_s + 0.5))
 

@@ -7,7 +7,7 @@ one of many, and a preset for films says nothing about it.
 
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import FromModel
-from studio.document.prompts import joined, negative_of
+from studio.document.prompts import full_negative_prompt, join_look
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
 from studio.planning.context import PlanContext
@@ -36,8 +36,8 @@ def made_frame(
     return FromModel(
         model=card.name,
         weights=status.fingerprint,
-        prompt=joined(wish.prompt if wish.prompt.strip() else scene.prompt, setting.storyboard.look),
-        negative_prompt=negative_of(scene, setting.storyboard, card),
+        prompt=join_look(wish.prompt if wish.prompt.strip() else scene.prompt, setting.storyboard.look),
+        negative_prompt=full_negative_prompt(scene, setting.storyboard, card),
         size_px=nearest_size(setting.size_px, card),
         seed=seed if wish.seed is None else wish.seed,
         sampler=_own_steps(setting.preset).sampler_for(card, card.sampler.name),

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.contract.cards import Joint
-from engine.contract.frames import num_segments_of
+from engine.contract.frames import num_segments_for
 from engine.contract.jobs import Job, Segment, make_job
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
-from studio.document.prompts import negative_of, prompts_of
+from studio.document.prompts import full_negative_prompt, full_prompts
 from studio.document.storyboard import FirstFrame, Overrides, Scene
 from studio.errors import PlanError
 from studio.planning.context import PlanContext
@@ -76,7 +76,7 @@ def _length(joint: Joint, setting: PlanContext) -> str:
 def _parts(setting: PlanContext) -> list[_Part]:
     parts: list[_Part] = []
     for number, scene in enumerate(setting.storyboard.scenes, start=1):
-        num_segments = num_segments_of(scene.duration_s, _segment_s(setting))
+        num_segments = num_segments_for(scene.duration_s, _segment_s(setting))
         num_frames = num_segments * _joint(setting).segment_num_frames + (number == 1)
         before = parts[-1].blank if parts else None
         blank = blank_plan(scene, number, num_frames, setting.storyboard.seed, before, setting)
@@ -146,8 +146,8 @@ def _segments(parts: Sequence[_Part], setting: PlanContext) -> tuple[Segment, ..
 
 def _texts(part: _Part, setting: PlanContext) -> list[SegmentText]:
     begins = part.scene.transition != "continue"
-    negative = negative_of(part.scene, setting.storyboard, setting.card)
-    prompts = prompts_of(part.scene, setting.storyboard.look, part.num_segments)
+    negative = full_negative_prompt(part.scene, setting.storyboard, setting.card)
+    prompts = full_prompts(part.scene, setting.storyboard.look, part.num_segments)
     return [SegmentText(prompt, begins and place == 0, negative) for place, prompt in enumerate(prompts)]
 
 

@@ -10,17 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import Job, Take, make_job
 from engine.contract.media import MediaInfo
-from studio.document.prompts import joined as joined
 from studio.document.storyboard import Storyboard
 from studio.errors import PlanError
 from studio.planning.context import PlanContext, plan_context
 from studio.planning.cost import Timings, cost_of
 from studio.planning.joint import plan_jointly
 from studio.planning.presets import Preset
-from studio.planning.scene import derived_seed as derived_seed
 from studio.planning.scene import plan_scene
 from studio.planning.types import Note, Plan, PlannedScene, about_all
-from studio.planning.types import ScenePlan as ScenePlan
 
 
 def plan(

@@ -9,7 +9,7 @@ import json
 
 from engine.contract.frames import chunks_for
 from engine.contract.jobs import Job, Segment, make_job
-from studio.document.prompts import negative_of, prompts_of
+from studio.document.prompts import full_negative_prompt, full_prompts
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
 from studio.planning.conditioning import PreviousScene, SceneStart, start_of
@@ -93,13 +93,13 @@ def _segments(scene: Scene, num_frames: int, start: SceneStart, setting: PlanCon
         Segment(
             scene_id=scene.id,
             prompt=prompt,
-            negative_prompt=negative_of(scene, setting.storyboard, card),
+            negative_prompt=full_negative_prompt(scene, setting.storyboard, card),
             num_frames=chunk.num_frames,
             num_overlap_frames=chunk.num_overlap_frames,
             starts_scene=position == 0,
         )
         for position, (chunk, prompt) in enumerate(
-            zip(chunks, prompts_of(scene, setting.storyboard.look, len(chunks)), strict=True)
+            zip(chunks, full_prompts(scene, setting.storyboard.look, len(chunks)), strict=True)
         )
     )
 

@@ -6,7 +6,7 @@ Does not know the database, the engine or the page.
 from collections.abc import Mapping
 
 from engine.contract.cards import ModelCard, ModelStatus
-from engine.contract.frames import num_segments_of
+from engine.contract.frames import num_segments_for
 from studio.planning.presets import Preset
 from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about as about
@@ -61,7 +61,7 @@ def _joint(facts: ProjectState, status: ModelStatus | None) -> JointView | None:
         return None
     joint, plan = status.card.joint, facts.plan
     segment_s = joint.segment_num_frames / plan.fps
-    num_segments = sum(num_segments_of(scene.duration_s, segment_s) for scene in facts.project.storyboard.scenes)
+    num_segments = sum(num_segments_for(scene.duration_s, segment_s) for scene in facts.project.storyboard.scenes)
     return JointView(segment_s=segment_s, num_segments=num_segments)
 
 

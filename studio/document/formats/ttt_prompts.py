@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from engine.contract.frames import num_segments_of
+from engine.contract.frames import num_segments_for
 from studio.document.formats.plain_yaml import YamlError, parse_json
-from studio.document.prompts import joined
+from studio.document.prompts import chunk_prompts, join_look
 from studio.document.storyboard import MAX_SCENES, Scene, Storyboard, read_document
 from studio.document.validation import show, suggestion
 from studio.errors import Problem, StoryboardError
@@ -160,22 +160,13 @@ def _values(storyboard: Storyboard) -> list[dict[str, Any]]:
 def _segments(storyboard: Storyboard, scene: Scene, place: int) -> list[dict[str, Any]]:
     negative = _with_look(scene.negative_prompt, storyboard.negative_look)
     values: list[dict[str, Any]] = []
-    for number, text in enumerate(_texts(scene)):
+    for number, text in enumerate(chunk_prompts(scene, num_segments_for(scene.duration_s, SEGMENT_S))):
         begins = place > 0 and number == 0 and scene.transition != "continue"
         words = (_with_look(text, storyboard.look), begins, negative or None)
         values.append(dict(zip(FIELDS, words, strict=True)))
     return values
 
 
-def _texts(scene: Scene) -> list[str]:
-    """A text for each segment of a scene: where it has none of its own, that of the one before."""
-    num_segments = num_segments_of(scene.duration_s, SEGMENT_S)
-    texts = [scene.prompt]
-    for own in (*scene.chunk_prompts, *("",) * num_segments)[: num_segments - 1]:
-        texts.append(own if own.strip() else texts[-1])
-    return texts
-
-
 def _with_look(text: str, look: str) -> str:
     """The text untouched where there is no look: spaces count, too."""
-    return joined(text, look) if look.strip() else text
+    return join_look(text, look) if look.strip() else text

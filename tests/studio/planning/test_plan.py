@@ -22,11 +22,13 @@ from studio.document.edits import (
     move_scene,
 )
 from studio.document.formats.yaml_file import read_file
+from studio.document.prompts import join_look
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
 from studio.planning.cost import timings_of
-from studio.planning.plan import Plan, derived_seed, joined, with_new_id
+from studio.planning.plan import Plan, with_new_id
 from studio.planning.prompts import estimated_tokens, unknown_words
+from studio.planning.scene import derived_seed
 from studio.planning.shown_take import index_takes
 from tests.studio.planning.factories import (
     CARD,
@@ -407,7 +409,7 @@ def test_heun_looks_twice_at_every_step() -> None:
     [("a", "b", "a, b"), ("a.", "b", "a. b"), (" a ", "", "a"), ("", "b", "b"), ("a!", " b ", "a! b"), ("", "", "")],
 )
 def test_the_look_stands_behind_the_prompt(prompt: str, look: str, both: str) -> None:
-    assert joined(prompt, look) == both
+    assert join_look(prompt, look) == both
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from engine.contract.frames import num_segments_of
+from engine.contract.frames import num_segments_for
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
 from studio.document.edits import change_scene, change_storyboard, delete_scene, move_scene
 from studio.document.storyboard import Storyboard
@@ -78,7 +78,7 @@ def test_a_longer_scene_has_several_segments_with_words_of_their_own() -> None:
 
 @pytest.mark.parametrize("duration_s, number", [(0.01, 1), (3.0, 1), (4.49, 1), (4.5, 2), (7.4, 2), (9.0, 3)])
 def test_a_scene_is_a_whole_number_of_segments_and_what_was_rounded_is_said(duration_s: float, number: int) -> None:
-    assert num_segments_of(duration_s, 3.0) == number
+    assert num_segments_for(duration_s, 3.0) == number
     plan = plan_of(story({"duration_s": duration_s}))
     assert plan.scenes[0].num_chunks == number
     rounded = [text for text in notes(plan, "scene-1") if "is rounded to" in text]

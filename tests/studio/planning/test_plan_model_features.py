@@ -8,7 +8,7 @@ import pytest
 from engine.contract.cards import CosmosSettings, DfmSettings, ModelCard, ModelStatus, SamplerDefaults
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Reimagine
 from studio.document.edits import change_scene, change_storyboard
-from studio.document.prompts import prompts_of
+from studio.document.prompts import full_prompts
 from studio.document.storyboard import Scene, Storyboard
 from studio.planning.plan import Plan
 from studio.planning.presets import load_cards, load_presets
@@ -226,8 +226,8 @@ def test_a_change_of_what_is_re_imagined_is_said(field: str, value: Any, reason:
 )
 def test_each_chunk_says_its_own_words_or_goes_on_with_those_before(own: tuple[str, ...], expected: list[str]) -> None:
     scene = board({"prompt": "a", "chunk_prompts": own}).scenes[0]
-    assert prompts_of(scene, "", 3) == expected
-    assert prompts_of(scene, "look", 3) == [f"{words}, look" for words in expected]
+    assert full_prompts(scene, "", 3) == expected
+    assert full_prompts(scene, "look", 3) == [f"{words}, look" for words in expected]
 
 
 def test_chunks_and_where_they_begin_stand_in_the_plan() -> None:
