@@ -4,8 +4,8 @@ Comes in: an address and a token. Goes out: values or errors of the contract. Th
 works, where its workspace is, or who asks.
 """
 
+import hashlib
 import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import Job
 from engine.contract.status import EngineStatus, JobStatus
 from engine.contract.values import Sha256
+from engine.storage.atomic import open_replacing
 from engine.storage.media import file_sha256
 
 ANSWER_TIMEOUT_S = 60.0
@@ -87,20 +88,17 @@ class EngineClient:
 
     def fetch_media(self, sha256: str, to: Path) -> None:
         """Writes a stored file to ``to``, whole or not at all. Raises Rejected("unknown_media") if it is not there."""
-        draft = to.with_name(f"{to.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with self._reaching(), self._http.stream("GET", f"/media/{sha256}") as answer:
-                if answer.status_code != 200:
-                    answer.read()
-                    raise error_of(answer)
-                with draft.open("xb") as file:
-                    for chunk in answer.iter_bytes():
-                        file.write(chunk)
-            if file_sha256(draft) != sha256:
-                raise Rejected("media", f"{self.url}: sent other content than {sha256}. Fetch it again.")
-            draft.replace(to)
-        finally:
-            draft.unlink(missing_ok=True)
+        digest = hashlib.sha256()
+        with self._reaching(), self._http.stream("GET", f"/media/{sha256}") as answer:
+            if answer.status_code != 200:
+                answer.read()
+                raise error_of(answer)
+            with open_replacing(to) as file:
+                for chunk in answer.iter_bytes():
+                    digest.update(chunk)
+                    file.write(chunk)
+                if digest.hexdigest() != sha256:
+                    raise Rejected("media", f"{self.url}: sent other content than {sha256}. Fetch it again.")
 
     def preview(self, job_id: str) -> bytes | None:
         """The newest preview of a job, an animated WebP; None where there is none yet."""

@@ -6,7 +6,6 @@ jobs.
 Letters: C latent channels, T latent frames, h w latent size.
 """
 
-import secrets
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from engine.contract.cards import LatentPreview
 from engine.contract.values import SizePx
+from engine.storage.atomic import open_replacing
 from engine.storage.media import Frames
 
 MAX_WIDTH_PX = 320
@@ -50,18 +50,17 @@ def write_preview(frames: Frames, size_px: SizePx, frame_s: float, path: Path) -
     width = min(size_px[0], MAX_WIDTH_PX)
     shown = (width, max(1, round(width * size_px[1] / size_px[0])))
     pictures = [Image.fromarray(np.asarray(frame)).resize(shown, Image.Resampling.BICUBIC) for frame in frames]
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    pictures[0].save(
-        draft,
-        "WEBP",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=max(20, round(frame_s * 1000)),
-        loop=0,
-        quality=75,
-        method=0,
-    )
-    draft.replace(path)
+    with open_replacing(path, durable=False) as file:
+        pictures[0].save(
+            file,
+            "WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=max(20, round(frame_s * 1000)),
+            loop=0,
+            quality=75,
+            method=0,
+        )
 
 
 class PreviewClock:

@@ -9,7 +9,6 @@ Letters: B batch, L text length, D width.
 import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.runtime.residency import resident
+from engine.storage.atomic import replacing
 
 
 class PromptEmbeddingCache:
@@ -64,9 +64,5 @@ class PromptEmbeddingCache:
 
     def _keep(self, prompt: str, max_tokens: int, embedding: Tensor) -> None:
         """What cannot be kept is encoded again the next time."""
-        draft = self.folder / f"{secrets.token_hex(8)}.tmp"
-        with contextlib.suppress(OSError, SafetensorError):
+        with contextlib.suppress(OSError, SafetensorError), replacing(self._path(prompt, max_tokens)) as draft:
             save_file({"text": embedding.contiguous()}, draft)
-            draft.replace(self._path(prompt, max_tokens))
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.contract.jobs import Job
 from engine.diffusion.samplers import SamplerState
+from engine.storage.atomic import replacing
 from engine.storage.workspace import Workspace
 
 SAVE_EVERY_S = 2.0
@@ -69,9 +70,8 @@ def save_state(state: SamplerState, path: Path) -> None:
     tensors = {"x": state.x.cpu().contiguous()}
     if state.previous_x0 is not None:
         tensors["previous_x0"] = state.previous_x0.cpu().contiguous()
-    draft = path.with_suffix(".tmp")
-    save_file(tensors, draft, metadata={"step": str(state.step)})
-    draft.replace(path)
+    with replacing(path, durable=False) as draft:
+        save_file(tensors, draft, metadata={"step": str(state.step)})
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> SamplerState | None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import socket
 import sys
 import threading
@@ -34,6 +33,7 @@ from engine.service.models import Models
 from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
 from engine.service.store import Store
 from engine.service.tables import open_database
+from engine.storage.atomic import write_text
 from engine.storage.workspace import Workspace
 
 USAGE_ERROR, ALREADY_RUNNING = 2, 3
@@ -176,9 +176,7 @@ def _url(settings: Settings, listening: socket.socket) -> str:
 
 def _announce(workspace: Workspace, url: str, ready_fd: int) -> None:
     """The socket listens already: a request sent from here on is answered."""
-    draft = workspace.engine_address.with_name(f"engine.{secrets.token_hex(4)}.tmp")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    draft.replace(workspace.engine_address)
+    write_text(workspace.engine_address, json.dumps({"url": url, "pid": os.getpid()}))
     if ready_fd >= 0:
         os.write(ready_fd, url.encode() + b"\n")
         os.close(ready_fd)

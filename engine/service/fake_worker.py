@@ -18,7 +18,6 @@ import hashlib
 import os
 import queue
 import re
-import secrets
 import signal
 import socket
 import sys
@@ -36,6 +35,7 @@ from engine.contract import wire
 from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
 from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import FromModel, Job, Span, Take
+from engine.storage.atomic import draft_of, open_replacing, publish_folder
 from engine.storage.media import Frames, file_sha256
 from engine.storage.workspace import Workspace
 
@@ -133,9 +133,8 @@ class Rank:
         clear = draw_frames(job, 3).astype(np.float32)
         mixed = (clear * done + noise.astype(np.float32) * (1 - done)).astype(np.uint8)
         first, *rest = [Image.fromarray(frame) for frame in mixed]
-        draft = self._workspace.job_folder(job.id) / f"preview.{secrets.token_hex(4)}.tmp"
-        first.save(draft, format="WEBP", save_all=True, append_images=rest, duration=200, loop=0)
-        draft.replace(draft.with_name("preview.webp"))
+        with open_replacing(self._workspace.job_folder(job.id) / "preview.webp", durable=False) as file:
+            first.save(file, format="WEBP", save_all=True, append_images=rest, duration=200, loop=0)
 
     def _takes(self, job: Job, lying: bool) -> tuple[Take, ...]:
         picture = self._picture(job.conditioning) if isinstance(job.conditioning, FromModel) else None
@@ -150,7 +149,7 @@ class Rank:
 
     def _write(self, job: Job, span: Span, frames: Frames, picture: str | None, lying: bool) -> Take:
         folder = self._workspace.take_folder(span.recipe)
-        draft = folder.with_name(f"{span.recipe}.{secrets.token_hex(4)}.tmp")
+        draft = draft_of(folder)
         draft.mkdir(parents=True)
         started_s = time.monotonic()
         write_clip(draft / "take.mp4", frames, job.fps)
@@ -158,7 +157,7 @@ class Rank:
         (draft / "take.json").write_text(take.model_dump_json(indent=2))
         (draft / "tail.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
         if not lying and not folder.exists():
-            draft.rename(folder)
+            publish_folder(draft, folder)
         return take
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from engine.contract.values import Sha256
+from engine.storage import atomic
 
 _KNOWN = TypeAdapter(dict[str, tuple[int, int, str]])
 
@@ -45,6 +46,4 @@ class FileHashes:
         if self._memory is None:
             return
         with contextlib.suppress(OSError):  # what cannot be remembered is computed again
-            draft = self._memory.with_suffix(f".{threading.get_native_id()}.tmp")
-            draft.write_bytes(_KNOWN.dump_json(self._known))
-            draft.replace(self._memory)
+            atomic.write_bytes(self._memory, _KNOWN.dump_json(self._known))

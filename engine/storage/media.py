@@ -7,7 +7,6 @@ uint8 arrays. Does not know jobs, models or tensors.
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from engine.contract.errors import Rejected
 from engine.contract.media import MediaInfo
 from engine.contract.values import Sha256
+from engine.storage.atomic import Fsync, discard, draft_of, link, publish
 
 Frames = NDArray[np.uint8]
 """(F, H, W, 3) RGB."""
@@ -196,8 +196,9 @@ def _last_clip_frames(path: Path, num_frames: int) -> Frames:
 class MediaStore:
     """Files by their SHA-256. A file here is complete: it appears by renaming. The same content is stored once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fsync: Fsync = os.fsync) -> None:
         self.folder = folder
+        self._fsync = fsync
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
@@ -213,21 +214,20 @@ class MediaStore:
     def put_stream(self, chunks: Iterable[bytes], expected_sha: str | None = None) -> Sha256:
         """Stores a stream; with ``expected_sha``, other content is refused and nothing is kept."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f"{secrets.token_hex(8)}.tmp"
+        draft = draft_of(self.folder / "stream")
         digest = hashlib.sha256()
         try:
             with draft.open("xb") as file:
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
             sha256 = digest.hexdigest()
             if expected_sha is not None and sha256 != expected_sha:
                 raise Rejected("media", f"the content's hash is {sha256}, not {expected_sha}. Send the file again.")
-            self._take_place(draft, sha256)
+            self.path(sha256).parent.mkdir(parents=True, exist_ok=True)
+            publish(draft, self.path(sha256), fsync=self._fsync)
         finally:
-            draft.unlink(missing_ok=True)
+            discard(draft)
         return sha256
 
     def adopt(self, path: Path) -> Sha256:
@@ -236,14 +236,7 @@ class MediaStore:
         if not self.has(sha256):
             self.path(sha256).parent.mkdir(parents=True, exist_ok=True)
             try:
-                self.path(sha256).hardlink_to(path)
-            except FileExistsError:
-                return sha256
+                link(path, self.path(sha256), fsync=self._fsync)
             except OSError:
                 return self.put_file(path)
         return sha256
-
-    def _take_place(self, draft: Path, sha256: str) -> None:
-        final = self.path(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        draft.replace(final)

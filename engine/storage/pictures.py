@@ -6,7 +6,6 @@ jobs, samplers or ranks.
 Letters: H W pixels.
 """
 
-import secrets
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 
 from engine.contract.errors import Rejected
 from engine.contract.values import Sha256
+from engine.storage.atomic import open_replacing
 from engine.storage.media import Frames, MediaStore, read_frames
 from engine.storage.takes import as_disk_error
 from engine.storage.workspace import Workspace
@@ -48,13 +48,8 @@ class PictureWriter:
         self.tail = frames[:1] if len(frames) else self.tail
 
     def finish(self) -> None:
-        draft = self.path.with_name(f"{secrets.token_hex(8)}.tmp")
-        with as_disk_error(self.path):
-            try:
-                Image.fromarray(np.asarray(self.tail[0])).save(draft, "PNG")
-                draft.replace(self.path)
-            finally:
-                draft.unlink(missing_ok=True)
+        with as_disk_error(self.path), open_replacing(self.path) as file:
+            Image.fromarray(np.asarray(self.tail[0])).save(file, "PNG")
 
     def leave(self) -> None:
         pass

@@ -5,7 +5,6 @@ Comes in: a job's frames as they are decoded. Goes out: for each of its scenes
 """
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Generator
@@ -18,6 +17,7 @@ from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnkn
 from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import Job, Span, Take
 from engine.contract.values import Sha256
+from engine.storage.atomic import publish_folder
 from engine.storage.media import Frames, file_sha256
 from engine.storage.video import VideoWriter
 from engine.storage.workspace import Workspace
@@ -167,18 +167,9 @@ class _TakeWriter:
         with as_disk_error(self.draft):
             write_tail(self.draft, self.tail)
             (self.draft / TAKE_FILE).write_text(take.model_dump_json(indent=2))
-            self._settle()
+            publish_folder(self.draft, self.final)  # an older folder there is incomplete, or of a job that is not whole
         self._open = False
         return take
-
-    def _settle(self) -> None:
-        """Everything on the disk before the folder has its name; the name on the disk before it is announced."""
-        for path in [*self.draft.iterdir(), self.draft]:
-            _fsync(path)
-        if self.final.exists():  # incomplete, or a part of a job that is not whole
-            shutil.rmtree(self.final)
-        self.draft.rename(self.final)
-        _fsync(self.final.parent)
 
 
 def write_tail(folder: Path, frames: Frames) -> None:
@@ -214,11 +205,3 @@ def as_disk_error(path: Path) -> Generator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise EngineError(f"{path}: cannot write the take ({error}). Free some space and render again.") from error
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

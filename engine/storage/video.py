@@ -5,7 +5,6 @@ or ranks.
 """
 
 import contextlib
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from engine.contract.errors import EngineError
 from engine.contract.values import SizePx
+from engine.storage.atomic import sync_file
 from engine.storage.media import Frames
 
 CRF = 12
@@ -81,8 +81,7 @@ class VideoWriter:
         if self.process.returncode != 0 or not self.path.is_file() or self.path.stat().st_size == 0:
             raise self._failure()
         self.errors.close()
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(self.path)
 
     def drop(self) -> None:
         """Ends ffmpeg and removes what it wrote. May be called at any time, more than once."""

@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.storage.atomic import create_once
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -76,13 +78,5 @@ class Workspace:
         """The bearer token of this workspace's engine, made once, kept in a file that only its owner may read."""
         path = self.root / "token"
         if not path.exists():
-            draft = self.root / f"token.{secrets.token_hex(4)}.tmp"
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(32))
-            try:
-                path.hardlink_to(draft)  # fails where another process was first
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
+            create_once(path, secrets.token_urlsafe(32).encode(), mode=0o600)
         return path.read_text().strip()

@@ -17,8 +17,9 @@ from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariable
 
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
+from engine.storage.atomic import open_replacing
 from engine.storage.media import read_frames
-from studio.cli.render import EngineSession, copy_whole, write_whole
+from studio.cli.render import EngineSession, copy_whole
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.document.storyboard import Conditioning, Scene, Storyboard, read_document
@@ -288,7 +289,9 @@ def write_picture(picture: Image.Image, target: Path) -> None:
     """Raises FilmError."""
     kind = PICTURE_FORMATS[target.suffix]
     try:
-        write_whole(target, lambda draft: picture.save(draft, kind, quality=JPEG_QUALITY))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_replacing(target) as file:
+            picture.save(file, kind, quality=JPEG_QUALITY)
     except OSError as error:
         what = f"{target}: the picture could not be written there ({error.strerror or error})"
         raise FilmError(f"{what}. Choose another place with --out.") from error

@@ -4,8 +4,6 @@ Comes in: a studio, a file and its words. Goes out: a film at the path asked for
 already, by whomever on this workspace, is not rendered again. Does not know argument names or jobs' contents.
 """
 
-import contextlib
-import secrets
 import shutil
 import sys
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from engine.client.client import EngineClient
 from engine.service.launch import GroupKind, attach, ensure_engine
+from engine.storage.atomic import replacing
 from studio.cli.terminal import display_for
 from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError
@@ -200,19 +199,9 @@ def _refuse(plan: Plan) -> None:
 def copy_whole(film: Path, target: Path) -> None:
     """A copy under a temporary name, then renamed: an older film stays where there is no room. Raises FilmError."""
     try:
-        write_whole(target, lambda draft: shutil.copyfile(film, draft))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as draft:
+            shutil.copyfile(film, draft)
     except OSError as error:
         what = f"{target}: the film could not be written there ({error.strerror or error})"
         raise FilmError(f"{what}. It is kept as {film}. Choose another place with --out.") from error
-
-
-def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Has ``write`` fill a file with a temporary name, and gives it its own when it is whole. Raises OSError."""
-    draft = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(draft)
-        draft.replace(target)
-    finally:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            draft.unlink()

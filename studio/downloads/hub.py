@@ -32,6 +32,7 @@ from huggingface_hub.utils import build_hf_headers, httpx  # pyright: ignore[rep
 
 from engine.contract.cards import Part
 from engine.contract.errors import Rejected
+from engine.storage.atomic import publish
 from engine.storage.workspace import Workspace
 
 HUB = "https://huggingface.co"
@@ -173,10 +174,8 @@ class Hub:
                 expected_size=about.size,
                 displayed_filename=file.name,
             )
-            growing.flush()
-            os.fsync(growing.fileno())
         _check_content(draft, etag, part)
-        draft.replace(target)
+        publish(draft, target)
 
     @contextlib.contextmanager
     def _errors_in_words(self, part: Part) -> Generator[None]:
@@ -254,4 +253,4 @@ def _move_into(source: Path, target: Path) -> None:
             _move_into(inside, target / inside.name)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
+    source.replace(target)

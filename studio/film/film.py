@@ -5,12 +5,10 @@ mp4 (H.264, yuv420p, faststart) that carries its storyboard and recipes, written
 know projects, plans or the engine. Frames that a continued scene shares with the one before are not in its take.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import secrets
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ import imageio_ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
 from engine.contract.jobs import Take
 from engine.contract.values import SizePx
+from engine.storage.atomic import Fsync, discard, draft_of, replacing
 from studio.errors import FilmError
 
 FFMPEG_TIMEOUT_S = 3600
@@ -114,25 +113,29 @@ def cut_hash(edits: EditList) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def make_film(edits: EditList, out: Path, storyboard_yaml: str, takes: Sequence[Take], ffmpeg: str = "") -> None:
-    """Writes the film: under a temporary name, synced, renamed. An older film stays where anything fails: FilmError."""
+def make_film(
+    edits: EditList,
+    out: Path,
+    storyboard_yaml: str,
+    takes: Sequence[Take],
+    ffmpeg: str = "",
+    fsync: Fsync = os.fsync,
+) -> None:
+    """Writes the film whole or not at all. An older film stays where anything fails: FilmError."""
     for number, cut in enumerate(edits.cuts, start=1):
         if not cut.path.is_file():
             raise FilmError(f"scene {number}: the file of its take is missing ({cut.path.name}). Render it again.")
-    draft = out.with_name(f".{out.stem}.{secrets.token_hex(4)}.tmp.mp4")
-    tags = draft.with_suffix(".txt")
+    tags = draft_of(out.with_suffix(".txt"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tags.write_text(_tags(storyboard_yaml, takes), encoding="utf-8")
-        _run(_arguments(edits, tags, draft, ffmpeg or ffmpeg_path()), out)
-        _sync(draft)
-        draft.replace(out)
-        _sync(out.parent)
+        with replacing(out, fsync=fsync) as draft:
+            _run(_arguments(edits, tags, draft, ffmpeg or ffmpeg_path()), out)
     except OSError as error:
         what = f"{out}: the film could not be written ({error.strerror or error})"
         raise FilmError(f"{what}. Free some disk space or choose another place; an older film is as it was.") from error
     finally:
-        _remove(draft, tags)
+        discard(tags)
 
 
 def ffmpeg_path() -> str:
@@ -252,17 +255,3 @@ def poster_of(clip: Path, timeout_s: float = 60) -> bytes:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise FilmError(f"{clip.name}: no poster could be made of it ({' '.join(said)}).")
     return done.stdout
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()

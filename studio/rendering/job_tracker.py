@@ -6,7 +6,6 @@ Everything that must survive is written before it is counted as seen. Does not k
 
 import logging
 import re
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from engine.contract.events import (
 )
 from engine.contract.jobs import FromMedia, FromModel, Job, Take
 from engine.contract.status import EngineStatus
+from engine.storage.atomic import discard, draft_of
 from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
 from studio.errors import FilmError
@@ -249,13 +249,13 @@ class JobTracker:
             self._fetch(sha256)
 
     def _fetch(self, sha256: str) -> None:
-        draft = self._workspace.media / f"{secrets.token_hex(8)}.fetched.tmp"
+        draft = draft_of(self._workspace.media / "fetched")
         try:
             self.engine.fetch_media(sha256, draft)
             with draft.open("rb") as file:
                 self.store.put_stream(iter(lambda: file.read(1 << 20), b""), expected_sha=sha256)
         finally:
-            draft.unlink(missing_ok=True)
+            discard(draft)
 
     def find_takes(self) -> int:
         """Takes whose files are in the workspace and which the library does not know: after a crash, or a lost

@@ -3,11 +3,12 @@
 In: minutes, a path. Out: a rate factor, saved and loaded state. Does not know: what is trained.
 """
 
-import os
 import time
 from pathlib import Path
 
 import torch
+
+from engine.storage.atomic import replacing
 
 SAVE_EVERY_S = 120.0
 
@@ -41,8 +42,8 @@ class Clock:
 def save_state(path: Path, state: dict) -> None:
     """Written beside and renamed, so that a stop in the middle leaves the last one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with replacing(path) as draft:
+        torch.save(state, draft)
 
 
 def load_state(path: Path) -> dict | None:

@@ -23,6 +23,7 @@ from engine.models.dfm.keys import bare_keys, from_megatron, unstacked
 from engine.models.dfm.network import DfmDiT
 from engine.models.dfm.parallel import Part, join
 from engine.models.dfm.run_config import NAME, RunConfig, read_run_config
+from engine.storage.atomic import replacing
 
 RANK = re.compile(r"(?:^|[_.=-])rank[_=-]?(\d+)(?:_(\d+))?(?=$|[_.-])")
 
@@ -110,15 +111,11 @@ def check_whole(state: dict[str, Tensor], config_file: Path | None, names: list[
 
 def write(state: dict[str, Tensor], config_file: Path | None, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f"{out.name}.part")
     beside = out.with_name(NAME)
     if config_file and beside.exists() and beside.read_bytes() != config_file.read_bytes():
         raise Rejected("weights", f"{beside}: another model's file is there. Write into a folder of its own.")
-    try:
+    with replacing(out) as draft:
         save_file({key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}, draft)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
     if config_file and not beside.exists():
         shutil.copyfile(config_file, beside)
 

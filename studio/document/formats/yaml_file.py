@@ -4,11 +4,10 @@ Comes in: text of a file. Goes out: a ``Storyboard``, and text that a person lik
 left out, keys stand in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
 """
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
+from engine.storage import atomic
 from studio.document.formats.plain_yaml import MAX_BYTES, YamlError, dump, parse
 from studio.document.storyboard import SCHEMA, Scene, Storyboard, read_document
 from studio.errors import Problem, StoryboardError
@@ -67,12 +66,4 @@ def write_file(path: Path, storyboard: Storyboard) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    atomic.write_text(path, text)

@@ -1,8 +1,10 @@
 """Films from real little clips: what is in which frame, how long, how large; and everything that can fail."""
 
+import errno
 import os
 import resource
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -238,6 +240,29 @@ def test_a_full_disk_leaves_the_old_film(tmp_path: Path) -> None:
         make_film(edits, out, YAML * 2, [])
     assert out.read_bytes() == old
     assert not list(tmp_path.glob(".*.tmp*"))
+
+
+def answering(error: int) -> Callable[[int], None]:
+    """An fsync that fails with this error for a folder."""
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(error, os.strerror(error))
+        os.fsync(descriptor)
+
+    return fsync
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP])
+def test_a_film_in_a_shared_folder_is_written(error: int, tmp_path: Path) -> None:
+    make_film(edit_list([joined(tmp_path, "r", RED)]), tmp_path / "film.mp4", YAML, [], fsync=answering(error))
+    assert read_film_metadata(tmp_path / "film.mp4")["storyboard"] == YAML
+
+
+def test_a_disk_that_breaks_is_reported(tmp_path: Path) -> None:
+    edits = edit_list([joined(tmp_path, "r", RED)])
+    with pytest.raises(FilmError, match="could not be written"):
+        make_film(edits, tmp_path / "film.mp4", YAML, [], fsync=answering(errno.EIO))
 
 
 def test_a_full_disk_where_the_film_is_wanted(tmp_path: Path) -> None:
