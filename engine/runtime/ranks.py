@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from engine.contract.environment import RANKS_STORE_VARIABLE
 from engine.contract.errors import Cancelled, EngineError, Interrupted, OutOfMemory, Rejected
 from engine.layers.attention import Attend, attend, attend_frames
 
@@ -133,7 +134,10 @@ def _error_from_json(fields: list[str]) -> EngineError:
 
 
 def connect() -> Ranks:
-    """This process's place in the group that torchrun started; alone where there is no torchrun."""
+    """This process's place in its group, from torchrun's environment variables; alone where there are none.
+
+    Ranks of one machine meet in a file (``engine.service.spawn_ranks``), those of several at torchrun's TCP store.
+    """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -145,7 +149,9 @@ def connect() -> Ranks:
     timeout = datetime.timedelta(seconds=COLLECTIVE_TIMEOUT_S)
     shares_device = device.type == "cuda" and torch.cuda.device_count() < size
     backend = "nccl" if device.type == "cuda" and not shares_device else "gloo"
-    dist.init_process_group(backend, timeout=timeout)
+    path = os.environ.get(RANKS_STORE_VARIABLE)
+    store = dist.FileStore(path, size) if path else None
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     control: Any = dist.new_group(backend="gloo", timeout=timeout)
     return Ranks(rank, size, device, control, dist.group.WORLD)
 

@@ -6,12 +6,11 @@ Comes in: an exit code (128 + n for signal n) and text. Goes out: one sentence. 
 import re
 import signal
 
-_REPORT = re.compile(r"rank\s*:\s*(\d+) \(local_rank: \d+\)\s+exitcode\s*:\s*(-?\d+)")
-"""A rank's entry in torchrun's report of failures."""
+_REPORT = re.compile(r"^rank (\d+) exited with code (-?\d+)$", re.MULTILINE)
+"""What ``engine.service.spawn_ranks`` says of a rank that fails."""
 _ERROR = re.compile(r"^(?:\[rank(\d+)\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::.*)?)$", re.MULTILINE)
 """The last line of a Python traceback."""
 _MEMORY = re.compile(r"MemoryError|can't allocate memory|out of memory|Cannot allocate memory", re.IGNORECASE)
-_SECONDARY = ("ChildFailedError", "SignalException")
 MEMORY_ADVICE = "Out of memory: render smaller or shorter, use a lower preset, or close other programs."
 
 
@@ -31,9 +30,7 @@ def _how(exit_code: int | None, output: str) -> str:
     if by_signal:
         rank, code = by_signal[0]
         return f"rank {rank} was killed by signal {_signal_name(-code)}"
-    errors = [(rank, text) for rank, text in _ERROR.findall(output) if not text.startswith(_SECONDARY)]
-    errors = [(rank, text) for rank, text in errors if not text.rpartition(":")[0].endswith(_SECONDARY)]
-    if errors:
+    if errors := _ERROR.findall(output):
         rank, text = errors[-1]
         return f"{f'rank {rank}' if rank else 'a rank'} stopped with {text[:400].rstrip('. ')}"
     if exit_code is not None and exit_code > 128:

@@ -132,9 +132,8 @@ class Group:
     def _command(self) -> list[str]:
         if self._settings.group == "fake":
             return [sys.executable, "-m", "engine.service.fake_worker"]
-        ranks = ["--nproc-per-node", str(self._settings.num_ranks), "--max-restarts", "0"]
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", *ranks]
-        return [*launcher, "-m", "engine.runtime.worker"]
+        spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(self._settings.num_ranks)]
+        return [*spawn, "-m", "engine.runtime.worker"]
 
     def _environment(self, port: int) -> dict[str, str]:
         num_cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -1,8 +1,9 @@
 """The guard: runs one command and sees to it that nothing of it outlives whoever asked.
 
 Comes in: a command as arguments, and a pipe on standard input. Goes out: its exit code (128 + n for signal n).
-When the pipe closes (its writer closed it, or died in any way), every process below the guard is killed. Standard
-library only, so that it starts at once. Does not know what it guards.
+When the pipe closes (its writer closed it, or died in any way), every process below the guard is killed. The command
+gets a private folder, which goes with it. Standard library only, so that it starts at once. Does not know what it
+guards.
 
 The guard adopts orphans among its descendants (``PR_SET_CHILD_SUBREAPER``), so that ranks in sessions of their own are
 found when what started them is gone.
@@ -10,12 +11,16 @@ found when what started them is gone.
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
+
+from engine.contract.environment import GUARD_FOLDER_VARIABLE
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,11 +28,18 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main(command: list[str]) -> int:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
-    threading.Thread(target=_kill_when_pipe_closes, daemon=True).start()
+    folder = tempfile.mkdtemp(prefix="storyboard-group-")
+    environment = {**os.environ, GUARD_FOLDER_VARIABLE: folder}
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, preexec_fn=_die_with_parent)
+    threading.Thread(target=_kill_when_pipe_closes, args=(folder,), daemon=True).start()
     code = _wait_for(child.pid)
-    kill_all_below(os.getpid())
+    _leave_nothing(folder)
     return code
+
+
+def _leave_nothing(folder: str) -> None:
+    kill_all_below(os.getpid())
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _die_with_parent() -> None:
@@ -48,10 +60,10 @@ def _wait_for(pid: int) -> int:
             return code if code >= 0 else 128 - code
 
 
-def _kill_when_pipe_closes() -> None:
+def _kill_when_pipe_closes(folder: str) -> None:
     while os.read(0, 4096):
         continue
-    kill_all_below(os.getpid())
+    _leave_nothing(folder)
     os._exit(128 + signal.SIGKILL)
 
 

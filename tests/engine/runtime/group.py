@@ -107,8 +107,8 @@ class Group:
         self.events.put(None)
 
     def _command(self) -> list[str]:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "0"]
-        return [*torchrun, "--nproc-per-node", str(self.num_ranks), "-m", "engine.runtime.worker"]
+        spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(self.num_ranks)]
+        return [*spawn, "-m", "engine.runtime.worker"]
 
     def _environment(self, address: str, secret: str) -> dict[str, str]:
         return os.environ | {

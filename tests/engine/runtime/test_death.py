@@ -94,7 +94,7 @@ def test_no_orphans_when_the_service_dies(num_ranks: int, tmp_path: Path) -> Non
             time.sleep(0.1)
 
 
-def test_ranks_die_with_torchrun(tmp_path: Path) -> None:
+def test_ranks_die_with_what_started_them(tmp_path: Path) -> None:
     with Group(tmp_path, 1) as group:
         os.kill(group.process.pid, signal.SIGKILL)
         assert group.is_gone(timeout_s=10)

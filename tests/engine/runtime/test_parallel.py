@@ -14,9 +14,9 @@ TOLERANCE = 1e-4
 
 
 def sampled(num_ranks: int, root: Path, output: Path) -> Tensor:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
+    spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(num_ranks)]
     script = ["-m", "tests.engine.runtime.parallel_main", str(root / "models/tiny/transformer"), str(output)]
-    subprocess.run([*torchrun, *script], cwd=REPOSITORY, check=True, timeout=120)
+    subprocess.run([*spawn, *script], cwd=REPOSITORY, check=True, timeout=120)
     made = load_file(output)
     assert made["num_ranks"].item() == num_ranks
     return made["latents"]

@@ -1,7 +1,10 @@
-"""The service with real ranks under torchrun, on a tiny model: films, deaths in the middle, cancels, and no orphans."""
+"""The service with real ranks on a tiny model: films, deaths in the middle, cancels, and no orphans."""
 
+import contextlib
+import ipaddress
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from engine.storage.media import probe
 from engine.storage.workspace import Workspace
 from tests.engine.factories import a_job, events_of, milestones, processes_of, wait_for_step, wait_until
 from tests.engine.runtime.tiny import make_tiny_model
+from tests.engine.service.listeners import listeners
 
 LONG = {"num_steps": 60, "num_segments": 3, "num_frames": 17}
 
@@ -130,3 +134,31 @@ def test_kill_9_of_the_service_in_the_middle(house: House) -> None:
     assert milestones(seen) == ["queued", "started", "interrupted", "started", "finished"]
     house.check_film(seen, 17)
     again.close()
+
+
+def test_nothing_listens_beyond_loopback_and_strangers_end_nothing(house: House) -> None:
+    """torchrun's own stores listen on every interface and unpickle what they are sent: ranks meet in a file instead."""
+    client = house.engine()
+    job = house.job("among strangers", **LONG)
+    client.submit(job)
+    wait_for_step(client, job.id, step=2)
+    service = holder_of(house.workspace)
+    assert service
+    found = listeners([service, *processes_of(house.workspace.root)])
+    assert service in found.values() and all(ipaddress.ip_address(address).is_loopback for address, _ in found), found
+    ranks = {pid for pid in found.values() if any(is_rank(pid, number) for number in range(house.num_ranks))}
+    assert bool(ranks) == (house.num_ranks > 1), "one rank needs no socket of its own to listen on"
+    for address, port in found:
+        write_junk(address, port)
+    seen = events_of(client, job.id)
+    assert milestones(seen) == ["queued", "started", "finished"]
+    house.check_film(seen, 17)
+    client.close()
+
+
+def write_junk(address: str, port: int) -> None:
+    for junk in (b"\0" * 64, b"\x80\x04\x95" + b"." * 61, b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096)):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2) as stranger:
+            stranger.settimeout(0.2)
+            stranger.sendall(junk)
+            stranger.recv(64)

@@ -16,9 +16,9 @@ TOLERANCE = 1e-5
 
 
 def on_ranks(num_ranks: int, output: Path) -> dict[str, Tensor]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_ranks)]
+    spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(num_ranks)]
     script = ["-m", "tests.engine.models.ttt.ranks_main", str(output)]
-    subprocess.run([*torchrun, *script], cwd=REPOSITORY, check=True, timeout=240)
+    subprocess.run([*spawn, *script], cwd=REPOSITORY, check=True, timeout=240)
     made = load_file(output)
     assert made["num_ranks"].item() == num_ranks
     return made
