@@ -126,6 +126,6 @@ def connect_link(device: str, num_ranks: int) -> Link:
 
 
 def leave_hard(reason: str) -> None:
-    """Ends this process now, without waiting for collectives that may never end; torchrun takes the group down."""
+    """Ends this process now, without waiting for collectives that may never end; the other ranks are killed."""
     print(f"rank leaves: {reason}", file=sys.stderr, flush=True)
     os._exit(1)

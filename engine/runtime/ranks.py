@@ -150,7 +150,7 @@ def connect() -> Ranks:
     shares_device = device.type == "cuda" and torch.cuda.device_count() < size
     backend = "nccl" if device.type == "cuda" and not shares_device else "gloo"
     path = os.environ.get(RANKS_STORE_VARIABLE)
-    store = dist.FileStore(path, size) if path else None
+    store = dist.FileStore(path, size) if path else None  # pyright: ignore[reportPrivateImportUsage]
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     control: Any = dist.new_group(backend="gloo", timeout=timeout)
     return Ranks(rank, size, device, control, dist.group.WORLD)

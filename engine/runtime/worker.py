@@ -1,8 +1,8 @@
-"""The process of one rank: ``python -m engine.runtime.worker``, started by torchrun.
+"""The process of one rank: ``python -m engine.runtime.worker``, started by ``engine.service.spawn_ranks``.
 
-Comes in: torchrun's environment. Goes out: exit code 0 when told to go, 1 for anything unknown, with the traceback on
-standard error. Crash-only: the service starts the group again. Does not know jobs; torch is imported once the
-environment is as it should be.
+Comes in: torchrun's environment variables. Goes out: exit code 0 when told to go, 1 for anything unknown, with the
+traceback on standard error. Crash-only: the service starts the group again. Does not know jobs; torch is imported once
+the environment is as it should be.
 """
 
 import ctypes

@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0: the last one used here, or any free one")
     parser.add_argument("--ranks", type=int, default=0, help="0: one for each GPU, else one")
     parser.add_argument("--database-url", default="", help="SQLAlchemy URL; SQLite in the workspace by default")
-    parser.add_argument("--group", choices=get_args(GroupKind), default="torchrun", help="fake: for tests")
+    group = "local: ranks on this machine; fake: for tests"
+    parser.add_argument("--group", choices=get_args(GroupKind), default="local", help=group)
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     parser.add_argument("--ready-fd", type=int, default=-1, help="file descriptor to write the address to when ready")
     return parser

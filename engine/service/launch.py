@@ -35,7 +35,7 @@ def ensure_engine(
     models_root: Path | None = None,
     port: int = 0,
     die_with_parent: bool = False,
-    group: GroupKind = "torchrun",
+    group: GroupKind = "local",
 ) -> EngineClient:
     """The engine of a workspace: the one that runs, or a new one. Its group of ranks may still be loading.
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from engine.storage.workspace import Workspace
 
-GroupKind = Literal["torchrun", "fake"]
+GroupKind = Literal["local", "fake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Settings:
     num_ranks: int = 1
     database_url: str = ""
     """"": SQLite in the workspace."""
-    group: GroupKind = "torchrun"
+    group: GroupKind = "local"
     """fake: one small process that draws coloured cards instead of films, for tests of all that stands around it."""
     max_media_bytes: int = 2 * 2**30
     keep_alive_s: float = 15.0

@@ -22,7 +22,7 @@ class EngineSupervisor:
     """A thread. The page is up while it still starts the engine; the engine it started ends with this process."""
 
     def __init__(
-        self, studio: Studio, ranks: int | None, group: GroupKind = "torchrun", models_root: Path | None = None
+        self, studio: Studio, ranks: int | None, group: GroupKind = "local", models_root: Path | None = None
     ) -> None:
         self._studio = studio
         self._group: GroupKind = group

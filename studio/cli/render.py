@@ -37,7 +37,7 @@ class EngineSession:
         ranks: int | None = None,
         engine_url: str | None = None,
         models_root: Path | None = None,
-        group: GroupKind = "torchrun",
+        group: GroupKind = "local",
     ) -> None:
         self._studio = studio
         self._ranks = ranks

@@ -23,6 +23,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
 def group(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Group]:
-    """Real ranks under torchrun, with a workspace of their own, for all tests of a file."""
+    """Real ranks, with a workspace of their own, for all tests of a file."""
     with Group(tmp_path_factory.mktemp(f"group{request.param}"), request.param) as group:
         yield group

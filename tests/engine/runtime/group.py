@@ -1,4 +1,4 @@
-"""Real ranks under torchrun, and a small service at the other end of their line. For tests only.
+"""Real ranks, and a small service at the other end of their line. For tests only.
 
 Comes in: a model folder, jobs. Goes out: the events of real processes. Does not know HTTP, queues or databases.
 """

@@ -1,4 +1,4 @@
-"""Run by torchrun in ``test_parallel``: samples latents of the tiny network split over all ranks; saves them."""
+"""Run on each rank in ``test_parallel``: samples latents of the tiny network split over all ranks; saves them."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Real ranks under torchrun, 1 and 2, on the tiny model: every way that a job can end, and that the group lives on."""
+"""Real ranks, 1 and 2, on the tiny model: every way that a job can end, and that the group lives on."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""One film whatever the number of ranks: real processes under torchrun, gloo on the CPU."""
+"""One film whatever the number of ranks: real processes, gloo on the CPU."""
 
 import subprocess
 import sys

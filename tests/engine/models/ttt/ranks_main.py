@@ -1,4 +1,4 @@
-"""Run by torchrun in ``test_network_ranks``: tiny networks with their heads over all ranks; saves the outputs.
+"""Run on each rank in ``test_network_ranks``: tiny networks with their heads over all ranks; saves the outputs.
 
 Saved beside them: the bytes of tensors that each rank held at its peak.
 """
