@@ -94,11 +94,11 @@ def generation(network: CosmosDiT, sizes: Sizes, num_steps: int, device: torch.d
 def passes(network: CosmosDiT, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """Seconds of one pass, ours and diffusers', taking turns; the largest difference of their outputs."""
     x, text = torch.randn(1, 16, *sizes.grid), torch.randn(1, TEXT_LENGTH, TEXT_WIDTH)
-    told, mask = torch.full((1, sizes.grid[0]), 0.7), torch.zeros(1, 1, *sizes.grid)
-    x, told, text, mask = (tensor.to(device, dtype) for tensor in (x, told, text, mask))
+    timesteps, mask = torch.full((1, sizes.grid[0]), 0.7), torch.zeros(1, 1, *sizes.grid)
+    x, timesteps, text, mask = (tensor.to(device, dtype) for tensor in (x, timesteps, text, mask))
     theirs = make_theirs(network).to(device, dtype)
-    own = partial(network, x, told, text, condition_mask=mask)
-    other = partial(run_theirs, theirs, x, told, text, mask)
+    own = partial(network, x, timesteps, text, condition_mask=mask)
+    other = partial(run_theirs, theirs, x, timesteps, text, mask)
     difference = (own().float() - other().float()).abs().max().item()
     times = [(seconds(own, device), seconds(other, device)) for _ in range(3)]
     return {

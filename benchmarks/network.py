@@ -1,7 +1,7 @@
 """Our network against diffusers' ``CosmosTransformer3DModel`` on equal weights, and against the machine's matmul rate.
 
-``python -m benchmarks.network [--json] [--rounds N]``. One thread. The contestants take turns, so that a busy machine
-slows all of them; times are CPU seconds of the one thread, and the median of the rounds' ratios is told. Comes in:
+``python -m benchmarks.network [--json] [--rounds N]``. One thread. The contenders take turns, so that a busy machine
+slows all of them; times are CPU seconds of the one thread, and the median of the rounds' ratios is reported. Comes in:
 nothing. Goes out: figures. Does not know jobs.
 
 Letters: B batch, C channels, T latent frames, h w latent size, D width, L text length.

@@ -78,7 +78,7 @@ def _roots(folder: Path, model: str) -> tuple[Path, Path, str]:
 
 
 def measure(client: EngineClient, name: str, num_jobs: int, num_steps: int) -> list[Timing]:
-    """Warms up, then runs jobs one after the other, each with a seed of its own so that none stands already."""
+    """Warms up, then runs jobs one after the other, each with a seed of its own so that none exists already."""
     (model,) = (status for status in client.models() if status.card.name == name)
     assert model.available, model.reason
     stream = client.events(0)
@@ -117,7 +117,7 @@ def _job(model: ModelStatus, seed: int, num_steps: int) -> Job:
 
 
 def _time(client: EngineClient, job: Job) -> Timing:
-    """The stream tells all events since before the job. It connects when it is first read, which is counted too."""
+    """The stream holds all events since before the job. It connects when it is first read, which is counted too."""
     stream = client.events(client.status().last_seq)
     first: tuple[float, float] | None = None
     began_s = time.perf_counter()

@@ -1,9 +1,9 @@
 """TTT-Video: our scan against its plain form and compiled, and the whole network against local attention alone.
 
-``python -m benchmarks.ttt [--json] [--rounds N] [--no-compile] [--full-width]``. One thread. The contestants take
+``python -m benchmarks.ttt [--json] [--rounds N] [--no-compile] [--full-width]``. One thread. The contenders take
 turns, so that a busy machine slows all of them; times are CPU seconds of the one thread, and the median of the rounds'
-ratios is told. The paper's figure: TTT-MLP costs 2.5 times local attention at 63 s on a GPU. Comes in: nothing. Goes
-out: figures. Does not know jobs.
+ratios is reported. The paper's figure: TTT-MLP costs 2.5 times local attention at 63 s on a GPU. Comes in: nothing.
+Goes out: figures. Does not know jobs.
 
 Letters: B batch, C channels, T latent frames, h w latent size, n segments, L text tokens, N all tokens, A heads,
 d head width.
@@ -64,14 +64,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def turns_taken(
-    contestants: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True
+    contenders: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True
 ) -> dict[str, list[float]]:
     """CPU seconds of each, in turn. ``warm``: after a round that is not counted."""
     if warm:
-        turns_taken(contestants, 1, warm=False)
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+        turns_taken(contenders, 1, warm=False)
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, work in contestants.items():
+        for name, work in contenders.items():
             times[name].append(seconds(work))
     return times
 

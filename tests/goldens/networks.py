@@ -46,6 +46,6 @@ def network_of(case: Case, dtype: torch.dtype = torch.float32) -> CosmosDiT:
         save_file(case.weights(), path)
         network = load_network(path, dtype, settings_of(case))
     for theirs, ours in SAME.items():
-        told, found = case.description["config"][theirs], getattr(network.config, ours)
-        assert told == found, f"{case.name}: {theirs} is {told}, read from the weights as {found}"
+        expected, found = case.description["config"][theirs], getattr(network.config, ours)
+        assert expected == found, f"{case.name}: {theirs} is {expected}, read from the weights as {found}"
     return network

@@ -29,7 +29,7 @@ Description = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One golden: ``description`` is its JSON; its tensors lie beside it, in files that the JSON may name."""
+    """One golden: ``description`` is its JSON; its tensors are beside it, in files that the JSON may name."""
 
     name: str
     folder: Path

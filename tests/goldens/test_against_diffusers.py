@@ -28,7 +28,7 @@ PREDICT1 = ("p1_t2w_dit", "p1_v2w_dit")
 AGREED_EPS = 1e-6
 """Of the q and k norms, as the released networks have it."""
 THEIR_EPS = 1e-5
-"""What diffusers' attention takes where it is not told."""
+"""What diffusers' attention uses by default."""
 PREDICT2_CHECKED = "diffusers CosmosTransformer3DModel minus reference"
 SIZE_RTOL = 0.02
 """By how much a known difference may be another one than was measured."""

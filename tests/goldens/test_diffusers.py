@@ -1,4 +1,4 @@
-"""Our network and diffusers' on equal weights: the benchmark's contestants compute the same."""
+"""Our network and diffusers' on equal weights: the benchmark's contenders compute the same."""
 
 import pytest
 import torch

@@ -20,9 +20,9 @@ def test_both_networks_take_the_inputs_as_a_gpu_has_them() -> None:
         network = make_network(TINY, torch.device("cpu"), torch.bfloat16)
         assert passes(network, TINY, torch.device("cpu"), torch.bfloat16)["max_difference"] < 0.1
         theirs = make_theirs(make_network(TINY, torch.device("cpu"), torch.float32)).to("meta")
-        x, told = torch.empty(1, 16, *TINY.grid, device="meta"), torch.empty(1, TINY.grid[0], device="meta")
+        x, timesteps = torch.empty(1, 16, *TINY.grid, device="meta"), torch.empty(1, TINY.grid[0], device="meta")
         text = torch.empty(1, TEXT_LENGTH, TEXT_WIDTH, device="meta")
-        assert run_theirs(theirs, x, told, text, x[:, :1]).shape == x.shape
+        assert run_theirs(theirs, x, timesteps, text, x[:, :1]).shape == x.shape
 
 
 def test_a_released_pass_is_counted_as_known() -> None:

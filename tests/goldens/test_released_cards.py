@@ -55,13 +55,13 @@ def test_levels_and_scale(card: ModelCard) -> None:
     sampler = card.sampler
     assert (sampler.sigma_max, sampler.rho, card.num_steps) == (80.0, 7.0, 35)
     if variant_of(card).startswith("p1"):
-        told = card.parametrisation, card.sigma_data, sampler.schedule, sampler.sigma_min, sampler.name
-        assert told == ("edm", 0.5, "karras_to_zero", 0.0002, "euler")
+        sampling = card.parametrisation, card.sigma_data, sampler.schedule, sampler.sigma_min, sampler.name
+        assert sampling == ("edm", 0.5, "karras_to_zero", 0.0002, "euler")
         assert card.autoencoder.scale == card.sigma_data, "latents are multiplied by it before the network"
         assert sampler.sigma_min < SIGMA_AUGMENT, "the last steps take conditioning frames like the others"
     else:
-        told = card.parametrisation, card.sigma_data, sampler.schedule, sampler.sigma_min, sampler.name
-        assert told == ("rectified_flow", 1.0, "karras", 0.002, "res_2ab")
+        sampling = card.parametrisation, card.sigma_data, sampler.schedule, sampler.sigma_min, sampler.name
+        assert sampling == ("rectified_flow", 1.0, "karras", 0.002, "res_2ab")
         assert card.autoencoder.scale == 1.0
 
 

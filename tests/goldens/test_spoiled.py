@@ -79,9 +79,9 @@ def spoil(folder: Path, name: str) -> None:
 def test_a_changed_value_is_noticed(tmp_path: Path, case: str, name: str) -> None:
     copied(case, tmp_path)
     spoil(tmp_path, name)
-    told = failures(tmp_path)
-    print("\n".join(told))
-    assert told
+    messages = failures(tmp_path)
+    print("\n".join(messages))
+    assert messages
 
 
 @pytest.mark.parametrize("case", sorted({case for case, _ in SPOILED}))

@@ -240,7 +240,7 @@ def _finished(text: str, rng: random.Random) -> str:
 
 
 def vocabulary() -> dict[str, dict[str, list[str]] | list[str]]:
-    """Per attribute the names and the words said for them; `all_words` is every single word the captions use."""
+    """Per attribute the names and the words used for them; `all_words` is every single word the captions use."""
     return {
         "subject": {name: sorted(set(NOUNS[name])) for name in SUBJECTS},
         "colour": {name: sorted(set(HUES[name])) for name in COLOURS},

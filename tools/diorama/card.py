@@ -46,7 +46,7 @@ Sampler {sampler}, {num_steps} steps, guidance {guidance_scale}, sigmas {sigma_m
 - First frame of image-to-video against the given picture: {first_mean} dB on average, {first_worst} dB at worst.
 - Autoencoder on whole clips: {db_mean} dB on average, {db_worst} dB at worst.
 - One clip takes {seconds} s on two CPU cores, in float32.
-- The subject is told by a small network that is itself right on 98 to 99% of rendered clips.
+- A small network reads the subject; it is itself right on 98 to 99% of rendered clips.
 
 ## Where it falls short
 {shortcomings}
@@ -75,7 +75,7 @@ def write(path: Path, measured: dict, num_parameters: dict[str, int], shortcomin
             colours=", ".join(world.COLOURS),
             motions=", ".join(world.MOTIONS),
             settings=", ".join(world.SETTINGS),
-            rows="\n".join(_row(said, measured[key]) for key, said in names.items()),
+            rows="\n".join(_row(label, measured[key]) for key, label in names.items()),
             first_mean=first["mean"],
             first_worst=first["worst"],
             db_mean=measured["autoencoder"]["db_mean"],
@@ -91,9 +91,11 @@ def write(path: Path, measured: dict, num_parameters: dict[str, int], shortcomin
 def shortcomings(measured: dict) -> str:
     """The commonest confusions in words."""
     confused = measured["text_to_video"]["confusions"]
-    said = "; ".join(f"a {pair.replace(' as ', ' read as a ')} ({count})" for pair, count in list(confused.items())[:5])
+    listed = "; ".join(
+        f"a {pair.replace(' as ', ' read as a ')} ({count})" for pair, count in list(confused.items())[:5]
+    )
     lines = [
-        f"- Commonest mistakes of text-to-video, of {measured['text_to_video']['n']} clips: {said or 'none'}.",
+        f"- Commonest mistakes of text-to-video, of {measured['text_to_video']['n']} clips: {listed or 'none'}.",
         "- Small parts smear while the subject moves: sails, fins, wheels and the balloon's string.",
         "- Stars and the smallest background details are lost by the autoencoder.",
         "- A second subject, a second motion or any camera movement cannot be asked for.",

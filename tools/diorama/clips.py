@@ -1,4 +1,4 @@
-"""Clips rendered beforehand and kept in the cache folder.
+"""Clips rendered in advance and kept in the cache folder.
 
 In: the cache folder and a number of clips a combination. Out: memory-mapped arrays of frames, the subject's coverage on
 the latent grid, and the combinations as integers. Does not know: captions, models, training.

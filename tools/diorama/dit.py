@@ -60,7 +60,7 @@ def make_network() -> CosmosDiT:
 
 
 class Truth(nn.Module):
-    """Training only: tells from a middle block's tokens what the renderer knows of each token."""
+    """Training only: predicts from a middle block's tokens what the renderer knows of each token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Data:
         """-> latents (B, C, T, h, w), text (B, L, D), coverage (B, T, h, w), attributes (B, 4)."""
         picked = rng.choices(range(len(self.latents)), k=size)
         texts = [captions.caption(self.set.combination(i), rng)[0] for i in picked]
-        texts = ["" if rng.random() < EMPTY_SHARE else said for said in texts]
+        texts = ["" if rng.random() < EMPTY_SHARE else text for text in texts]
         ids, mask = text.tokens_of(self.tokenizer, texts)
         embedded = text.embed(self.encoder, ids.to(self.device), mask.to(self.device))
         latents = ((self.latents[picked].float() - self.mean) / self.std).to(self.device)
@@ -144,8 +144,8 @@ class Trainer:
             velocity = self.forward(noisy, timesteps, embedded, mask, layout=self.layout)
         weight = (1 + SUBJECT_WEIGHT * coverage)[:, None] * (1 - plane)
         error = ((velocity.float() - (noise - x0)).square() * weight).sum() / (weight.sum() * x0.shape[1])
-        told = self.truth.loss(self._tokens, coverage, attributes)
-        return error + truth_weight * told, error.item()
+        truth_loss = self.truth.loss(self._tokens, coverage, attributes)
+        return error + truth_weight * truth_loss, error.item()
 
 
 def _is_hidden(name: str) -> bool:
@@ -219,10 +219,10 @@ def _agreed(parameters: list[nn.Parameter], factor: float, team: Team) -> float:
     """Gradients become the team's mean; the rate factor becomes the first process's (below zero: stop)."""
     if team.size == 1:
         return factor
-    told = [p for p in parameters if p.grad is not None]
-    flat = torch.cat([*(p.grad.flatten() for p in told), torch.tensor([factor if team.rank == 0 else 0.0])])
+    with_gradient = [p for p in parameters if p.grad is not None]
+    flat = torch.cat([*(p.grad.flatten() for p in with_gradient), torch.tensor([factor if team.rank == 0 else 0.0])])
     team.sum(flat)
-    for p, gradient in zip(told, flat[:-1].split([p.numel() for p in told]), strict=True):
+    for p, gradient in zip(with_gradient, flat[:-1].split([p.numel() for p in with_gradient]), strict=True):
         p.grad = gradient.view_as(p) / team.size
     return float(flat[-1])
 

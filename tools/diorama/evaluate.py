@@ -183,9 +183,9 @@ def contact_sheet(rows: list[tuple[str, np.ndarray]], path: Path, zoom: int = 1)
     width, height = 5 * (world.WIDTH_PX + 1) * zoom, (world.HEIGHT_PX + 14) * zoom
     sheet = Image.new("RGB", (2 * width + 8, height * ((len(rows) + 1) // 2)), "white")
     draw = ImageDraw.Draw(sheet)
-    for i, (said, frames) in enumerate(rows):
+    for i, (caption, frames) in enumerate(rows):
         left, top = (i % 2) * (width + 8), (i // 2) * height
-        draw.text((left, top), said[:90], fill="black")
+        draw.text((left, top), caption[:90], fill="black")
         for k in range(5):
             picture = Image.fromarray(frames[4 * k])
             picture = picture.resize((world.WIDTH_PX * zoom, world.HEIGHT_PX * zoom), Image.Resampling.NEAREST)

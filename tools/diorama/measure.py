@@ -1,7 +1,7 @@
 """Reads subject, colour, motion and setting from the pixels of a clip.
 
 In: frames (F, 64, 96, 3) uint8. Out: the four names. Colour, motion and setting are arithmetic on pixels; the subject
-is told by a small convolutional network. Does not know: who drew the clip, or what was asked for.
+is read by a small convolutional network. Does not know: who drew the clip, or what was asked for.
 """
 
 import colorsys

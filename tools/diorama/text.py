@@ -99,7 +99,7 @@ class Reader(nn.Module):
 
 def _examples(combinations: list[world.Combination], size: int, rng: random.Random) -> tuple[list[str], Tensor]:
     texts, targets = [], []
-    weights = [4 if c.motion in ("left", "right") else 1 for c in combinations]  # told apart by word order alone
+    weights = [4 if c.motion in ("left", "right") else 1 for c in combinations]  # distinguished by word order alone
     for c in rng.choices(combinations, weights, k=size):
         text, stated = captions.caption(c, rng)
         if rng.random() < 0.03:

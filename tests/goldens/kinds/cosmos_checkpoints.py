@@ -29,7 +29,7 @@ def is_manifest(description: Description) -> bool:
     return all("block_keys" in variant for variant in description["variants"].values())
 
 
-def told(found: Recognised) -> str | None:
+def variant_of(found: Recognised) -> str | None:
     """In the words of the cases: ``p2_2b_v2w (ema)``."""
     if found.variant is None:
         return None
@@ -41,9 +41,9 @@ def detection(case: Case) -> None:
     wrong: list[str] = []
     for row in case.description["rows"]:
         found = recognise({key: tuple(shape) for key, shape in row["keys_and_shapes"].items()})
-        print(f"{row['description']}: {told(found)}, {found.what}")
-        if told(found) != row["variant"]:
-            wrong.append(f"{row['description']}: {told(found)} instead of {row['variant']}")
+        print(f"{row['description']}: {variant_of(found)}, {found.what}")
+        if variant_of(found) != row["variant"]:
+            wrong.append(f"{row['description']}: {variant_of(found)} instead of {row['variant']}")
     assert not wrong, "; ".join(wrong)
 
 
@@ -72,7 +72,7 @@ def full_size(case: Case) -> None:
         assert len(shapes) == manifest["num_tensors"], name
         assert digest_of(shapes) == manifest["sha256_of_sorted_key_shape_lines"], name
         found = recognise(shapes)
-        assert told(found) == name, f"{name} is taken for {found.what}"
+        assert variant_of(found) == name, f"{name} is taken for {found.what}"
         check_network(name, manifest, on_meta(name, shapes).renamed(our_key), found)
 
 

@@ -54,7 +54,7 @@ def outputs(golden: dict[str, Tensor]) -> list[str]:
 def run(
     network: CosmosDiT, case: Case, golden: dict[str, Tensor], name: str, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """The output that the tensor ``name`` of the case stands for."""
+    """The output that the tensor ``name`` of the case is computed from."""
     x = golden["latent_in"]
     timesteps = golden["timesteps"].reshape(x.shape[0], -1).expand(-1, x.shape[2])
     fps = case.description.get("fps")

@@ -40,12 +40,12 @@ class Formula:
 
     given: dict[str, float]
     seen: list[Tensor] = field(default_factory=list)
-    told: list[float] = field(default_factory=list)
+    timesteps_seen: list[float] = field(default_factory=list)
 
     def __call__(self, x: Tensor, timesteps: Tensor, text: Tensor, *_: object, **__: object) -> Tensor:
         assert bool((timesteps == timesteps[0, 0]).all()), "Predict1 has one timestep for all frames"
         self.seen.append(x[:1])
-        self.told.append(float(timesteps[0, 0]))
+        self.timesteps_seen.append(float(timesteps[0, 0]))
         a, b, c = (self.given[name] for name in "abc")
         time = timesteps[:, None, :, None, None]
         return a * torch.tanh(x) + b * torch.sin(c * x + text.view(-1, 1, 1, 1, 1)) * torch.cos(time)
@@ -148,7 +148,7 @@ def text_to_world(case: Case) -> None:
     assert_state(case, torch.cat(run.answers), golden["t2w_pred_x0"], "x0")
     assert_state(case, result, golden["t2w_result"], "result")
     assert_state(case, torch.cat(network.seen), golden["t2w_net_in"], "network input")
-    assert_state(case, torch.tensor(network.told), golden["t2w_net_t"], "network timestep")
+    assert_state(case, torch.tensor(network.timesteps_seen), golden["t2w_net_t"], "network timestep")
     scalings = [edm(sigma) for sigma in sigmas]
     for index, scaling in enumerate(scalings):
         x0 = scaling.skip * golden["t2w_state"][index] + scaling.out * golden["t2w_output"][index]

@@ -60,8 +60,8 @@ def schedule(case: Case) -> None:
         print(f"{num_steps} steps: max relative {np.max(np.abs(ours / golden.numpy() - 1)):.2e}")
         np.testing.assert_allclose(ours, golden.numpy(), rtol=case.description["tolerance"]["sigmas"]["rtol"])
     for num_steps, golden in named(case.tensors(), BF16_TIMESTEPS).items():
-        told = torch.tensor([rectified_flow(sigma).noise for sigma in levels(case, num_steps)]).bfloat16()
-        assert torch.equal(told.float(), golden), f"{num_steps} steps: timesteps in bfloat16"
+        timesteps = torch.tensor([rectified_flow(sigma).noise for sigma in levels(case, num_steps)]).bfloat16()
+        assert torch.equal(timesteps.float(), golden), f"{num_steps} steps: timesteps in bfloat16"
 
 
 @kind("cosmos_predict2_sampler", recognises=is_sampler)

@@ -59,7 +59,7 @@ def float32(case: Case) -> None:
 @kind("rope_tables", recognises=is_table)
 def reference_bf16(case: Case) -> None:
     """Bit by bit, and as far from float32 as the case says."""
-    golden, told = case.tensors(), case.description.get("bf16_buffer_angle_error_vs_fp32", {})
+    golden, recorded = case.tensors(), case.description.get("bf16_buffer_angle_error_vs_fp32", {})
     for config in case.description["configs"]:
         key, angles = config["key"], angles_of(config, reference_bf16=True)
         if f"{key}_rows_bf16buf" in golden:
@@ -68,4 +68,4 @@ def reference_bf16(case: Case) -> None:
         for axis, ours in axes_of(config, angles).items():
             error = float((ours - exact[axis]).abs().max())
             print(f"{key} {axis}: {error:.4f} rad from float32")
-            assert key not in told or abs(error - told[key][f"{axis}_max"]) <= 1e-5
+            assert key not in recorded or abs(error - recorded[key][f"{axis}_max"]) <= 1e-5

@@ -41,11 +41,11 @@ def formula(name: str, shape: list[int], seed: int) -> Tensor:
 
 
 def weights_of(case: Case) -> dict[str, Tensor]:
-    told = case.description.get("weights")
-    if told is None:
+    weights = case.description.get("weights")
+    if weights is None:
         return case.weights("module.")
-    state = {name: formula(name, shape, told["seed"]) for name, shape in told["shapes"].items()}
-    for name, values in told["check"].items():
+    state = {name: formula(name, shape, weights["seed"]) for name, shape in weights["shapes"].items()}
+    for name, values in weights["check"].items():
         torch.testing.assert_close(state[name].flatten()[:3], torch.tensor(values), rtol=0, atol=1e-7)
     return state
 
@@ -53,8 +53,8 @@ def weights_of(case: Case) -> dict[str, Tensor]:
 def network_for(case: Case) -> DfmDiT:
     config = case.description["config"]
     assert config["layernorm_eps"] == config["rms_eps"], "the network has one epsilon, as the reference's config does"
-    told = RunConfig(norm_eps=config["layernorm_eps"], patch_spatial=2, max_frames=34, max_img_h=80, max_img_w=80)
-    network = network_of(from_megatron(weights_of(case), case.name), told, case.name, torch.float32)
+    run_config = RunConfig(norm_eps=config["layernorm_eps"], patch_spatial=2, max_frames=34, max_img_h=80, max_img_w=80)
+    network = network_of(from_megatron(weights_of(case), case.name), run_config, case.name, torch.float32)
     made = network.config
     found = (made.width, made.num_heads, made.num_blocks, made.adaln_lora_dim, made.text_width)
     names = ("hidden", "heads", "layers", "adaln_lora_dim", "crossattn_emb_size")

@@ -23,8 +23,8 @@ def is_sampler(description: Description) -> bool:
 class Analytic:
     """The case's network: a * x + b * tanh(x) + c * c_noise + d * mean(text), in the dtype of x."""
 
-    def __init__(self, told: Description) -> None:
-        self.a, self.b, self.c, self.d = (told[letter] for letter in "abcd")
+    def __init__(self, coefficients: Description) -> None:
+        self.a, self.b, self.c, self.d = (coefficients[letter] for letter in "abcd")
         self.num_calls = 0
 
     def __call__(self, x: Tensor, timesteps: Tensor, text: Tensor, *_: object, **__: object) -> Tensor:

@@ -29,8 +29,8 @@ def check(case: Case) -> None:
 
 
 def folders_of(case: Case) -> list[str]:
-    """Those beside the case whose keys or counts it tells."""
+    """Those beside the case whose keys or counts it names."""
     beside = sorted(path.parent.name for path in case.folder.glob("*/.metadata"))
-    told = [name for name in beside if any(key.startswith(name) for key in case.description["keys"])]
-    assert told, f"{case.folder}: none of the folders that {case.name} is about"
-    return told
+    folders = [name for name in beside if any(key.startswith(name) for key in case.description["keys"])]
+    assert folders, f"{case.folder}: none of the folders that {case.name} is about"
+    return folders
