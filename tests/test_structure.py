@@ -187,3 +187,12 @@ def test_retired_files_do_not_come_back() -> None:
         name(path) for path in sources(".py", ".js", ".css") if set(path.relative_to(ROOT).parts) & set(RETIRED_PATHS)
     }
     assert not hits - {"studio/ui/static/ways.css"}, f"retired file names are back: {sorted(hits)}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_test_that_a_document_names_exists(document: str) -> None:
+    files = [path for path in sources(".py") if name(path).startswith("tests/")]
+    known = {path.name for path in files} | {path.stem for path in files}
+    known |= {word for path in files for word in re.findall(r"def (test_\w+)", path.read_text())}
+    named = set(re.findall(r"(?<![\w/])test_\w+(?:[.]py)?", (ROOT / document).read_text()))
+    assert not named - known, f"{document} names tests that do not exist: {sorted(named - known)}"
