@@ -62,7 +62,7 @@ def crop_offset(resized: SizePx, target: SizePx) -> SizePx:
 def fit(frames: Frames, size_px: SizePx) -> Frames:
     """(F, H, W, 3) uint8 at any size -> ``size_px``: scaled to cover (bilinear, antialiased), cropped at the centre.
 
-    Levels are cut to whole numbers, not rounded, as Cosmos-Predict2 does (cosmos.md 5.1).
+    Levels are cut to whole numbers, not rounded, as Cosmos-Predict2 does.
     """
     source = frames.shape[2], frames.shape[1]
     if source == size_px:

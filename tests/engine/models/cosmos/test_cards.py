@@ -18,7 +18,7 @@ FILMS = [
 ]
 PICTURES = [f"cosmos-predict2-{size}-text2image" for size in ("0.6b", "0.6b", "2b", "14b")]
 FIRST = [f"cosmos-predict1-{size}-{kind}" for size in ("7b", "14b") for kind in ("text2world", "video2world")]
-WORLDS = {  # cosmos.md 3.3; width x height
+WORLDS = {  # of the released models; width x height
     "1024": {"1:1": (1024, 1024), "4:3": (1168, 880), "3:4": (880, 1168), "16:9": (1360, 768), "9:16": (768, 1360)},
     "720": {"1:1": (960, 960), "4:3": (960, 704), "3:4": (704, 960), "16:9": (1280, 704), "9:16": (704, 1280)},
     "480": {"1:1": (480, 480), "4:3": (640, 480), "3:4": (480, 640), "16:9": (768, 432), "9:16": (432, 768)},
