@@ -1,1 +1,1 @@
-"""Files of tensors in, state dicts out. This room knows no model: names and shapes are given by those who do."""
+"""Files of tensors in, state dicts out. Knows no model: callers pass names and shapes."""

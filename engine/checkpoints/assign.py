@@ -73,7 +73,7 @@ def check_keys(network: nn.Module, state: Mapping[str, Tensor], source: str) -> 
     for name, shape in shapes.items():
         if name in expected and shape != expected[name]:
             misshapen.setdefault(f"{shape}, expected {expected[name]}", []).append(name)
-    wrong = [f"{name} is {told}" for told, names in misshapen.items() for name in grouped(names)]
+    wrong = [f"{name} is {shape}" for shape, names in misshapen.items() for name in grouped(names)]
     if faults := missing + unexpected + wrong:
         raise Rejected("weights", f"{source}: not weights of this network: {'; '.join(faults)}")
 

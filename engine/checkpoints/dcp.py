@@ -125,8 +125,8 @@ class DcpWeights(Weights):
             if (wanted := rule(name)) is None:
                 continue
             if wanted in renamed:
-                told = f"{renamed[wanted].name} and {entry.name} both mean {wanted}"
-                raise Rejected("weights", f"{self.source}: {told}: two forms of one checkpoint in one folder?")
+                problem = f"{renamed[wanted].name} and {entry.name} both mean {wanted}"
+                raise Rejected("weights", f"{self.source}: {problem}: two forms of one checkpoint in one folder?")
             renamed[wanted] = entry
         return DcpWeights(self.folder, renamed)
 
@@ -146,8 +146,8 @@ def _unpickled(folder: Path) -> Any:
     path = folder / METADATA_NAME
     if not is_dcp(folder):
         found = ", ".join(sorted(each.name for each in folder.iterdir())[:5]) if folder.is_dir() else "no such folder"
-        told = f"not a torch distributed checkpoint: it has no {METADATA_NAME} ({found})"
-        raise Rejected("weights", f"{folder}: {told}. Name the folder of one step, with its *.distcp files.")
+        problem = f"not a torch distributed checkpoint: it has no {METADATA_NAME} ({found})"
+        raise Rejected("weights", f"{folder}: {problem}. Name the folder of one step, with its *.distcp files.")
     try:
         return MetadataUnpickler(io.BytesIO(path.read_bytes())).load()
     except Exception as error:  # a damaged pickle can fail in any way
@@ -179,8 +179,8 @@ def _check_whole(folder: Path, entry: Entry) -> None:
     """Every element in exactly one piece, by counting: pieces of one tensor never overlap in torch's own layouts."""
     held = sum(torch.Size(piece.sizes).numel() for piece in entry.pieces)
     if held != torch.Size(entry.shape).numel():
-        told = f"its pieces hold {held} of the {torch.Size(entry.shape).numel()} elements of {entry.name}"
-        raise Rejected("weights", f"{folder}: not a whole checkpoint: {told}.")
+        problem = f"its pieces hold {held} of the {torch.Size(entry.shape).numel()} elements of {entry.name}"
+        raise Rejected("weights", f"{folder}: not a whole checkpoint: {problem}.")
 
 
 def _check_files(folder: Path, entries: Iterable[Entry]) -> None:
@@ -191,8 +191,8 @@ def _check_files(folder: Path, entries: Iterable[Entry]) -> None:
     if outside := [name for name in ends if Path(name).name != name]:
         raise Rejected("weights", f"{folder / METADATA_NAME}: names files outside its own folder ({outside[0]}).")
     if missing := sorted(name for name in ends if not (folder / name).is_file()):
-        told = f"{len(missing)} of {len(ends)} files are missing: {', '.join(missing)}"
-        raise Rejected("weights", f"{folder}: {told}. Copy them here from where the checkpoint was written.")
+        problem = f"{len(missing)} of {len(ends)} files are missing: {', '.join(missing)}"
+        raise Rejected("weights", f"{folder}: {problem}. Copy them here from where the checkpoint was written.")
     for name, end in ends.items():
         if (size := (folder / name).stat().st_size) < end:
             raise Rejected("weights", f"{folder / name}: cut short: {size} bytes, {end} expected. Copy it again.")

@@ -1,4 +1,4 @@
-"""Reading files of tensors, whoever wrote them: ``.pt``/``.pth``/``.bin``, ``.safetensors``, folders of shards.
+"""Reading files of tensors, whatever wrote them: ``.pt``/``.pth``/``.bin``, ``.safetensors``, folders of shards.
 
 Comes in: a path. Goes out: ``Weights``, a mapping from name to tensor that stays in the file until a tensor is asked
 for. Nothing in a file is ever run: what is not plain tensors is refused with words. Does not know models, key names
@@ -119,8 +119,8 @@ def _read_shards(index: Path, ema: bool) -> Weights:
         raise Rejected("weights", f"{index}: names files outside its own folder ({outside[0]}).")
     folder = index.parent
     if missing := [shard for shard in shards if not (folder / shard).exists()]:
-        told = f"{len(missing)} of {len(shards)} parts are missing: {', '.join(missing)}"
-        raise Rejected("weights", f"{folder}: {told}{_unfinished(folder)}. Finish the download.")
+        problem = f"{len(missing)} of {len(shards)} parts are missing: {', '.join(missing)}"
+        raise Rejected("weights", f"{folder}: {problem}{_unfinished(folder)}. Finish the download.")
     openers = {shard: _opener(folder / shard)[0] for shard in shards}
 
     def open_files() -> Mapping[str, Tensor]:
@@ -140,8 +140,8 @@ def _opener(path: Path) -> tuple[Callable[[], Any], dict[str, str]]:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
-        told = f"no such file{_unfinished(path.parent)}" if isinstance(error, FileNotFoundError) else error.strerror
-        raise Rejected("weights", f"{path}: {told}. Restore it or choose another model.") from error
+        problem = f"no such file{_unfinished(path.parent)}" if isinstance(error, FileNotFoundError) else error.strerror
+        raise Rejected("weights", f"{path}: {problem}. Restore it or choose another model.") from error
     if head[8:9] == b"{" and not head.startswith(b"PK"):
         return lambda: _map_safetensors(path)[0], _map_safetensors(path)[1]
     if head.startswith(b"PK"):
@@ -172,8 +172,8 @@ def _map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        told = f"cut short or not a readable safetensors file ({error})"
-        raise Rejected("weights", f"{path}: {told}. Get it again.") from error
+        problem = f"cut short or not a readable safetensors file ({error})"
+        raise Rejected("weights", f"{path}: {problem}. Get it again.") from error
 
 
 def _check_archive(path: Path) -> None:
@@ -197,9 +197,9 @@ def load_plain(file: Path | io.BytesIO, source: str, mmap: bool = False) -> Any:
     except Exception as error:  # the unpickler raises whatever the damage led to
         first = " ".join(str(error).split())
         if "Weights only load failed" in first:
-            told = f"holds Python objects ({_foreign_object(first)}), not only tensors"
+            problem = f"holds Python objects ({_foreign_object(first)}), not only tensors"
             reason = "reading them could run code, so the file is refused. Get a copy that holds weights alone"
-            raise Rejected("weights", f"{source}: {told}; {reason}.") from error
+            raise Rejected("weights", f"{source}: {problem}; {reason}.") from error
         raise Rejected("weights", f"{source}: cut short or damaged ({first[:200]}). Get it again.") from error
 
 

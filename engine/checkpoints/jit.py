@@ -26,8 +26,8 @@ def load_jit(file: Path | bytes, source: str, dtype: torch.dtype) -> torch.jit.S
         loaded = torch.jit.load(str(file) if isinstance(file, Path) else io.BytesIO(file), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         first = str(error).strip().splitlines()[0][:200]
-        told = f"not a readable TorchScript file, or of another PyTorch ({first})"
-        raise Rejected("weights", f"{source}: {told}. Get it again.") from error
+        problem = f"not a readable TorchScript file, or of another PyTorch ({first})"
+        raise Rejected("weights", f"{source}: {problem}. Get it again.") from error
     module = loaded.eval().to(dtype)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -47,6 +47,6 @@ def read_statistics(document: Any, num_channels: int, source: str) -> tuple[Tens
     try:
         mean, std = (torch.as_tensor(values).float().reshape(num_channels, -1) for values in document)
     except (TypeError, ValueError, RuntimeError) as error:
-        told = f"not a mean and a deviation for {num_channels} latent channels ({error})"
-        raise Rejected("weights", f"{source}: {told}.") from error
+        problem = f"not a mean and a deviation for {num_channels} latent channels ({error})"
+        raise Rejected("weights", f"{source}: {problem}.") from error
     return mean, std

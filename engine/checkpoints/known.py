@@ -1,4 +1,4 @@
-"""Whose weights a file holds, in words, for errors: by the names of its tensors alone.
+"""Which program or model a file of weights belongs to, as text for errors: by its tensors' names alone.
 
 Comes in: names with shapes. Goes out: a phrase such as "a T5 text encoder". Does not decide what is read: each model
 family does that for its own files.
@@ -39,9 +39,9 @@ KNOWN: tuple[tuple[str, str], ...] = (
 
 def describe_weights(shapes: Shapes) -> str:
     """A phrase for what the names look like."""
-    for pattern, told in KNOWN:
+    for pattern, description in KNOWN:
         if any(re.search(pattern, name) for name in shapes):
-            return told
+            return description
     if not shapes:
         return "a file without tensors"
     examples = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:3])

@@ -74,16 +74,16 @@ def pairs_in(weights: Weights, settings: Mapping[str, Any] | None = None) -> dic
     odd = [name for name in weights if ("lora_" in name and not HALF.match(name)) or "lora_magnitude" in name]
     lonely = [next(iter(found.values())) for found in halves.values() if len(found) == 1]
     if odd or lonely:
-        told = f"pairs without their other half: {'; '.join(grouped(lonely))}" if lonely else f"not read: {odd[0]}"
-        raise Rejected("weights", f"{weights.source}: a damaged LoRA, or of a kind that is not read; {told}")
+        problem = f"pairs without their other half: {'; '.join(grouped(lonely))}" if lonely else f"not read: {odd[0]}"
+        raise Rejected("weights", f"{weights.source}: a damaged LoRA, or of a kind that is not read; {problem}")
     return {layer: _pair(weights, layer, found, settings) for layer, found in halves.items()}
 
 
 def _pair(weights: Weights, layer: str, found: Mapping[str, str], settings: Mapping[str, Any]) -> Pair:
     down, up = weights[found["down"]], weights[found["up"]]
     if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
-        told = f"{tuple(down.shape)} and {tuple(up.shape)} are not the halves of one LoRA layer"
-        raise Rejected("weights", f"{weights.source}: {layer}: {told}.")
+        problem = f"{tuple(down.shape)} and {tuple(up.shape)} are not the halves of one LoRA layer"
+        raise Rejected("weights", f"{weights.source}: {layer}: {problem}.")
     rank = down.shape[0]
     own = f"{layer}.alpha"
     try:
@@ -141,12 +141,12 @@ def _placed(lora: Lora, weights: Weights, key_of: Callable[[str], str | None]) -
     keys = {layer: key_of(f"{layer}.weight") for layer in lora.pairs}
     strangers = [layer for layer, key in keys.items() if key is None or key not in weights.shapes]
     if strangers:
-        told = f"{len(strangers)} of its {len(keys)} layers are not of this network: {'; '.join(grouped(strangers))}"
-        raise Rejected("weights", f"{lora.source}: a LoRA for another network; {told}")
+        problem = f"{len(strangers)} of its {len(keys)} layers are not of this network: {'; '.join(grouped(strangers))}"
+        raise Rejected("weights", f"{lora.source}: a LoRA for another network; {problem}")
     placed = {str(key): lora.pairs[layer] for layer, key in keys.items()}
     for key, pair in placed.items():
         made = (pair.up.shape[0], pair.down.shape[1])
         if made != weights.shapes[key]:
-            told = f"it changes a weight of {made}, the network's is {weights.shapes[key]}"
-            raise Rejected("weights", f"{lora.source}: a LoRA for a network of another size; {key}: {told}.")
+            problem = f"it changes a weight of {made}, the network's is {weights.shapes[key]}"
+            raise Rejected("weights", f"{lora.source}: a LoRA for a network of another size; {key}: {problem}.")
     return placed

@@ -43,7 +43,7 @@ class EngineClient:
         self._streams: set[EventStream] = set()
 
     def submit(self, job: Job) -> JobStatus:
-        """Puts a job at the end of the queue. The same job again is answered with how it stands.
+        """Puts a job at the end of the queue. The same job again returns its state.
 
         Raises Conflict where the id is taken by a job with another body.
         """

@@ -91,7 +91,7 @@ class EventStream(Iterator[Event]):
     def _refused(self, answer: httpx.Response) -> None:
         error = error_of(answer)
         if isinstance(error, Rejected) and error.code == "cursor":
-            self.last_seq = 0  # the engine's history is younger than ours: it began anew
+            self.last_seq = 0  # the engine's history is younger than ours: it started again
         elif answer.status_code < 500:
             raise error
 

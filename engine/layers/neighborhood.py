@@ -90,8 +90,10 @@ def axis_cells(size: int, window: int, stride: int, dilation: int) -> list[Cell]
     if window == FULL:
         return [(slice(0, size), slice(0, size))]
     if not (1 <= stride <= window and dilation >= 1 and window * dilation <= size):
-        told = f"window {window}, stride {stride} and dilation {dilation} do not fit {size} positions"
-        raise Rejected("size", f"Neighborhood attention: {told}. Choose a larger size, or weights of dense attention.")
+        problem = f"window {window}, stride {stride} and dilation {dilation} do not fit {size} positions"
+        raise Rejected(
+            "size", f"Neighborhood attention: {problem}. Choose a larger size, or weights of dense attention."
+        )
     return [cell for first in range(dilation) for cell in _group_cells(first, size, window, stride, dilation)]
 
 

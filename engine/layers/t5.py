@@ -42,22 +42,22 @@ def load_tokenizer(folder: Path) -> Any:
         raise
     except Exception as error:  # every library below has its own kinds of errors for a damaged folder
         raise Rejected("weights", f"{folder}: the tokenizer cannot be read ({error}). Restore it.") from error
-    told = "no tokenizer here; expected tokenizer.json or spiece.model"
-    raise Rejected("weights", f"{folder}: {told}. Restore it or choose another model.")
+    problem = "no tokenizer here; expected tokenizer.json or spiece.model"
+    raise Rejected("weights", f"{folder}: {problem}. Restore it or choose another model.")
 
 
 def load_encoder(folder: Path, dtype: torch.dtype) -> T5EncoderModel:
     """A whole T5 is read too: its decoder is left in the file. Safetensors come before ``pytorch_model.bin``, of which
     the weights alone are read."""
     logging.disable_progress_bar()
-    logging.set_verbosity_error()  # what does not fit is told below, as an error
+    logging.set_verbosity_error()  # what does not fit is reported below, as an error
     load: Any = T5EncoderModel.from_pretrained  # its annotation leaves out what output_loading_info adds
     options = {"weights_only": True, "local_files_only": True, "output_loading_info": True}
     try:
-        model, told = load(folder, dtype=dtype, use_safetensors=any(folder.glob("*.safetensors")), **options)
+        model, report = load(folder, dtype=dtype, use_safetensors=any(folder.glob("*.safetensors")), **options)
     except Exception as error:  # every library below has its own kinds of errors for a damaged folder
         raise Rejected("weights", f"{folder}: the text encoder cannot be read ({error}). Restore it.") from error
-    if absent := [*told["missing_keys"], *(str(key[0]) for key in told["mismatched_keys"])]:
+    if absent := [*report["missing_keys"], *(str(key[0]) for key in report["mismatched_keys"])]:
         listed = "; ".join(grouped(absent))
         raise Rejected("weights", f"{folder}: not the weights of this T5 encoder; missing or misshapen: {listed}")
     return model

@@ -1,8 +1,8 @@
 """What an edit changed, as a value: which fields, which scenes, which order. It can be applied, reversed and compared.
 
-Comes in: two versions of a storyboard. Goes out: ``StoryboardDiff``, the stuff of the journal: undo applies them
-reversed, and two tabs' edits are told apart by what they touch. Pure; does not know the database, edits by name, or who
-made them.
+Comes in: two versions of a storyboard. Goes out: ``StoryboardDiff``, what the journal holds: undo applies them
+reversed, and two tabs' edits are distinguished by what they touch. Pure; does not know the database, edits by name, or
+who made them.
 """
 
 from collections.abc import Sequence

@@ -106,7 +106,7 @@ class Storyboard(Value):
         return scenes
 
     def position_of(self, scene_id: str) -> int:
-        """Where a scene stands, from 0. Raises StoryboardError where there is none of this id."""
+        """A scene's position, from 0. Raises StoryboardError where none has this id."""
         for position, scene in enumerate(self.scenes):
             if scene.id == scene_id:
                 return position

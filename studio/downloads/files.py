@@ -1,4 +1,4 @@
-"""What of each model lies on this machine, and whether it fits: by looking at names and sizes, never at contents.
+"""Which files of each model are on this machine, and whether it fits: by looking at names and sizes, never at contents.
 
 Comes in: model cards, the models' root, what this machine says of its memory. Goes out: ``ModelFiles`` and words. A
 part that is cut short counts as missing. Does not know how files are fetched or read. Does not hash anything.
@@ -18,7 +18,7 @@ from engine.storage.card_files import find_part, is_weight_file
 GIB = 2**30
 BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
 WORKING_SHARE = 1.25
-"""What a network needs beside its weights while it runs, as a share of them: a rule of thumb, said as an estimate."""
+"""What a network needs beside its weights while it runs, as a share of them: a rule of thumb, shown as an estimate."""
 MEMINFO = Path("/proc/meminfo")
 INDEX_SUFFIX = ".index.json"
 
@@ -34,7 +34,7 @@ class PartFiles:
 
     @property
     def num_bytes(self) -> int:
-        """Of what lies here."""
+        """Of the files that are here."""
         return _num_bytes(self.place) if self.place else 0
 
 
@@ -133,21 +133,21 @@ def this_machine() -> Machine:
         memory = 0
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        said = ""
-    return Machine(memory, gpus_in(said))
+        output = ""
+    return Machine(memory, gpus_in(output))
 
 
 def memory_in(meminfo: str) -> int:
-    """Bytes of the host's memory as ``/proc/meminfo`` tells it; 0 where it does not."""
+    """Bytes of the host's memory from ``/proc/meminfo``; 0 where there is none."""
     found = re.search(r"^MemTotal:\s+(\d+) kB$", meminfo, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 
-def gpus_in(said: str) -> tuple[Gpu, ...]:
+def gpus_in(output: str) -> tuple[Gpu, ...]:
     """The GPUs in nvidia-smi's lines ``name, MiB``; what is no such line is left out."""
-    found = (re.fullmatch(r"(.+), (\d+)", line.strip()) for line in said.splitlines())
+    found = (re.fullmatch(r"(.+), (\d+)", line.strip()) for line in output.splitlines())
     return tuple(Gpu(match[1], int(match[2]) * 2**20) for match in found if match)
 
 

@@ -1,8 +1,8 @@
 """Brings the files of a model's part from the hub to the models' root.
 
-Comes in: a card's ``Part``. Goes out: its files where the card says, all of them or none: what is half there lies
-under ``.incoming`` with another name, and the next try goes on from it. Does not know cards' other fields, terminals or
-who agreed to a licence. Errors: ``Rejected("download")`` in words. A token is sent to the hub alone and never shown.
+Comes in: a card's ``Part``. Goes out: its files where the card says, all of them or none: partial files are
+under ``.incoming``, and the next try continues them. Does not know cards' other fields, terminals or who accepted a
+licence. Errors: ``Rejected("download")`` with the reason. A token is sent to the hub alone and never shown.
 """
 
 import contextlib
@@ -180,7 +180,7 @@ class Hub:
     @contextlib.contextmanager
     def _errors_in_words(self, part: Part) -> Generator[None]:
         where = f"{HUB}/{part.repository}"
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what it would say is said here
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # this module reports the same
         try:
             yield
         except GatedRepoError as error:
@@ -220,7 +220,7 @@ class Hub:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """``*`` stands for letters of one name; a folder stands for all that is in it."""
+    """``*`` matches letters of one name; a folder means everything in it."""
     names, wanted = name.split("/"), pattern.rstrip("/").split("/")
     return len(wanted) <= len(names) and all(
         fnmatch.fnmatchcase(part, like) for part, like in zip(names, wanted, strict=False)

@@ -31,7 +31,7 @@ MODELS: dict[tuple[Generation, str], str] = {
     ("predict1", "text"): "cosmos-predict1-7b-text2world",
     ("predict1", "frames"): "cosmos-predict1-7b-video2world",
 }
-"""What NVIDIA's scripts run such a file with where nothing else is said."""
+"""What NVIDIA's scripts use for such a file by default."""
 DURATION_S: dict[Generation, float] = {"predict2": 93 / 16, "predict1": 121 / 24}
 """Of one chunk: 93 frames at 16 a second, 121 at 24."""
 PICTURE_DURATION_S = 1 / 16
@@ -70,7 +70,7 @@ class Batch:
 
     @property
     def model(self) -> str:
-        """The card that NVIDIA's script for such a file stands for."""
+        """The card that corresponds to NVIDIA's script for such a file."""
         if self.makes == "picture":
             return MODELS[self.generation, "picture"]
         return MODELS[self.generation, "frames" if any(entry.media for entry in self.entries) else "text"]
@@ -160,7 +160,7 @@ def _default_name(generation: Generation, makes: Makes, number: int) -> str:
 
 
 def scene_of(entry: Entry, duration_s: float, num_input_frames: int = 1) -> Scene:
-    """The entry as a scene; the name of its file stands in the notes. Raises StoryboardError."""
+    """The entry as a scene; the name of its file is put into the notes. Raises StoryboardError."""
     document: dict[str, object] = {"id": f"scene-{entry.number}", "prompt": entry.prompt, "duration_s": duration_s}
     document["notes"] = f"file: {entry.output}"
     if entry.media:

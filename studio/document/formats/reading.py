@@ -1,4 +1,4 @@
-"""Which outside format a file has, by what stands in it: our own YAML, NVIDIA's batch files, TTT-Video's prompt files.
+"""Which outside format a file has, by its content: our own YAML, NVIDIA's batch files, TTT-Video's prompt files.
 
 Comes in: a file. Goes out: the storyboards in it, or a ``StoryboardError`` that names the file. Our own files are YAML
 or a JSON group; a JSON list, or JSON on each line, is somebody else's. Does not know the library or models.

@@ -2,7 +2,7 @@
 
 Comes in: the text of a ``.json`` file (a list of videos) or a ``.jsonl`` file (a video a line), or storyboards. Goes
 out: a ``Storyboard`` for each video, a scene for each segment; or the text of such a file. Does not know models or
-rendering, nor where scene tokens stand in a text: they are no part of these files.
+rendering, nor where scene tokens are in a text: they are no part of these files.
 
 A segment is ``{text, requires_scene_transition, neg_text}``. The flag is the transition: ``cut`` where it is true, else
 ``continue``; the first segment's means nothing, as in the authors' code. ``neg_text`` null is the empty text, as there.
@@ -142,7 +142,7 @@ def _own_words(problem: Problem) -> str:
 def to_text(boards: Sequence[Storyboard], form: Form = "json") -> str:
     """The storyboards as a prompt file: what is read from it again is the same words.
 
-    A scene of several segments gives one for each 3 s, as it is rendered; a look stands behind each text. Raises
+    A scene of several segments gives one for each 3 s, as it is rendered; the look is appended to each text. Raises
     StoryboardError for a storyboard without scenes.
     """
     videos = [_values(storyboard) for storyboard in boards]

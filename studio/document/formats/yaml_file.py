@@ -1,7 +1,7 @@
 """The storyboard's own format: readable YAML (JSON is accepted).
 
 Comes in: text of a file. Goes out: a ``Storyboard``, and text that a person likes to read: what is at its default is
-left out, keys stand in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
+left out, keys are in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
 """
 
 from pathlib import Path
