@@ -27,9 +27,11 @@ from benchmarks.network import (
     make_theirs,
     run_theirs,
 )
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, res_2ab, sample
+from engine.diffusion.schedules import karras_sigmas
 from engine.models.cosmos.autoencoder import VideoAutoencoder
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 

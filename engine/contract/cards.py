@@ -6,17 +6,14 @@ Comes in: the values of a card's document. Goes out: ``ModelCard``. Does not kno
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from engine.contract.samplers import SamplerName, ScheduleName, misfit
 from engine.contract.values import Identifier, SizePx, Value
 
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
 """sdedit: a clip can be re-imagined. negative_prompt: what is not to be seen is read too."""
 Precision = Literal["float32", "bfloat16"]
-SamplerName = Literal["euler", "heun", "res_2ab", "dpmpp_2m_sde", "ddim"]
-ScheduleName = Literal["karras", "karras_to_zero", "zero_snr"]
-"""karras: N steps and a clean evaluation at sigma_min. karras_to_zero: N levels, the last step goes to 0. zero_snr: N
-levels of a variance-preserving schedule that ends in pure noise (sigma_max, sigma_min and rho mean nothing to it)."""
 GuidanceSchedule = Literal["constant", "ramp", "reference_wave"]
 """How guidance follows the steps: as it is; from 1 up to the scale; or as TTT-Video's own script computes it."""
 
@@ -94,6 +91,13 @@ class SamplerDefaults(Value):
     sigma_max: float = Field(default=80.0, gt=0)
     sigma_min: float = Field(default=0.002, gt=0)
     rho: float = Field(default=7.0, gt=0)
+
+    @model_validator(mode="after")
+    def _samplers_fit_the_schedule(self) -> "SamplerDefaults":
+        for name in (self.name, *self.allowed):
+            if reason := misfit(name, self.schedule):
+                raise ValueError(f"{reason}, and the schedule is {self.schedule}")
+        return self
 
 
 class LatentPreview(Value):

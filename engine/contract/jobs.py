@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from engine.contract.cards import GuidanceSchedule, Precision, SamplerName, ScheduleName
+from engine.contract.cards import GuidanceSchedule, Precision
+from engine.contract.samplers import SamplerName, ScheduleName, num_evaluations
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 
 PIPELINE_VERSION = 2
@@ -41,9 +42,8 @@ class SamplerSettings(Value):
 
     @property
     def num_evaluations(self) -> int:
-        """Denoiser evaluations of one sampler call: heun looks twice at each step; the last one is the clean one."""
-        stepped = self.num_steps if self.schedule == "karras" else self.num_steps - 1
-        return (2 if self.name == "heun" else 1) * stepped + 1
+        """Denoiser evaluations of one sampler call."""
+        return num_evaluations(self.name, self.schedule, self.num_steps)
 
 
 class FromMedia(Value):

@@ -1,7 +1,7 @@
 """Classifier-free guidance, as a denoiser around a denoiser.
 
 Comes in: a denoiser and a scale, fixed or by level. Goes out: a denoiser. Does not know networks, samplers or noise
-schedules (one guidance schedule reads the timesteps of zero_snr).
+schedules (one guidance schedule reads the timesteps of ``schedules``).
 """
 
 import math
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from engine.contract.cards import GuidanceSchedule
-from engine.diffusion.denoiser import Conditioning, Denoiser
-from engine.diffusion.zero_snr import timesteps
+from engine.diffusion.denoisers import Conditioning, Denoiser
+from engine.diffusion.schedules import zero_snr_timesteps
 
 Weight = Callable[[float], float]
 """sigma -> guidance scale at this level."""
@@ -38,7 +38,7 @@ def guidance_weight(
         weights = [1.0 + (scale - 1.0) * _wave(index / last, exponent) for index in range(num_steps)]
         weights[-1] = scale
     else:
-        weights = [1.0 + scale * _wave((num_steps - t) / num_steps, exponent) for t in timesteps(num_steps)]
+        weights = [1.0 + scale * _wave((num_steps - t) / num_steps, exponent) for t in zero_snr_timesteps(num_steps)]
     return dict(zip(sigmas, weights, strict=True)).__getitem__
 
 
@@ -64,8 +64,8 @@ class Guided:
             return self.inner(x, sigma, replace(conditioning, negative_text=None))
         if self.batched:
             both = replace(conditioning, text=torch.cat([conditioning.text, negative]), negative_text=None)
-            given, without = self.inner(torch.cat([x, x]), sigma, both).chunk(2)
+            positive, negative_x0 = self.inner(torch.cat([x, x]), sigma, both).chunk(2)
         else:
-            given = self.inner(x, sigma, replace(conditioning, negative_text=None))
-            without = self.inner(x, sigma, replace(conditioning, text=negative, negative_text=None))
-        return without + scale * (given - without)
+            positive = self.inner(x, sigma, replace(conditioning, negative_text=None))
+            negative_x0 = self.inner(x, sigma, replace(conditioning, text=negative, negative_text=None))
+        return negative_x0 + scale * (positive - negative_x0)

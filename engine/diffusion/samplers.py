@@ -1,76 +1,34 @@
-"""Samplers: stepping from noise to a clean latent by asking a denoiser.
+"""Samplers: from noise to a clean latent, step by step, with a denoiser.
 
-Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, at last x0.
-Does not know guidance, prediction types, parallelism, previews or jobs.
+Comes in: a denoiser ``(x, sigma) -> x0``, a state and descending noise levels. Goes out: the next state, and x0 at the
+end. Does not know guidance, prediction types, parallelism, previews or jobs.
 
-Letters: B batch, C latent channels, T latent frames, h w latent size. Every run ends with x0 at its last level (the
-"clean evaluation", which is an Euler step to 0). There are two kinds of levels:
+Letters: B batch, C latent channels, T latent frames, h w latent size. Every run ends with one evaluation at its last
+level, which is an Euler step to 0. ``euler``, ``heun`` and ``res_2ab`` step along Karras levels, ``ddim`` and
+``dpmpp_2m_sde`` along zero-SNR levels (both kinds: engine/diffusion/schedules.py).
 
-- Karras: x = x0 + sigma * noise, for ``euler``, ``heun`` and ``res_2ab``;
-- zero SNR (engine/diffusion/zero_snr.py): x = alpha * x0 + sigma * noise with alpha^2 + sigma^2 = 1, from sigma = 1,
-  for ``ddim`` and ``dpmpp_2m_sde``.
+A new sampler is a step function, a line in SAMPLERS, and its name and line in engine/contract/samplers.py.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from engine.contract.jobs import SamplerSettings
-from engine.diffusion.zero_snr import alpha_of, zero_snr_sigmas
+from engine.contract.samplers import SamplerName
+from engine.diffusion.noise import StepNoise
+from engine.diffusion.schedules import Sigmas, alpha_of
 
 Denoise = Callable[[Tensor, float], Tensor]
 """(x (B, C, T, h, w) float32, sigma) -> x0; the conditioning is bound already."""
 
-Sigmas = tuple[float, ...]
-
-StepNoise = Callable[[int, tuple[int, ...]], Tensor]
-"""(index of the step, shape) -> the noise that enters x at this step, float32 on the CPU."""
-
-
-def karras_sigmas(num_steps: int, sigma_max: float = 80.0, sigma_min: float = 0.002, rho: float = 7.0) -> Sigmas:
-    """num_steps + 1 levels from sigma_max down to sigma_min; Karras et al. 2022 (arXiv 2206.00364), equation 5."""
-    ramp = np.arange(num_steps + 1, dtype=np.float64) / num_steps
-    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    return tuple(float(sigma) for sigma in (high + ramp * (low - high)) ** rho)
-
-
-def karras_to_zero_sigmas(num_steps: int, sigma_max: float, sigma_min: float, rho: float = 7.0) -> Sigmas:
-    """num_steps levels from sigma_max to sigma_min: the last of the steps, to 0, is the clean evaluation."""
-    return karras_sigmas(num_steps - 1, sigma_max, sigma_min, rho) if num_steps > 1 else (sigma_max,)
-
-
-def sigmas_for(settings: SamplerSettings) -> Sigmas:
-    """The levels of a run, the last of them for the clean evaluation."""
-    if settings.schedule == "zero_snr":
-        return zero_snr_sigmas(settings.num_steps)
-    spaced = karras_sigmas if settings.schedule == "karras" else karras_to_zero_sigmas
-    return spaced(settings.num_steps, settings.sigma_max, settings.sigma_min, settings.rho)
-
-
-def seeded_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Standard normal float32, the same on every machine: numpy's legacy generator, drawn in float64 on the CPU."""
-    return torch.from_numpy(np.random.RandomState(seed % 2**32).standard_normal(shape).astype(np.float32))
-
-
-def step_noise(seed: int) -> StepNoise:
-    """From a run's seed and the step's index alone, so that a run that goes on after a death is the same."""
-
-    def draw(step: int, shape: tuple[int, ...]) -> Tensor:
-        generator = np.random.RandomState([seed % 2**32, step])
-        return torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
-
-    return draw
-
 
 @dataclass(frozen=True, slots=True)
 class SamplerState:
-    """Where a sampler stands. ``step`` is the next step's index, 0 to N; at N only the clean evaluation is left.
+    """A sampler between two steps. ``step``: index of the next one, 0 to N; at N only the last evaluation is left.
 
-    x and previous_x0 (the answer at the step before; None at the start): (B, C, T, h, w) float32.
+    x and previous_x0 (the x0 of the step before; None at the start): (B, C, T, h, w) float32.
     """
 
     x: Tensor
@@ -104,7 +62,7 @@ def res_2ab(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerSta
     if state.previous_x0 is None:
         return _moved(state, _toward(state.x, x0, sigma, following), x0)
     h = math.log(sigma / following)
-    c = math.log(sigma / sigmas[state.step - 1]) / h  # where the answer before lies, in units of h: negative
+    c = math.log(sigma / sigmas[state.step - 1]) / h  # position of the previous x0, in units of h: negative
     phi_1 = -math.expm1(-h) / h
     phi_2 = (1.0 - phi_1) / h
     b_2 = phi_2 / c
@@ -116,9 +74,9 @@ def ddim(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
     """First order, zero-SNR levels; Song et al. 2020 (arXiv 2010.02502), equation 12 without noise. One evaluation."""
     sigma, following = sigmas[state.step], sigmas[state.step + 1]
     x0 = denoise(state.x, sigma)
-    kept = following / sigma
-    given = alpha_of(following) - kept * alpha_of(sigma)
-    return _moved(state, (kept * state.x.double() + given * x0.double()).float(), x0)
+    x_weight = following / sigma
+    x0_weight = alpha_of(following) - x_weight * alpha_of(sigma)
+    return _moved(state, (x_weight * state.x.double() + x0_weight * x0.double()).float(), x0)
 
 
 def dpmpp_2m_sde(noise: StepNoise) -> Step:
@@ -148,13 +106,23 @@ def _snr_ratio(sigma: float, following: float) -> float:
     return alpha_of(sigma) * following / (sigma * alpha_of(following))
 
 
-SAMPLERS: dict[str, Step] = {"euler": euler, "heun": heun, "res_2ab": res_2ab, "ddim": ddim}
-STOCHASTIC: dict[str, Callable[[StepNoise], Step]] = {"dpmpp_2m_sde": dpmpp_2m_sde}
+def _deterministic(step: Step) -> Callable[[StepNoise], Step]:
+    return lambda noise: step
 
 
-def step_of(name: str, noise: StepNoise) -> Step:
-    """The sampler of a name; only a stochastic one asks for ``noise``."""
-    return STOCHASTIC[name](noise) if name in STOCHASTIC else SAMPLERS[name]
+SAMPLERS: dict[SamplerName, Callable[[StepNoise], Step]] = {
+    "euler": _deterministic(euler),
+    "heun": _deterministic(heun),
+    "res_2ab": _deterministic(res_2ab),
+    "ddim": _deterministic(ddim),
+    "dpmpp_2m_sde": dpmpp_2m_sde,
+}
+"""By name: the step of one run, made from the run's noise, which only a stochastic sampler draws. How many evaluations
+a step has and which levels it steps along: SAMPLER_TRAITS in engine/contract/samplers.py."""
+
+
+def step_of(name: SamplerName, noise: StepNoise) -> Step:
+    return SAMPLERS[name](noise)
 
 
 def sample(
@@ -164,7 +132,7 @@ def sample(
     sigmas: Sigmas,
     on_step: Callable[[SamplerState], None] = lambda state: None,
 ) -> Tensor:
-    """From any state to x0 (B, C, T, h, w). ``on_step`` sees each new state, and may raise."""
+    """From any state to x0 (B, C, T, h, w). ``on_step`` is called with each new state, and may raise."""
     while state.step < len(sigmas) - 1:
         state = step(denoise, state, sigmas)
         on_step(state)

@@ -8,9 +8,15 @@ from functools import partial
 import torch
 
 from engine.contract.cards import ModelCard
-from engine.diffusion.denoiser import AugmentedFramesDenoiser, Denoiser, NetworkDenoiser, edm, rectified_flow
-from engine.diffusion.samplers import seeded_noise
-from engine.diffusion.zero_snr import ZeroSnrDenoiser
+from engine.diffusion.denoisers import (
+    AugmentedFramesDenoiser,
+    Denoiser,
+    NetworkDenoiser,
+    ZeroSnrDenoiser,
+    edm,
+    rectified_flow,
+)
+from engine.diffusion.noise import seeded_noise
 from engine.layers.attention import TokenLayout
 
 

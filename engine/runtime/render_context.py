@@ -21,9 +21,12 @@ from engine.contract.errors import EngineError
 from engine.contract.events import Phase
 from engine.contract.frames import num_latent_frames, start_step
 from engine.contract.jobs import PIPELINE_VERSION, Job
-from engine.diffusion.denoiser import Conditioning
+from engine.contract.samplers import SAMPLER_TRAITS
+from engine.diffusion.denoisers import Conditioning
 from engine.diffusion.guidance import Guided, guidance_weight
-from engine.diffusion.samplers import SamplerState, sample, seeded_noise, sigmas_for, step_noise, step_of
+from engine.diffusion.noise import seeded_noise, step_noise
+from engine.diffusion.samplers import SamplerState, sample, step_of
+from engine.diffusion.schedules import sigmas_for
 from engine.diffusion.stack import denoiser_for
 from engine.models.model import Model
 from engine.runtime.conditioning import clip_frames, conditioning_frames
@@ -222,7 +225,7 @@ class RenderContext:
             x = self._noise(call).to(self.ranks.device) * self.sigmas[self.first_step]
             return SamplerState(x if clip is None else clip + x, self.first_step)
         tensors = self.ranks.share_tensors(lambda: self._tensors(state))
-        per_step = 2 if self.job.sampler.name == "heun" else 1
+        per_step = SAMPLER_TRAITS[self.job.sampler.name].evaluations_per_step
         self.progress.evaluations.skip((step - self.first_step) * per_step)
         return SamplerState(tensors["x"], step, tensors.get("previous_x0"))
 

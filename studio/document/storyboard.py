@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, field_validator
 
-from engine.contract.cards import SamplerName
+from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
 from studio.document.validation import problems_in, show, suggestion
 from studio.errors import Problem, StoryboardError

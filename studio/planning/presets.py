@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from engine.contract.cards import ModelCard, Precision, SamplerName
+from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
 from engine.contract.jobs import SamplerSettings, Speed
+from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
 from engine.storage.card_files import card_paths, own_cards, with_base
 from studio.document.formats.plain_yaml import YamlError, parse

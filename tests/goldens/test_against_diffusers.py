@@ -16,8 +16,10 @@ from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
 from torch import Tensor
 
 from benchmarks.network import nearest_resize, their_key
-from engine.diffusion.denoiser import edm
-from engine.diffusion.samplers import SamplerState, euler, karras_to_zero_sigmas, sample, seeded_noise
+from engine.diffusion.denoisers import edm
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, euler, sample
+from engine.diffusion.schedules import karras_to_zero_sigmas
 from engine.models.cosmos.network import CosmosDiT
 from tests.goldens.kinds.cosmos_network import run
 from tests.goldens.networks import network_of

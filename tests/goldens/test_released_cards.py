@@ -8,7 +8,7 @@ import pytest
 
 from engine.contract.cards import ModelCard
 from engine.contract.frames import on_grid
-from engine.diffusion.denoiser import SIGMA_AUGMENT
+from engine.diffusion.denoisers import SIGMA_AUGMENT
 from engine.storage.card_files import read_cards
 from tests.goldens.runner import DEFAULT_FOLDERS, case_at
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 import engine.models.cosmos.network as cosmos
-from engine.diffusion.denoiser import SIGMA_CONDITIONAL
+from engine.diffusion.denoisers import SIGMA_CONDITIONAL
 from engine.layers.attention import SingleRankLayout, attend_plain
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from tools.diorama import captions, clips, text

@@ -20,9 +20,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import T5EncoderModel
 
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.contract.samplers import SamplerName
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
+from engine.diffusion.noise import seeded_noise, step_noise
+from engine.diffusion.samplers import SamplerState, sample, step_of
+from engine.diffusion.schedules import karras_sigmas
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from tools.diorama import captions, measure, text, world
 from tools.diorama.autoencoder import psnr, to_frames, to_pixels
@@ -40,7 +43,7 @@ class Settings:
     sigma_max: float = 80.0
     sigma_min: float = 0.002
     rho: float = 7.0
-    sampler: str = "res_2ab"
+    sampler: SamplerName = "res_2ab"
 
 
 class Bundled:
@@ -84,7 +87,7 @@ class Bundled:
         guided = Guided(NetworkDenoiser(self.network), settings.guidance_scale, batched=frames is None)
         levels = karras_sigmas(settings.num_steps, settings.sigma_max, settings.sigma_min, settings.rho)
         noise = seeded_noise((len(texts), *self.shape), seed) * levels[0]
-        step = SAMPLERS[settings.sampler]
+        step = step_of(settings.sampler, step_noise(seed))
         x0 = sample(step, lambda x, sigma: guided(x, sigma, conditioning), SamplerState(noise), levels)
         return self.decode(x0)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.diffusion.denoiser import (
+from engine.diffusion.denoisers import (
     SIGMA_CONDITIONAL,
     Conditioning,
     NetworkDenoiser,

@@ -2,44 +2,34 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from engine.contract.cards import GuidanceSchedule, SamplerName, ScheduleName
+from engine.contract.cards import GuidanceSchedule, SamplerDefaults
 from engine.contract.jobs import SamplerSettings
-from engine.diffusion.denoiser import Conditioning
+from engine.contract.samplers import SAMPLER_TRAITS, SamplerName, SamplerTraits, ScheduleName, misfit, num_levels
+from engine.diffusion.denoisers import Conditioning, ZeroSnrDenoiser
 from engine.diffusion.guidance import Guided, guidance_weight
-from engine.diffusion.samplers import (
-    SAMPLERS,
-    STOCHASTIC,
-    SamplerState,
-    ddim,
-    dpmpp_2m_sde,
+from engine.diffusion.noise import seeded_noise, step_noise
+from engine.diffusion.samplers import SAMPLERS, Denoise, SamplerState, ddim, dpmpp_2m_sde, euler, sample, step_of
+from engine.diffusion.schedules import (
+    SCHEDULES,
+    Sigmas,
+    alpha_of,
     karras_sigmas,
-    sample,
-    seeded_noise,
     sigmas_for,
-    step_noise,
-    step_of,
+    zero_snr_sigmas,
+    zero_snr_timesteps,
 )
-from engine.diffusion.zero_snr import ZeroSnrDenoiser, alpha_of, timesteps, zero_snr_sigmas
 from engine.runtime.resume import load_state, save_state
 
 SPREAD, SIGMA_MAX, SIGMA_MIN = 0.5, 10.0, 0.1
-ORDERS = {"euler": 1, "heun": 2, "res_2ab": 2}
-ALL: list[tuple[SamplerName, ScheduleName]] = [
-    ("euler", "karras"),
-    ("heun", "karras"),
-    ("res_2ab", "karras"),
-    ("euler", "karras_to_zero"),
-    ("heun", "karras_to_zero"),
-    ("res_2ab", "karras_to_zero"),
-    ("ddim", "zero_snr"),
-    ("dpmpp_2m_sde", "zero_snr"),
-]
+ORDERS: dict[SamplerName, int] = {"euler": 1, "heun": 2, "res_2ab": 2}
+ALL = [(name, schedule) for name, traits in SAMPLER_TRAITS.items() for schedule in traits.schedules]
 
 
 def settings(name: SamplerName, schedule: ScheduleName, num_steps: int = 6) -> SamplerSettings:
@@ -51,18 +41,19 @@ def gaussian(x: Tensor, sigma: float) -> Tensor:
     return x * SPREAD**2 / (SPREAD**2 + sigma**2)
 
 
-def final_state_error(name: str, num_steps: int) -> float:
+def final_state_error(name: SamplerName, num_steps: int) -> float:
     """At SIGMA_MIN, before the clean evaluation. The exact flow scales x by the ratio of its deviations."""
     start = torch.ones(1, 1, 1, 1, 1) * SIGMA_MAX
+    step = step_of(name, step_noise(1))
     state, sigmas = SamplerState(start), karras_sigmas(num_steps, SIGMA_MAX, SIGMA_MIN, 7.0)
     while state.step < num_steps:
-        state = SAMPLERS[name](gaussian, state, sigmas)
+        state = step(gaussian, state, sigmas)
     exact = SIGMA_MAX * math.sqrt((SPREAD**2 + SIGMA_MIN**2) / (SPREAD**2 + SIGMA_MAX**2))
     return abs(state.x.item() - exact)
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_order_of_convergence(name: str) -> None:
+def test_order_of_convergence(name: SamplerName) -> None:
     errors = [final_state_error(name, num_steps) for num_steps in (40, 80, 160)]
     slopes = [math.log2(errors[i] / errors[i + 1]) for i in range(2)]
     print(f"{name}: errors {errors}, slopes {slopes}")
@@ -80,9 +71,48 @@ def test_number_of_evaluations(name: SamplerName, schedule: ScheduleName, num_st
 
     sigmas = sigmas_for(settings(name, schedule, num_steps))
     x0 = sample(step_of(name, step_noise(1)), counted, SamplerState(torch.ones(1, 1, 1, 1, 1)), sigmas)
+    assert len(sigmas) == num_levels(schedule, num_steps)
     assert len(asked) == settings(name, schedule, num_steps).num_evaluations
     assert asked[-1] == sigmas[-1], "the clean evaluation comes last"
     assert x0.isfinite().all()
+
+
+def test_every_name_has_traits_and_a_step() -> None:
+    assert set(get_args(SamplerName)) == set(SAMPLER_TRAITS) == set(SAMPLERS)
+    assert set(get_args(ScheduleName)) == set(SCHEDULES)
+
+
+def test_a_new_sampler_is_a_function_and_a_line_in_either_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A toy with three evaluations a step: progress counts them, and a resumed run continues with the same bits."""
+
+    def thrice(denoise: Denoise, state: SamplerState, sigmas: Sigmas) -> SamplerState:
+        for _ in range(2):
+            denoise(state.x, sigmas[state.step])
+        return euler(denoise, state, sigmas)
+
+    monkeypatch.setitem(SAMPLERS, "thrice", lambda noise: thrice)
+    monkeypatch.setitem(SAMPLER_TRAITS, "thrice", SamplerTraits(3, ("karras",)))
+    toy = settings("euler", "karras", 4).model_copy(update={"name": "thrice"})
+    step, sigmas, num_evaluations = step_of(toy.name, step_noise(1)), sigmas_for(toy), 0
+
+    def counted(x: Tensor, sigma: float) -> Tensor:
+        nonlocal num_evaluations
+        num_evaluations += 1
+        return gaussian(x, sigma)
+
+    states = [SamplerState(seeded_noise((1, 2, 3, 4, 4), 3) * sigmas[0])]
+    whole = sample(step, counted, states[0], sigmas, states.append)
+    assert num_evaluations == toy.num_evaluations == 13
+    assert torch.equal(sample(step, gaussian, states[2], sigmas), whole)
+    reason = "thrice steps along karras levels"
+    assert misfit(toy.name, "zero_snr") == reason and misfit(toy.name, "karras") is None
+
+
+def test_a_card_with_a_sampler_that_does_not_fit_its_schedule_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="heun steps along karras or karras_to_zero levels, and the schedule is zero_snr"
+    ):
+        SamplerDefaults(name="ddim", allowed=("ddim", "heun"), schedule="zero_snr")
 
 
 @pytest.mark.parametrize(("name", "schedule"), ALL)
@@ -103,7 +133,9 @@ def test_resumed_from_a_file_bit_for_bit(
     assert saved is not None and saved.step == stop_after
     assert torch.equal(sample(step_of(name, step_noise(7)), gaussian, saved, sigmas), whole)
     other = sample(step_of(name, step_noise(8)), gaussian, saved, sigmas)
-    assert torch.equal(other, whole) != (name in STOCHASTIC), "the seed of the steps matters to stochastic ones alone"
+    assert torch.equal(other, whole) != SAMPLER_TRAITS[name].is_stochastic, (
+        "the seed of the steps matters to stochastic ones alone"
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a state", b"\x08\0\0\0\0\0\0\0{}      "])
@@ -183,7 +215,7 @@ def test_to_zero_ends_with_the_euler_step_to_zero() -> None:
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 50, 999, 1000])
 def test_zero_snr_levels(num_steps: int) -> None:
-    sigmas, told = zero_snr_sigmas(num_steps), timesteps(num_steps)
+    sigmas, told = zero_snr_sigmas(num_steps), zero_snr_timesteps(num_steps)
     assert sigmas[0] == 1.0 and told[0] == 999, "the first level is pure noise"
     assert all(a > b > 0 for a, b in zip(sigmas, sigmas[1:], strict=False))
     assert all(a > b >= 0 for a, b in zip(told, told[1:], strict=False))

@@ -18,20 +18,18 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.diffusion.denoiser import AugmentedFramesDenoiser, Conditioning, Denoiser, NetworkDenoiser, edm
-from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import (
-    SAMPLERS,
-    SamplerState,
-    Sigmas,
-    Step,
-    dpmpp_2m_sde,
-    karras_sigmas,
-    sample,
-    seeded_noise,
-    step_noise,
+from engine.diffusion.denoisers import (
+    AugmentedFramesDenoiser,
+    Conditioning,
+    Denoiser,
+    NetworkDenoiser,
+    ZeroSnrDenoiser,
+    edm,
 )
-from engine.diffusion.zero_snr import ZeroSnrDenoiser, zero_snr_sigmas
+from engine.diffusion.guidance import Guided
+from engine.diffusion.noise import seeded_noise, step_noise
+from engine.diffusion.samplers import SamplerState, Step, ddim, dpmpp_2m_sde, euler, heun, res_2ab, sample
+from engine.diffusion.schedules import Sigmas, karras_sigmas, zero_snr_sigmas
 from engine.models.cosmos.autoencoder import load_wan
 from engine.models.cosmos.chunk_autoencoder import load_cv8x8x8
 from engine.models.cosmos.network import CosmosDiT
@@ -63,17 +61,17 @@ class Case:
 
 def predict2(neighborhood: str = "") -> Case:
     sizes = replace(config("predict2", "video2world", 28 if neighborhood else 2), neighborhood=neighborhood)
-    return Case(CosmosDiT(sizes), NetworkDenoiser, KARRAS, SAMPLERS["res_2ab"], (1, 12, TEXT_WIDTH), 1)
+    return Case(CosmosDiT(sizes), NetworkDenoiser, KARRAS, res_2ab, (1, 12, TEXT_WIDTH), 1)
 
 
 def predict1() -> Case:
     network, noise = CosmosDiT(config("predict1", "video2world")), partial(seeded_noise, seed=3)
     denoiser = partial(AugmentedFramesDenoiser, noise=noise)
-    return Case(network, denoiser, KARRAS, SAMPLERS["heun"], (1, 12, TEXT_WIDTH), 1)
+    return Case(network, denoiser, KARRAS, heun, (1, 12, TEXT_WIDTH), 1)
 
 
 def ttt(ssm_layer: str) -> Case:
-    step = dpmpp_2m_sde(step_noise(3)) if ssm_layer == "ttt_mlp" else SAMPLERS["ddim"]
+    step = dpmpp_2m_sde(step_noise(3)) if ssm_layer == "ttt_mlp" else ddim
     denoiser = partial(ZeroSnrDenoiser, num_steps=3)
     return Case(make_network(ssm_layer=ssm_layer), denoiser, ZERO_SNR, step, (1, 1, 5, TINY.text_width))
 
@@ -81,7 +79,7 @@ def ttt(ssm_layer: str) -> Case:
 def dfm() -> Case:
     network = DfmDiT(DfmConfig(width=32, num_blocks=2, num_heads=2, mlp_width=64, text_width=24))
     denoiser = partial(NetworkDenoiser, scaling=edm, sigma_data=0.5)
-    return Case(network, denoiser, KARRAS, SAMPLERS["euler"], (1, 12, 24))
+    return Case(network, denoiser, KARRAS, euler, (1, 12, 24))
 
 
 def pretending() -> FakeTensorMode:

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_sigmas, sample, seeded_noise
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, res_2ab, sample
+from engine.diffusion.schedules import karras_sigmas
 from engine.models.cosmos.checkpoint import load_network
 from engine.runtime.ranks import Ulysses, connect
 
@@ -25,7 +27,7 @@ def main(network_folder: Path, output: Path) -> None:
     given = Conditioning(text, negative, frames)
     denoiser = Guided(NetworkDenoiser(network, layout=layout), 3.0)
     start = SamplerState(seeded_noise((1, channels, 3, 6, 10), 13) * 80.0)  # 15 tokens a frame: padded
-    latents = sample(SAMPLERS["res_2ab"], lambda x, s: denoiser(x, s, given), start, karras_sigmas(8))
+    latents = sample(res_2ab, lambda x, s: denoiser(x, s, given), start, karras_sigmas(8))
     same = ranks.share_tensors(lambda: {"latents": latents})["latents"]
     ranks.together(lambda: check(torch.equal(same, latents)))
     if ranks.leads:

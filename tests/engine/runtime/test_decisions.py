@@ -10,9 +10,9 @@ from PIL import Image
 from engine.contract.errors import EngineError
 from engine.contract.frames import start_step
 from engine.contract.jobs import Reimagine
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import seeded_noise
+from engine.diffusion.noise import seeded_noise
 from engine.models.model import Model
 from engine.runtime.link import ControlFlags
 from engine.runtime.model_cache import ModelCache, model_key

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from engine.contract.cards import CosmosSettings, ModelCard
-from engine.diffusion.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
+from engine.diffusion.denoisers import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import seeded_noise
+from engine.diffusion.noise import seeded_noise
 from engine.diffusion.stack import denoiser_for
 from engine.models.cosmos.network import CosmosDiT
 from engine.storage.card_files import read_card

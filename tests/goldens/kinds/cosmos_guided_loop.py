@@ -5,9 +5,11 @@ Comes in: a case with a network's weights, conditioning latents and the state an
 
 import torch
 
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SamplerState, karras_sigmas, res_2ab, sample, seeded_noise
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, res_2ab, sample
+from engine.diffusion.schedules import karras_sigmas
 from tests.goldens.networks import network_of
 from tests.goldens.runner import Case, Description, assert_close, kind
 

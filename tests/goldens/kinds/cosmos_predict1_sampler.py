@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from engine.diffusion.denoiser import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, Denoiser, edm
+from engine.diffusion.denoisers import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, Denoiser, edm
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SamplerState, Sigmas, euler, karras_to_zero_sigmas, sample, seeded_noise
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, euler, sample
+from engine.diffusion.schedules import Sigmas, karras_to_zero_sigmas
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 SIGMA_MAX, SIGMA_MIN = 80.0, 0.0002

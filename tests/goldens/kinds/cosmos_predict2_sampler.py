@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from engine.contract.frames import start_step
-from engine.diffusion.denoiser import rectified_flow
-from engine.diffusion.samplers import SamplerState, Sigmas, karras_sigmas, res_2ab, sample, seeded_noise
+from engine.diffusion.denoisers import rectified_flow
+from engine.diffusion.noise import seeded_noise
+from engine.diffusion.samplers import SamplerState, res_2ab, sample
+from engine.diffusion.schedules import Sigmas, karras_sigmas
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 NOISE_SEED = re.compile(r"init_noise_seed(\d+)")

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from engine.diffusion.denoiser import Conditioning, NetworkDenoiser, edm
+from engine.diffusion.denoisers import Conditioning, NetworkDenoiser, edm
 from engine.diffusion.guidance import Guided
-from engine.diffusion.samplers import SAMPLERS, SamplerState, karras_to_zero_sigmas, sample
+from engine.diffusion.samplers import SamplerState, euler, sample
+from engine.diffusion.schedules import karras_to_zero_sigmas
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 
@@ -94,7 +95,7 @@ def check_what_runs(case: Case) -> None:
         answers.append(guided(x, sigma, conditioning))
         return answers[-1]
 
-    out = sample(SAMPLERS["euler"], denoise, SamplerState(x), sigmas)
+    out = sample(euler, denoise, SamplerState(x), sigmas)
     assert network.num_calls == 2 * config["num_steps"], "one evaluation a step and branch"
     atol = case.description["tolerance"]["out.float32"]["fp32_atol"]
     for index, (state, answer) in enumerate(zip(states, answers, strict=True)):

@@ -10,10 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.denoisers import Conditioning, ZeroSnrDenoiser
 from engine.diffusion.guidance import Guided, guidance_weight
 from engine.diffusion.samplers import SamplerState, dpmpp_2m_sde, sample
-from engine.diffusion.zero_snr import ZeroSnrDenoiser, alpha_table, alphas, snapped, timesteps, zero_snr_sigmas
+from engine.diffusion.schedules import (
+    alpha_table,
+    nearest_timesteps,
+    zero_snr_alphas,
+    zero_snr_sigmas,
+    zero_snr_timesteps,
+)
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 ALPHA_ATOL = 2e-7
@@ -58,10 +64,10 @@ def shift_of(case: Case) -> float:
 def tables(case: Case) -> None:
     """Timesteps, alphas, snapped levels and guidance of the run."""
     golden, num_steps = case.description["tables"], case.description["config"]["num_steps"]
-    assert list(timesteps(num_steps)) == golden["timestep_per_step"]
-    ours = [*alphas(num_steps, shift_of(case)).tolist(), 1.0]
+    assert list(zero_snr_timesteps(num_steps)) == golden["timestep_per_step"]
+    ours = [*zero_snr_alphas(num_steps, shift_of(case)).tolist(), 1.0]
     np.testing.assert_allclose(ours, golden["alpha_float32"], rtol=0, atol=ALPHA_ATOL)
-    assert snapped(num_steps, shift_of(case)) == golden["snapped_table_index"]
+    assert nearest_timesteps(num_steps, shift_of(case)) == golden["snapped_table_index"]
     atol = case.description["tolerance"]["guidance_weight_float64"]["atol"]
     config = case.description["config"]
     weights = weights_of(num_steps, config["guider_scale"], config["guider_exp"])
@@ -98,10 +104,10 @@ def tables_by_number_of_steps(case: Case) -> None:
     atol = case.description["tolerance"]["alpha_abs"]
     for number, golden in case.description["tables"].items():
         num_steps = int(number)
-        assert list(timesteps(num_steps)) == golden["timestep_per_step"]
-        np.testing.assert_allclose(alphas(num_steps), golden["alpha_float64_derived"], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(alphas(num_steps), golden["alpha_float32_executed"], rtol=0, atol=atol)
-        assert snapped(num_steps) == golden["snapped_table_index"]
+        assert list(zero_snr_timesteps(num_steps)) == golden["timestep_per_step"]
+        np.testing.assert_allclose(zero_snr_alphas(num_steps), golden["alpha_float64_derived"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(zero_snr_alphas(num_steps), golden["alpha_float32_executed"], rtol=0, atol=atol)
+        assert nearest_timesteps(num_steps) == golden["snapped_table_index"]
         name = next(key for key in golden if WEIGHTS.fullmatch(key))
         scale, exponent = WEIGHTS.fullmatch(name).groups()
         far = np.abs(np.array(weights_of(num_steps, float(scale), int(exponent))) - golden[name]).max()
@@ -121,6 +127,6 @@ def table_of_1000(case: Case) -> None:
 def shifted(case: Case) -> None:
     golden = case.description.get("shifted_schedule")
     if golden is not None:
-        ours = alphas(golden["num_steps"], golden["shift_scale"])
+        ours = zero_snr_alphas(golden["num_steps"], golden["shift_scale"])
         atol = case.description["tolerance"]["alpha_abs"]
         np.testing.assert_allclose(ours, golden["alpha_float32_executed"], rtol=0, atol=atol)

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from engine.contract.cards import ModelCard, SamplerName
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.contract.samplers import SamplerName
 from engine.contract.scene_tokens import SegmentText, with_scene_tokens
-from engine.diffusion.denoiser import Conditioning
+from engine.diffusion.denoisers import Conditioning
 from engine.diffusion.guidance import Guided, guidance_weight
-from engine.diffusion.samplers import SamplerState, sample, seeded_noise, step_noise, step_of
+from engine.diffusion.noise import seeded_noise, step_noise
+from engine.diffusion.samplers import SamplerState, sample, step_of
+from engine.diffusion.schedules import zero_snr_sigmas
 from engine.diffusion.stack import denoiser_for
-from engine.diffusion.zero_snr import zero_snr_sigmas
 from engine.models.model import Codecs, Model
 from engine.models.ttt.load import load_model, warm_up
 from engine.storage.card_files import read_card

@@ -1,8 +1,10 @@
 """Denoisers: ``(x, sigma, conditioning) -> x0``, made of a bare network and the meaning of its output.
 
-Comes in: a noisy latent x = x0 + sigma * noise (the variables of Karras et al. 2022, arXiv 2206.00364), its noise level
-and what the film should show. Goes out: the estimate of x0. Does not know samplers, guidance, previews or ranks (the
-network's ``TokenLayout`` does).
+Comes in: a noisy latent x, its noise level sigma and what the film should show. Goes out: the estimate of x0. Does not
+know samplers, guidance, previews or ranks (the network's ``TokenLayout`` does).
+
+x = x0 + sigma * noise (the variables of Karras et al. 2022, arXiv 2206.00364), but for ``ZeroSnrDenoiser``: x = alpha *
+x0 + sigma * noise with alpha^2 + sigma^2 = 1 (Salimans and Ho 2022, arXiv 2202.00512).
 
 Letters: B batch, C latent channels, T latent frames, h w latent size, L text length.
 """
@@ -16,23 +18,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from engine.diffusion.noise import DrawNoise
+from engine.diffusion.schedules import sigma_of, zero_snr_levels
 from engine.layers.attention import TokenLayout
 
 SIGMA_CONDITIONAL = 1e-4
-"""Noise level that the network is told for clean conditioning frames (Cosmos-Predict2)."""
+"""Noise level that the network gets for clean conditioning frames (Cosmos-Predict2)."""
 SIGMA_AUGMENT = 1e-3
-"""Noise level of the conditioning frames that the network is shown (Cosmos-Predict1)."""
-
-DrawNoise = Callable[[tuple[int, ...]], Tensor]
-"""shape -> standard normal float32 on the CPU, the same at every call."""
+"""Noise level of the conditioning frames in the network's input (Cosmos-Predict1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What one sampler call is given.
+    """What one sampler call is conditioned on.
 
     text: (B, L, Dtext). negative_text: the same shape, or None. frames: clean latents of the first frames,
-    (1, C, T0, h, w) with T0 of at least 1 and less than T, or None. fps: of the film, for networks that ask for it.
+    (1, C, T0, h, w) with T0 of at least 1 and less than T, or None. fps: of the film, for networks that read it.
     """
 
     text: Tensor
@@ -133,10 +134,10 @@ class NetworkDenoiser:
 
 
 class AugmentedFramesDenoiser:
-    """The denoiser of an EDM network that is shown its conditioning frames slightly noisy (Cosmos-Predict1).
+    """The denoiser of an EDM network with slightly noisy conditioning frames in its input (Cosmos-Predict1).
 
     Above the level SIGMA_AUGMENT the network sees them with noise of that level, scaled as at that level, whatever the
-    level of the rest; it is told one noise level for all frames, and their x0 is the clean latent. At lower levels they
+    level of the rest; it gets one noise level for all frames, and their x0 is the clean latent. At lower levels they
     are frames like the others. NVIDIA's script answers clean + skip * x * (1 - out) there, which is not the inverse of
     its own scaling: its frames end 1.588 times too large. ``noise`` is drawn for all of x, so that a seed means the
     same whatever the number of conditioning frames.
@@ -158,11 +159,11 @@ class AugmentedFramesDenoiser:
     def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
         scaling = self.scaling(sigma)
         frames = conditioning.frames if sigma > SIGMA_AUGMENT else None
-        num_given = 0 if frames is None else frames.shape[2]
+        num_clean = 0 if frames is None else frames.shape[2]
         if frames is not None:
             x = self.placed(x, sigma, frames)
         timesteps = torch.full((x.shape[0], x.shape[2]), scaling.noise, dtype=torch.float32, device=x.device)
-        output = _evaluated(self, x * scaling.in_, timesteps, num_given, conditioning)
+        output = _evaluated(self, x * scaling.in_, timesteps, num_clean, conditioning)
         x0 = scaling.skip * x + scaling.out * output
         return x0 if frames is None else _replace(x0, frames)
 
@@ -173,17 +174,46 @@ class AugmentedFramesDenoiser:
         return _replace(x, augmented * (self.scaling(SIGMA_AUGMENT).in_ / self.scaling(sigma).in_))
 
 
+class ZeroSnrDenoiser:
+    """x0 = alpha * x - sigma * v, the network's output, at the level's own timestep.
+
+    alpha is that of the nearest of the 1000 trained levels (and sigma what belongs to it), as the authors' denoiser
+    combines them; the timestep stays the run's own. Levels: those of ``zero_snr_sigmas(num_steps)``, looked up exactly.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        num_steps: int,
+        dtype: torch.dtype = torch.float32,
+        layout: TokenLayout | None = None,
+        shift: float = 1.0,
+    ) -> None:
+        self.network, self.dtype, self.layout = network, dtype, layout
+        self.levels = zero_snr_levels(num_steps, shift)
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
+        """x (B, C, T, h, w) float32 -> x0 of the same shape, float32."""
+        assert conditioning.frames is None, "networks of this schedule take no conditioning frames"
+        timestep, alpha = self.levels[sigma]
+        timesteps = torch.full((x.shape[0], x.shape[2]), timestep, dtype=torch.float32, device=x.device)
+        text = conditioning.text.to(self.dtype)
+        v = self.network(x.to(self.dtype), timesteps.to(self.dtype), text, fps=conditioning.fps, layout=self.layout)
+        return alpha * x - sigma_of(alpha) * v.float()
+
+
 def _evaluated(
     denoiser: NetworkDenoiser | AugmentedFramesDenoiser,
     seen: Tensor,
     timesteps: Tensor,
-    num_given: int,
+    num_clean: int,
     conditioning: Conditioning,
 ) -> Tensor:
-    """One evaluation in the network's own dtype, the first ``num_given`` frames marked as given. -> float32."""
+    """One evaluation in the network's own dtype, the first ``num_clean`` frames marked as conditioning. -> float32."""
     dtype = denoiser.dtype
     mask = seen.new_zeros(seen.shape[0], 1, *seen.shape[2:])
-    mask[:, :, :num_given] = 1.0
+    mask[:, :, :num_clean] = 1.0
     output = denoiser.network(
         seen.to(dtype),
         timesteps.to(dtype),
