@@ -34,6 +34,7 @@ from engine.service.settings import GroupKind, Settings, default_num_ranks, defa
 from engine.service.store import Store
 from engine.service.tables import open_database
 from engine.storage.atomic import write_text
+from engine.storage.migrations import DatabaseTooNew
 from engine.storage.workspace import Workspace
 
 USAGE_ERROR, ALREADY_RUNNING = 2, 3
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _serve(settings, listening, flags)
     except AlreadyRunning as error:
         return _leave(ALREADY_RUNNING, str(error))
-    except PortInUse as error:
+    except (PortInUse, DatabaseTooNew) as error:
         return _leave(USAGE_ERROR, str(error))
     except OSError as error:
         return _leave(USAGE_ERROR, f"cannot use the workspace {flags.workspace}: {error}. Choose another --workspace.")

@@ -1,6 +1,7 @@
-"""The database's tables: jobs as they stand, events as they happened, and a few facts about the engine itself.
+"""The engine's tables: jobs with their state, events in order, and the queue's lasting settings.
 
-Comes in: a SQLAlchemy URL. Goes out: an engine with the tables made. Does not know what a state or an event means.
+Comes in: a SQLAlchemy URL. Goes out: a database engine whose tables are those of this version. Does not know what a
+state or an event means. A change of a table is a new step at the end of ``SCHEMA``'s.
 """
 
 import sqlite3
@@ -8,6 +9,8 @@ import sqlite3
 from sqlalchemy import BigInteger, Engine, Integer, String, Text, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from engine.storage.migrations import Schema, migrate
 
 MAX_LOG_PAGES = 20_000
 """Of SQLite's write-ahead log (80 MB) before a writer has to empty it and wait for the disk; see ``empty_log``."""
@@ -38,7 +41,7 @@ class EventRow(Base):
     """One event. ``ends_job`` is the job's id on its terminal event alone: the database refuses a second one."""
 
     __tablename__ = "events"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  numbers of deleted events are never given again
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  numbers of deleted events are never used again
     seq: Mapped[int] = mapped_column(_Seq, primary_key=True, autoincrement=True)
     job_id: Mapped[str | None] = mapped_column(String(80), index=True)
     type: Mapped[str] = mapped_column(String(16))
@@ -54,13 +57,19 @@ class SettingRow(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
+SCHEMA = Schema("engine", Base.metadata)
+
+
 def open_database(url: str) -> Engine:
-    """Connects and makes what is missing. SQLite: write-ahead log, so that readers never wait for the writer."""
+    """Connects, and migrates. SQLite: write-ahead log, so that readers never wait for the writer.
+
+    Raises DatabaseTooNew, SQLAlchemyError.
+    """
     is_sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = create_engine(url, connect_args={"timeout": 30} if is_sqlite else {}, pool_pre_ping=not is_sqlite)
     if is_sqlite:
         event.listen(engine, "connect", _set_up_sqlite)
-    Base.metadata.create_all(engine)
+    migrate(engine, SCHEMA)
     return engine
 
 

@@ -1,8 +1,8 @@
-"""The tables of the library, and the database they lie in.
+"""The tables of the library, and the database that holds them.
 
 Comes in: a SQLAlchemy URL (SQLite in WAL mode by default). Goes out: sessions to read and to write in. Documents are
 stored as JSON text, so that a row can be read by eye. A database that cannot be used is a ``DatabaseTrouble`` in words.
-Does not know what an edit or a take means.
+Does not know what an edit or a take means. A change of a table is a new step at the end of ``SCHEMA``'s.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, ForeignKey, Text, create_engine, even
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from engine.storage.migrations import DatabaseTooNew, Schema, migrate
 from studio.errors import DatabaseTrouble
 
 BUSY_TIMEOUT_S = 20
@@ -123,6 +124,9 @@ class CursorRow(Row):
     seq: Mapped[int]
 
 
+SCHEMA = Schema("studio", Row.metadata)
+
+
 class Database:
     """Sessions on one database. ``write`` begins at once as a writer, so that two never wait for each other.
 
@@ -134,32 +138,41 @@ class Database:
         waits = is_sqlite and "timeout" not in make_url(url).query
         self._engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if waits else {})
         if is_sqlite:
-            _speak_sqlite(self._engine)
+            _set_up_sqlite(self._engine)
         self._writer = self._engine.execution_options(writes=True)
-        with self._in_words():
-            Row.metadata.create_all(self._writer)
+        with self._as_trouble():
+            self._migrate()
 
     @staticmethod
     def file(path: Path) -> "Database":
         return Database(f"sqlite:///{path}")
 
+    def _migrate(self) -> None:
+        try:
+            migrate(self._engine, SCHEMA)
+        except OSError as error:
+            what = f"{self._engine.url.database}: could not be copied before its update ({error.strerror or error})"
+            raise DatabaseTrouble(f"{what}. Make room on the disk and start again; nothing was changed.") from error
+
     @contextlib.contextmanager
     def read(self) -> Generator[Session]:
-        with self._in_words(), Session(self._engine) as session:
+        with self._as_trouble(), Session(self._engine) as session:
             yield session
 
     @contextlib.contextmanager
     def write(self) -> Generator[Session]:
         """Committed at the end, rolled back by any error."""
-        with self._in_words(), Session(self._writer) as session, session.begin():
+        with self._as_trouble(), Session(self._writer) as session, session.begin():
             yield session
 
     @contextlib.contextmanager
-    def _in_words(self) -> Generator[None]:
+    def _as_trouble(self) -> Generator[None]:
         try:
             yield
         except IntegrityError:  # of our own making, not the database's
             raise
+        except DatabaseTooNew as error:
+            raise DatabaseTrouble(str(error)) from error
         except DBAPIError as error:
             where = self._engine.url.database or self._engine.url.render_as_string()
             hint = "See that there is room on the disk and that no other program holds it"
@@ -170,7 +183,7 @@ class Database:
         self._engine.dispose()
 
 
-def _speak_sqlite(engine: Engine) -> None:
+def _set_up_sqlite(engine: Engine) -> None:
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin by itself: we do
         cursor = connection.cursor()
