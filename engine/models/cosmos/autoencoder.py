@@ -105,8 +105,10 @@ def _wan_config(path: Path) -> dict[str, Any] | None:
 def _original_names(weights: Weights) -> dict[str, str]:
     """Wan's original names -> diffusers', by diffusers' own rules."""
     if not {"encoder.conv1.weight", "conv2.weight", "encoder.downsamples.0.residual.0.gamma"} <= weights.shapes.keys():
-        told = "the Wan 2.1 autoencoder's tokenizer.pth, or diffusers' folder with its config.json"
-        raise Rejected("weights", f"{weights.source}: this is {describe_weights(weights.shapes)}. Expected: {told}.")
+        expected = "the Wan 2.1 autoencoder's tokenizer.pth, or diffusers' folder with its config.json"
+        raise Rejected(
+            "weights", f"{weights.source}: this is {describe_weights(weights.shapes)}. Expected: {expected}."
+        )
     names = {name: name for name in weights}
     return {original: converted for converted, original in convert_wan_vae_to_diffusers(names).items()}
 

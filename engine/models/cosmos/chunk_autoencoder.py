@@ -108,15 +108,15 @@ class ChunkAutoencoder(nn.Module):
         pixels = self.coder.to_pixels(own.to(self.dtype))
         expected = TEMPORAL_FACTOR * (num_latents - 1) + 1
         if pixels.shape[2] != expected:
-            told = f"the decoder makes {pixels.shape[2]} frames of {num_latents} latent frames, not {expected}"
-            raise Rejected("weights", f"not the autoencoder CV8x8x8: {told}.")
+            problem = f"the decoder makes {pixels.shape[2]} frames of {num_latents} latent frames, not {expected}"
+            raise Rejected("weights", f"not the autoencoder CV8x8x8: {problem}.")
         return pixels
 
     def _statistics(self, num_latents: int) -> tuple[Tensor, Tensor]:
         known = self.mean.shape[2]
         if known not in (1,) and num_latents > known:
-            told = f"{num_latents} latent frames, and statistics for {known} alone"
-            raise Rejected("frames", f"This autoencoder works on one chunk at a time: {told}.")
+            problem = f"{num_latents} latent frames, and statistics for {known} alone"
+            raise Rejected("frames", f"This autoencoder works on one chunk at a time: {problem}.")
         return self.mean[:, :, :num_latents], self.std[:, :, :num_latents]
 
 
@@ -135,8 +135,8 @@ def _is_diffusers(path: Path) -> bool:
 
 def _from_jit(path: Path, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor]:
     if missing := [name for name in JIT_NAMES if not (path / name).exists()]:
-        told = f"{', '.join(missing)} missing, of {', '.join(JIT_NAMES)}"
-        raise Rejected("weights", f"{path}: not the autoencoder CV8x8x8; {told}. Finish the download.")
+        problem = f"{', '.join(missing)} missing, of {', '.join(JIT_NAMES)}"
+        raise Rejected("weights", f"{path}: not the autoencoder CV8x8x8; {problem}. Finish the download.")
     encoder, decoder = (load_jit(path / name, str(path / name), dtype) for name in JIT_NAMES[:2])
     statistics = path / JIT_NAMES[2]
     document = load_plain(statistics, str(statistics))

@@ -69,7 +69,7 @@ RULES = tuple((re.compile(pattern), ours) for pattern, ours in (*PREDICT2, *PRED
 
 
 def bare(key: str) -> str:
-    """Without what stands before and inside it on behalf of trainers."""
+    """Without the prefixes and infixes that trainers add."""
     return PREFIX.sub("", key).replace(".base_layer.", ".")
 
 

@@ -2,7 +2,7 @@
 
 Comes in: noisy latents already scaled for the network, one timestep per latent frame, text embeddings. Goes out: the
 raw network output (for rectified flow, the velocity eps - x0). Does not know noise levels, guidance, samplers,
-conditioning frames' contents, checkpoints or ranks (a ``TokenLayout`` stands for those).
+conditioning frames' contents, checkpoints or ranks (``TokenLayout`` hides those).
 
 Sources: nvidia-cosmos/cosmos-predict2 ``text2image_dit.py`` and ``video2world_dit.py`` (architecture, constants).
 

@@ -1,7 +1,7 @@
 """Which Cosmos network a file holds, by the names and shapes of its tensors alone.
 
 Comes in: key -> shape, in any layout. Goes out: ``Recognised``: generation, size, kind and layout, or in words what the
-file is instead. Does not know files or cards' contents; RoPE ratios cannot be told from shapes.
+file is instead. Does not know files or cards' contents; shapes do not show RoPE ratios.
 
 Source: the released checkpoints' key lists (NVIDIA's configurations for every size).
 """
@@ -70,7 +70,7 @@ class Recognised:
 
 
 def recognise(shapes: Shapes) -> Recognised:
-    """Never raises: what is foreign or of an unknown build is said in ``what``."""
+    """Never raises: ``what`` describes what is foreign or of an unknown build."""
     ema = bool(shapes) and all(name.startswith("net_ema.") for name in shapes)
     named = {bare(name): tuple(shape) for name, shape in shapes.items()}
     layout = _layout(named)
@@ -81,8 +81,8 @@ def recognise(shapes: Shapes) -> Recognised:
     width, features = named[first]
     mask_channels = features / 4 - (named[last][0] // 4 if named.get(last) else LATENT_CHANNELS)
     if form != "own" and mask_channels not in (1, 2):
-        told = f"a network like Cosmos-{generation.title()} whose input has {features / 4:g} channels, not released"
-        return Recognised(what=told)
+        what = f"a network like Cosmos-{generation.title()} whose input has {features / 4:g} channels, not released"
+        return Recognised(what=what)
     kind = _kind(generation, video=mask_channels == 2)
     size = SIZES.get((generation, width), "")
     what = f"Cosmos-{generation.title()} {size or f'of width {width}'} {TITLES[kind]}, in {LAYOUTS[form]}"

@@ -1,6 +1,6 @@
 """Which blocks of Cosmos-Predict2's sparse ("NATTEN") weights attend to which neighborhood. Data, and one rule.
 
-Comes in: whose pattern, a grid, a layout. Goes out: the layout that every block attends with. Does not know weights.
+Comes in: a pattern's name, a grid, a layout. Goes out: the layout that every block attends with. Does not know weights.
 
 Source: nvidia-cosmos/cosmos-predict2 ``configs/base/config_natten.py`` (the published ``*-natten.pt`` files alone were
 tuned for these; other weights attend to everything).
@@ -32,8 +32,8 @@ def patterns_of(name: str, num_blocks: int) -> tuple[Neighborhood | None, ...]:
     """By block; ``name`` as the card's ``cosmos.neighborhood`` says ("": all dense). Raises Rejected("weights")."""
     patterns = PATTERNS[name] if name else (None,) * num_blocks
     if len(patterns) != num_blocks:
-        told = f"the patterns of neighborhood {name!r} are for {len(patterns)} blocks, the network has {num_blocks}"
-        raise Rejected("weights", f"{told}. Correct the model's card.")
+        problem = f"the patterns of neighborhood {name!r} are for {len(patterns)} blocks, the network has {num_blocks}"
+        raise Rejected("weights", f"{problem}. Correct the model's card.")
     return patterns
 
 

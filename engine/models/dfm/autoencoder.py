@@ -34,7 +34,7 @@ class VideoTokenizer(nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.scale, self.temporal_factor, self.dtype = scale, temporal_factor, dtype
-        self.register_buffer("here", torch.zeros(0), persistent=False)  # on whose device the programs are
+        self.register_buffer("here", torch.zeros(0), persistent=False)  # its device is the programs' device
 
     @torch.inference_mode()
     def encode(self, frames: Frames) -> Tensor:
@@ -72,7 +72,7 @@ def to_uint8(pixels: Tensor) -> Frames:
 def load_autoencoder(folder: Path, scale: float, temporal_factor: int, dtype: torch.dtype) -> VideoTokenizer:
     """From a folder with ``encoder.jit`` and ``decoder.jit``, on the CPU. Raises Rejected("weights")."""
     if missing := [name for name in NAMES if not (folder / name).is_file()]:
-        told = f"{' and '.join(missing)} missing, of {' and '.join(NAMES)}"
-        raise Rejected("weights", f"{folder}: not the tokenizer CV4x8x8: {told}. Finish the download.")
+        problem = f"{' and '.join(missing)} missing, of {' and '.join(NAMES)}"
+        raise Rejected("weights", f"{folder}: not the tokenizer CV4x8x8: {problem}. Finish the download.")
     encoder, decoder = (load_jit(folder / name, str(folder / name), dtype) for name in NAMES)
     return VideoTokenizer(encoder, decoder, scale, temporal_factor, dtype).eval().requires_grad_(False)

@@ -25,15 +25,15 @@ RANK_FOLDER = re.compile(r"^mp_rank_\d+")
 
 
 def load_network(path: Path, dtype: torch.dtype, card: RunConfig) -> DfmDiT:
-    """``card`` is what the model's card says; the checkpoint's own ``run_config.yaml`` wins.
+    """``card``: what the model's card says; the checkpoint's own ``run_config.yaml`` wins.
 
     Raises Rejected("weights") for what is missing, damaged, foreign, or still in one piece per rank.
     """
     found = newest(path)
     config_file = (found if found.is_dir() else found.parent) / NAME
-    told = read_run_config(config_file, card) if config_file.exists() else card
-    _check_card(card, told, config_file)
-    return network_of(from_megatron(read_state(found), str(found)), told, str(found), dtype)
+    run_config = read_run_config(config_file, card) if config_file.exists() else card
+    _check_card(card, run_config, config_file)
+    return network_of(from_megatron(read_state(found), str(found)), run_config, str(found), dtype)
 
 
 def newest(path: Path) -> Path:
@@ -59,9 +59,9 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     return read_dcp(path, lambda key: key if bare_key(key) else None) if is_dcp(path) else read_weights(path)
 
 
-def network_of(state: Mapping[str, Tensor], told: RunConfig, source: str, dtype: torch.dtype) -> DfmDiT:
+def network_of(state: Mapping[str, Tensor], run_config: RunConfig, source: str, dtype: torch.dtype) -> DfmDiT:
     """The network of a state dict under our names. The position table is computed where there is none."""
-    config = config_of(state, told, source)
+    config = config_of(state, run_config, source)
     if TABLE not in state:
         state = {**state, TABLE: sincos_table(config.largest, config.width, dtype)}
     with torch.device("meta"):
@@ -70,14 +70,14 @@ def network_of(state: Mapping[str, Tensor], told: RunConfig, source: str, dtype:
     return network.eval().requires_grad_(False)
 
 
-def config_of(state: Mapping[str, Tensor], told: RunConfig, source: str) -> DfmConfig:
-    """Sizes from the weights, the rest as told. Raises Rejected("weights") where the two disagree."""
+def config_of(state: Mapping[str, Tensor], run_config: RunConfig, source: str) -> DfmConfig:
+    """Sizes from the weights, the rest from ``run_config``. Raises Rejected("weights") where the two disagree."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     width, features = _shape(shapes, "patch_embed.weight", source)
     [head_dim] = _shape(shapes, "blocks.0.self_attn.q_norm.weight", source)
     if width % head_dim or (TABLE not in state and width % 16):
         raise Rejected("weights", f"{source}: width {width} and heads of {head_dim} are of no DFM DiT.")
-    volume = told.patch_spatial**2 * told.patch_temporal
+    volume = run_config.patch_spatial**2 * run_config.patch_temporal
     config = DfmConfig(
         width=width,
         num_blocks=1 + max(int(match[1]) for name in shapes if (match := re.match(r"blocks\.(\d+)\.", name))),
@@ -88,21 +88,21 @@ def config_of(state: Mapping[str, Tensor], told: RunConfig, source: str) -> DfmC
         text_width=_shape(shapes, "blocks.0.cross_attn.kv.weight", source)[1],
         adaln_lora_dim=_shape(shapes, "blocks.0.modulation.down.weight", source)[0],
         fps_width=_shape(shapes, "fps_embed.linear_1.weight", source)[0],
-        patch_spatial=told.patch_spatial,
-        patch_temporal=told.patch_temporal,
-        largest=told.largest,
-        norm_eps=told.norm_eps,
+        patch_spatial=run_config.patch_spatial,
+        patch_temporal=run_config.patch_temporal,
+        largest=run_config.largest,
+        norm_eps=run_config.norm_eps,
     )
-    _check(config, told, source)
+    _check(config, run_config, source)
     return config
 
 
-def _check_card(card: RunConfig, told: RunConfig, config_file: Path) -> None:
+def _check_card(card: RunConfig, run_config: RunConfig, config_file: Path) -> None:
     """The card decides what is planned and how noise is scaled: it may not promise more than the weights hold."""
-    wrong = [f"sigma_data is {told.sigma_data:g} and {card.sigma_data:g} on the card"] * (
-        told.sigma_data != card.sigma_data
+    wrong = [f"sigma_data is {run_config.sigma_data:g} and {card.sigma_data:g} on the card"] * (
+        run_config.sigma_data != card.sigma_data
     )
-    for name, has, promised in zip(("frames", "height", "width"), told.largest, card.largest, strict=True):
+    for name, has, promised in zip(("frames", "height", "width"), run_config.largest, card.largest, strict=True):
         if promised > has:
             wrong.append(f"the position table has {has} patches of {name}, and {promised} on the card")
     if wrong:
@@ -118,10 +118,14 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, source: str) -> tup
     return shapes[name]
 
 
-def _check(config: DfmConfig, told: RunConfig, source: str) -> None:
+def _check(config: DfmConfig, run_config: RunConfig, source: str) -> None:
     names = ("num_blocks", "width", "num_heads", "mlp_width", "text_width", "in_channels")
-    pairs = [(name, getattr(told, name), getattr(config, name)) for name in names]
-    pairs.append(("num_query_groups", told.num_query_groups, config.num_heads))
-    wrong = [f"{name} is {said} there and {found} here" for name, said, found in pairs if said not in (None, found)]
+    pairs = [(name, getattr(run_config, name), getattr(config, name)) for name in names]
+    pairs.append(("num_query_groups", run_config.num_query_groups, config.num_heads))
+    wrong = [
+        f"{name} is {expected} there and {found} here"
+        for name, expected, found in pairs
+        if expected not in (None, found)
+    ]
     if wrong:
         raise Rejected("weights", f"{source}: not the model that {NAME} describes: {'; '.join(wrong)}.")

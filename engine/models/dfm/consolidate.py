@@ -95,10 +95,10 @@ def check_whole(state: dict[str, Tensor], config_file: Path | None, names: list[
     Without ``run_config.yaml`` the size of the position table is not known here, and left to the model's card.
     """
     source = f"Joined from {', '.join(names)}"
-    told = read_run_config(config_file, RunConfig()) if config_file else RunConfig()
+    run_config = read_run_config(config_file, RunConfig()) if config_file else RunConfig()
     ours = from_megatron(state, source)
     try:
-        config = config_of(ours, told, source)
+        config = config_of(ours, run_config, source)
         with torch.device("meta"):
             network = DfmDiT(config)
         if config_file is None or TABLE not in ours:

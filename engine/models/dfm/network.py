@@ -1,7 +1,7 @@
 """The DFM DiT (NeMo DFM's ``DiTCrossAttentionModel``) in plain PyTorch, as a bare network.
 
 Comes in: noisy latents already scaled for the network, a noise level, text embeddings. Goes out: the raw network output
-(EDM's F). Does not know noise schedules, guidance, samplers, checkpoints or ranks (a ``TokenLayout`` stands for those).
+(EDM's F). Does not know noise schedules, guidance, samplers, checkpoints or ranks (``TokenLayout`` hides those).
 
 Source: NVIDIA-NeMo/DFM ``dit_model.py``, ``dit_layer_spec.py``, ``common/dit_attention.py``.
 

@@ -1,7 +1,8 @@
 """``run_config.yaml``: what a Megatron checkpoint says of the model it holds.
 
-Comes in: a path. Goes out: ``RunConfig``, the facts that weights alone cannot tell and those they must agree with. The
-file's ``_target_`` entries and Python tags are words to us: nothing in it is looked up or run. Does not know tensors.
+Comes in: a path. Goes out: ``RunConfig``, the facts that the weights do not show and those that they must agree with.
+The file's ``_target_`` entries and Python tags are words to us: nothing in it is looked up or run. Does not know
+tensors.
 """
 
 import math
@@ -80,8 +81,8 @@ def read_run_config(path: Path, default: RunConfig) -> RunConfig:
     for key, expected in MUST_BE.items():
         if (value := _plain(model.get(key))) not in (None, expected):
             raise Rejected("weights", f"{path}: {key} is {value}; the network that can be read here has {expected}.")
-    told = {OURS.get(key, key): value for key, value in model.items() if value is not None}
-    known = {f.name: _number(told[f.name], f.name, path) for f in fields(RunConfig) if f.name in told}
+    settings = {OURS.get(key, key): value for key, value in model.items() if value is not None}
+    known = {f.name: _number(settings[f.name], f.name, path) for f in fields(RunConfig) if f.name in settings}
     return replace(default, **known)
 
 

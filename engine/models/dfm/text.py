@@ -30,8 +30,8 @@ class TextEncoder(nn.Module):
     def forward(self, prompts: list[str], max_tokens: int) -> Tensor:
         """-> (B, max_tokens, D)."""
         hidden, mask = padded(self.tokenizer, self.encoder, prompts, max_tokens)
-        said = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=mask.device)
-        return hidden * (mask * said[:, None])[..., None].to(hidden.dtype)
+        has_text = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=mask.device)
+        return hidden * (mask * has_text[:, None])[..., None].to(hidden.dtype)
 
 
 def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> TextEncoder:

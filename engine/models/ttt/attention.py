@@ -1,7 +1,7 @@
 """Attention inside each segment: its own text and its latent frames, one of which it shares with the next segment.
 
 Comes in: text and video tokens. Goes out: the attended tokens. Text never sees another segment; the shared frame takes
-the mean of its two segments. Does not know modulation, TTT or ranks (a ``TokenLayout`` stands for those).
+the mean of its two segments. Does not know modulation, TTT or ranks (``TokenLayout`` hides those).
 
 Source: CogVideoX's joint attention (arXiv 2408.06072), cut into 3 s segments by TTT-Video (arXiv 2504.05298).
 
@@ -29,12 +29,12 @@ class LocalAttention(nn.Module):
         self.k_norm = nn.LayerNorm(width // num_heads, eps=NORM_EPS)
 
     def attend(
-        self, text: Tensor, video: Tensor, extent: Extent, turns: Tensor, layout: TokenLayout
+        self, text: Tensor, video: Tensor, extent: Extent, rotations: Tensor, layout: TokenLayout
     ) -> tuple[Tensor, Tensor]:
-        """text (B, n, L_local, D), video (B, T, S_local, D), turns (T, S, d/2) -> the same shapes."""
+        """text (B, n, L_local, D), video (B, T, S_local, D), rotations (T, S, d/2) -> the same shapes."""
         texts = self._to_heads(text, extent.text_tokens, layout)
         videos = self._to_heads(video, extent.tokens_per_frame, layout)
-        text, video = attend_segments(layout.attend, texts, videos, turns, extent.segment_latent_frames)
+        text, video = attend_segments(layout.attend, texts, videos, rotations, extent.segment_latent_frames)
         # The mean over a shared frame's two segments is taken before the projection, which is linear.
         return self.o(layout.to_tokens(text).flatten(-2)), self.o(layout.to_tokens(video).flatten(-2))
 
@@ -48,7 +48,7 @@ class LocalAttention(nn.Module):
 
 
 def attend_segments(
-    attend: Attend, text: tuple[Tensor, ...], video: tuple[Tensor, ...], turns: Tensor, segment_latent_frames: int
+    attend: Attend, text: tuple[Tensor, ...], video: tuple[Tensor, ...], rotations: Tensor, segment_latent_frames: int
 ) -> tuple[Tensor, Tensor]:
     """q, k, v of the text, each (B, n, L, A, d), and of the video, each (B, T, S, A, d) -> both attended.
 
@@ -57,7 +57,7 @@ def attend_segments(
     """
     m = segment_latent_frames
     out_text, out_video = torch.empty_like(text[0]), torch.empty_like(video[0])
-    positions = turns[: m + 1, :, None]  # (m+1, S, 1, d/2)
+    positions = rotations[: m + 1, :, None]  # (m+1, S, 1, d/2)
     for i in range(text[0].shape[1]):
         words = [x[:, i] for x in text]
         q, k, v = (x[:, i * m : (i + 1) * m + 1] for x in video)

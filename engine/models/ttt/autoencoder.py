@@ -91,8 +91,8 @@ def window_sizes(num_latent_frames: int) -> tuple[int, ...]:
     if num_latent_frames == 1:
         return (1,)
     if num_latent_frames % 2 == 0:
-        told = f"{num_latent_frames} latent frames; the CogVideoX autoencoder decodes an odd number of them"
-        raise Rejected("frames", f"{told}. Choose a length whose latent frames are odd, such as whole segments.")
+        problem = f"{num_latent_frames} latent frames; the CogVideoX autoencoder decodes an odd number of them"
+        raise Rejected("frames", f"{problem}. Choose a length whose latent frames are odd, such as whole segments.")
     return (FIRST_WINDOW,) + (WINDOW,) * ((num_latent_frames - FIRST_WINDOW) // WINDOW)
 
 
@@ -127,14 +127,16 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 
 def sat_config(weights: Weights) -> dict[str, Any]:
-    """Sizes as SAT's weights tell them; what they do not tell are its own constants, which are diffusers' defaults."""
+    """Sizes from SAT's weights; the rest are its own constants, which are diffusers' defaults."""
     shapes = weights.shapes
     try:
         widths = [shapes[f"encoder.down.{level}.block.0.conv1.conv.weight"][0] for level in range(SAT_NUM_LEVELS)]
         latent_channels = shapes["decoder.conv_in.conv.weight"][1]
     except KeyError as error:
-        told = f"not SAT's file of the CogVideoX autoencoder: it has no {error}"
-        raise Rejected("weights", f"{weights.source}: {told}. Expected 3d-vae.pt, or a folder of diffusers.") from error
+        problem = f"not SAT's file of the CogVideoX autoencoder: it has no {error}"
+        raise Rejected(
+            "weights", f"{weights.source}: {problem}. Expected 3d-vae.pt, or a folder of diffusers."
+        ) from error
     num_blocks = sum(bool(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.conv\.bias", name)) for name in shapes)
     return {
         "down_block_types": ("CogVideoXDownBlock3D",) * SAT_NUM_LEVELS,

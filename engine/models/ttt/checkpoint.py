@@ -84,7 +84,7 @@ def _config_of(weights: Weights, settings: TttSettings, is_base: bool) -> TttCon
 
 
 def _check_rotary(folder: Path) -> None:
-    """CogVideoX-2B has the same names, and sums positions in instead of turning queries and keys."""
+    """CogVideoX-2B has the same names, and sums positions in instead of rotating queries and keys."""
     try:
         config: Any = json.loads((folder / "config.json").read_text()) if folder.is_dir() else {}
     except (OSError, ValueError) as error:

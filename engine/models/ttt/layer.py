@@ -1,8 +1,8 @@
 """One transformer layer of TTT-Video: modulated local attention with gated TTT both ways, then a modulated MLP.
 
-Comes in: text and video tokens, the activated timestep embedding, and where the tokens lie (``Film``). Goes out: the
-tokens after the layer. Names of modules and parameters are the original checkpoints'. Does not know patches,
-timesteps, segments' texts or ranks (a ``TokenLayout`` stands for those).
+Comes in: text and video tokens, the activated timestep embedding, and where the tokens are (``SequenceInfo``). Goes
+out: the tokens after the layer. Names of modules and parameters are the original checkpoints'. Does not know patches,
+timesteps, segments' texts or ranks (``TokenLayout`` hides those).
 
 Source: arXiv 2504.05298, section 3.
 
@@ -30,11 +30,11 @@ film."""
 
 @dataclass(frozen=True, slots=True)
 class SequenceInfo:
-    """``turns`` (T, S, d/2): rotary positions of the whole video. ``walks``: there and back."""
+    """``rotations`` (T, S, d/2): rotary positions of the whole video. ``orders``: forward and backward."""
 
     extent: Extent
-    turns: Tensor
-    walks: tuple[ScanOrder, ScanOrder]
+    rotations: Tensor
+    orders: tuple[ScanOrder, ScanOrder]
     layout: TokenLayout
 
 
@@ -63,9 +63,9 @@ class TttLayer(nn.Module):
             self.register_parameter(f"b{number}", nn.Parameter(torch.zeros(heads, 1, outer)))
         return tuple(f"{kind}{number}" for number in range(1, len(widths) + 1) for kind in "Wb")
 
-    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo, walk: ScanOrder) -> tuple[Tensor, Tensor]:
-        """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one walk through all of them."""
-        recalled, _ = self.scan(*self.inner(film.layout), self.streams(text, video, film), walk, self.mini_batch_size)
+    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo, order: ScanOrder) -> tuple[Tensor, Tensor]:
+        """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one scan through all of them."""
+        recalled, _ = self.scan(*self.inner(film.layout), self.streams(text, video, film), order, self.mini_batch_size)
         extent = film.extent
         text, video = recalled.split([extent.num_text, extent.num_tokens - extent.num_text], dim=1)
         text = text.unflatten(1, (extent.num_segments, extent.text_tokens))
@@ -111,7 +111,8 @@ class Gate(nn.Module):
 
 
 class SeqModelingBlock(LocalAttention):
-    """Local attention, then TTT there and back, each added through a gate. The way back learns anew from the start."""
+    """Local attention, then TTT forward and backward, each added through a gate. The backward scan starts from the
+    first weights again."""
 
     def __init__(self, config: TttConfig) -> None:
         super().__init__(config.width, config.num_heads)
@@ -124,13 +125,13 @@ class SeqModelingBlock(LocalAttention):
 
     def forward(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes."""
-        return self.remember(*self.attend(text, video, film.extent, film.turns, film.layout), film)
+        return self.remember(*self.attend(text, video, film.extent, film.rotations, film.layout), film)
 
     def remember(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
-        """The TTT layer's two walks over attended tokens. Same shapes."""
+        """The TTT layer's two scans over attended tokens. Same shapes."""
         for ttt in self.ssm.values():
-            for way, walk in zip(("forward", "backward"), film.walks, strict=True):
-                text, video = self._gated(way, text, video, *ttt(text, video, film, walk))
+            for way, order in zip(("forward", "backward"), film.orders, strict=True):
+                text, video = self._gated(way, text, video, *ttt(text, video, film, order))
         return text, video
 
     def _gated(
@@ -178,7 +179,7 @@ class TransformerLayer(nn.Module):
             modulate(self.pre_seq_layernorm, text, text_shift, text_scale),
             modulate(self.pre_seq_layernorm, video, shift, scale),
             film.extent,
-            film.turns,
+            film.rotations,
             film.layout,
         )
         found_text, found_video = self.seq_modeling_block.remember(found_text, found_video, film)

@@ -1,7 +1,7 @@
 """The TTT-Video transformer as a bare network: a whole storyboard of 3 s segments in one evaluation.
 
 Comes in: noisy latents, timesteps, one text per segment. Goes out: the raw network output (v of v-prediction). Does not
-know noise levels, guidance, samplers, checkpoints or ranks (a ``TokenLayout`` stands for those).
+know noise levels, guidance, samplers, checkpoints or ranks (``TokenLayout`` hides those).
 
 Sources: "One-Minute Video Generation with Test-Time Training" (arXiv 2504.05298) on CogVideoX-5B (arXiv 2408.06072);
 test-time-training/ttt-video-dit (names, constants).
@@ -105,7 +105,7 @@ class TttVideo(nn.Module):
     def film(
         self, extent: Extent, grid: tuple[int, int, int], layout: TokenLayout, device: torch.device
     ) -> SequenceInfo:
-        """Positions and walks, the same for every layer. ``grid``: (T, rows, columns) of patches."""
+        """Positions and scan orders, the same for every layer. ``grid``: (T, rows, columns) of patches."""
         positions = rotations(self.config.head_dim, grid, device)
         return SequenceInfo(extent, positions, scan_orders(extent, self.config.mini_batch_size, positions), layout)
 

@@ -1,7 +1,7 @@
-"""The walk of a test-time-training layer in its plainest form: token by token, every formula spelled out.
+"""The scan of a test-time-training layer in its plainest form: token by token, every formula spelled out.
 
-Comes in and goes out: as ``engine.models.ttt.scan.scan``, whose twin it is. Only the heads of one token are taken
-together. Slow; for tests and benchmarks. Does not know projections, gates or ranks.
+Comes in and goes out: as ``engine.models.ttt.scan.scan``; it is that function's plain twin. Only the heads of one token
+are taken together. Slow; for tests and benchmarks. Does not know projections, gates or ranks.
 
 Source: arXiv 2504.05298, section 3; the derivative of the tanh GELU and of the layer norm as its kernels write them.
 
@@ -19,36 +19,36 @@ GELU_A, GELU_B = 0.79788456, 0.044715
 
 
 def scan_plain(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """As ``scan``."""
-    done = [scan_one(weights, norm, streams, walk, mini_batch_size, b) for b in range(len(streams.q))]
+    done = [scan_one(weights, norm, streams, order, mini_batch_size, b) for b in range(len(streams.q))]
     last = tuple(torch.cat(parts) for parts in zip(*(state for _, state in done), strict=True))
     return torch.stack([out for out, _ in done]).to(streams.q.dtype), last
 
 
 def scan_one(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int, b: int
+    weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int, b: int
 ) -> tuple[Tensor, Weights]:
     """One film of the batch: -> (N, A, d), last weights."""
     state = [weight.float().clone() for weight in weights]
     gamma, beta = norm.gamma.float(), norm.beta.float()
     out = torch.zeros(streams.q.shape[1:])
-    places = range(len(walk.tokens))
+    places = range(len(order.tokens))
     for first in range(0, len(places), mini_batch_size):
         batch = places[first : first + mini_batch_size]
         changes = [torch.zeros_like(weight) for weight in state]
         for place in batch:
-            token, step_token = int(walk.tokens[place]), int(walk.steps[place])
-            k = rotated(unit(streams.k[b, token].float()), walk.rotations[place])
+            token, step_token = int(order.tokens[place]), int(order.steps[place])
+            k = rotated(unit(streams.k[b, token].float()), order.rotations[place])
             goal = target(k, streams.v[b, token].float(), gamma, beta)
             step = streams.steps[b, step_token][:, None, None]  # (A, 1, 1)
             for change, slope in zip(changes, slopes(state, gamma, beta, k, goal), strict=True):
                 change += step * slope
         state = [weight - change for weight, change in zip(state, changes, strict=True)]
         for place in batch:
-            token = int(walk.tokens[place])
-            q = rotated(unit(streams.q[b, token].float()), walk.rotations[place])
+            token = int(order.tokens[place])
+            q = rotated(unit(streams.q[b, token].float()), order.rotations[place])
             out[token] = q + gamma * normed(inner(state, q)[-1])[0] + beta
     return out, tuple(state)
 
@@ -92,11 +92,11 @@ def unit(x: Tensor) -> Tensor:
     return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
-def rotated(x: Tensor, turns: Tensor) -> Tensor:
-    """x (A, d), turns (d/2,) complex: pairs of neighbours."""
+def rotated(x: Tensor, rotations: Tensor) -> Tensor:
+    """x (A, d), rotations (d/2,) complex: pairs of neighbours."""
     first, second = x[..., 0::2], x[..., 1::2]
-    turned = [first * turns.real - second * turns.imag, first * turns.imag + second * turns.real]
-    return torch.stack(turned, dim=-1).flatten(-2)
+    pair = [first * rotations.real - second * rotations.imag, first * rotations.imag + second * rotations.real]
+    return torch.stack(pair, dim=-1).flatten(-2)
 
 
 def gelu(x: Tensor) -> Tensor:

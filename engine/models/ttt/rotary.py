@@ -1,6 +1,6 @@
 """CogVideoX's three-dimensional rotary position embedding: pairs of neighbours, a quarter of a head for time.
 
-Comes in: a patch grid. Goes out: turns (unit complex numbers), and turned queries and keys. Does not know what the
+Comes in: a patch grid. Goes out: rotations (unit complex numbers), and rotated queries and keys. Does not know what the
 tokens are.
 
 Letters: T h w grid of patches; S = h*w; d head width; A heads.

@@ -1,4 +1,4 @@
-"""The walk of a test-time-training layer: a small model per head that learns the film as it reads it.
+"""The scan of a test-time-training layer: a small model per head that learns the film as it reads it.
 
 Comes in: queries, keys, values and step sizes of all tokens, the inner model's first weights, a ``ScanOrder``. Goes
 out: what the inner model recalls for every token, and the weights it ended with. For every mini-batch: one step of
@@ -53,7 +53,7 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Consecutive mini-batches in walking order: q, k, pull (g, Z, C, d), steps (g, Z, C, 1), all float32."""
+    """Consecutive mini-batches in scan order: q, k, pull (g, Z, C, d), steps (g, Z, C, 1), all float32."""
 
     q: Tensor
     k: Tensor
@@ -68,17 +68,17 @@ Step = Callable[[Weights, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def scan(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """-> (B, N, A, d) in the dtype of q and the tokens' own order; and the last weights, float32 with Z for A."""
-    return walked(eager_step(weights), weights, norm, streams, walk, mini_batch_size)
+    return scan_in_order(eager_step(weights), weights, norm, streams, order, mini_batch_size)
 
 
 def scan_compiled(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     """``scan`` with the step of one mini-batch through ``torch.compile``."""
-    return walked(compiled_step(eager_step(weights)), weights, norm, streams, walk, mini_batch_size)
+    return scan_in_order(compiled_step(eager_step(weights)), weights, norm, streams, order, mini_batch_size)
 
 
 def eager_step(weights: Weights) -> Step:
@@ -90,18 +90,18 @@ def compiled_step(step: Step) -> Step:
     return torch.compile(step, dynamic=False)
 
 
-def walked(
-    step: Step, weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, mini_batch_size: int
+def scan_in_order(
+    step: Step, weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
     batch, num_tokens = streams.q.shape[:2]
     state = tuple(weight.float().repeat(batch, 1, 1) for weight in weights)
     gamma, beta = (x.float().repeat(batch, 1)[:, None] for x in (norm.gamma, norm.beta))  # (Z, 1, d)
     out = torch.empty_like(streams.q)
     for places in group_places(num_tokens, mini_batch_size):
-        group = prepared(streams, norm, walk, places, mini_batch_size)
+        group = prepared(streams, norm, order, places, mini_batch_size)
         recalled = recall_group(step, state, gamma, group)
         finished = torch.addcmul(group.q + beta, inner_norm(recalled), gamma)
-        out.index_copy_(1, walk.tokens[places], unfolded(finished, batch).to(out.dtype))
+        out.index_copy_(1, order.tokens[places], unfolded(finished, batch).to(out.dtype))
     return out, state
 
 
@@ -113,14 +113,14 @@ def group_places(num_tokens: int, mini_batch_size: int) -> list[slice]:
     return groups + ([slice(whole, num_tokens)] if whole < num_tokens else [])
 
 
-def prepared(streams: Streams, norm: InnerNorm, walk: ScanOrder, places: slice, mini_batch_size: int) -> Group:
-    """Unit queries and keys, turned; targets; step sizes: of these places of the walk."""
-    tokens, turns = walk.tokens[places], walk.rotations[places][:, None]
+def prepared(streams: Streams, norm: InnerNorm, order: ScanOrder, places: slice, mini_batch_size: int) -> Group:
+    """Unit queries and keys, rotated; targets; step sizes: of these places of the scan."""
+    tokens, rotations = order.tokens[places], order.rotations[places][:, None]
     q, k, v = (x.index_select(1, tokens).float() for x in (streams.q, streams.k, streams.v))
-    q, k = (rotate_pairs(F.normalize(x, dim=-1), turns) for x in (q, k))
+    q, k = (rotate_pairs(F.normalize(x, dim=-1), rotations) for x in (q, k))
     gamma = norm.gamma.float()
     pull = gamma.square() * standardised(v - k)
-    steps = streams.steps.index_select(1, walk.steps[places])[..., None]
+    steps = streams.steps.index_select(1, order.steps[places])[..., None]
     return Group(*(folded(x, mini_batch_size) for x in (q, k, pull, steps)))
 
 

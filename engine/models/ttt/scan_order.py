@@ -1,4 +1,4 @@
-"""In which order the TTT layers walk through the tokens, and whose step sizes each mini-batch learns with.
+"""In which order the TTT layers scan the tokens, and which step sizes each mini-batch learns with.
 
 Comes in: numbers of segments, text tokens, latent frames and patches. Goes out: ``ScanOrder``, one per direction.
 Tokens are numbered as [all text, segment after segment | all video, in raster order]. Does not know their contents.
@@ -36,8 +36,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class ScanOrder:
-    """``tokens`` (N,): which token stands at each place of the walk. ``steps`` (N,): whose step size it is learned
-    with. ``turns`` (N, d/2) complex: its rotary position; text is not turned."""
+    """``tokens`` (N,): the token at each place of the scan. ``steps`` (N,): whose step size it is learned
+    with. ``rotations`` (N, d/2) complex: its rotary position; text is not rotated."""
 
     tokens: Tensor
     steps: Tensor
@@ -45,7 +45,7 @@ class ScanOrder:
 
 
 def check_segments(extent: Extent) -> None:
-    """Raises Rejected("frames") unless every latent frame lies in a segment that has a text."""
+    """Raises Rejected("frames") unless every latent frame is in a segment that has a text."""
     n, length = extent.num_segments, extent.segment_latent_frames
     if n < 1:
         raise Rejected("frames", "a film needs at least one segment with its text")
@@ -57,23 +57,23 @@ def check_segments(extent: Extent) -> None:
         )
 
 
-def scan_orders(extent: Extent, mini_batch_size: int, turns: Tensor) -> tuple[ScanOrder, ScanOrder]:
-    """There and back. ``turns`` (T, S, d/2): of the video's tokens.
+def scan_orders(extent: Extent, mini_batch_size: int, rotations: Tensor) -> tuple[ScanOrder, ScanOrder]:
+    """Forward and backward. ``rotations`` (T, S, d/2): of the video's tokens.
 
-    The way back is the same walk over the reversed film, so that its first token of video (the last of the film) has
-    the rotary position (0, 0, 0).
+    The backward order is the same scan over the reversed film, so that its first token of video (the last of the film)
+    has the rotary position (0, 0, 0).
     """
-    device = turns.device
+    device = rotations.device
     places = interleaved(extent).to(device)
     steps = step_places(places, mini_batch_size)
-    still = turns.new_ones(extent.num_text, turns.shape[-1])
-    placed = torch.cat([still, turns.flatten(0, 1)])[places]
+    still = rotations.new_ones(extent.num_text, rotations.shape[-1])
+    placed = torch.cat([still, rotations.flatten(0, 1)])[places]
     back = reversed_film(extent).to(device)
     return ScanOrder(places, steps, placed), ScanOrder(back[places], back[steps], placed)
 
 
 def interleaved(extent: Extent) -> Tensor:
-    """Place in the walk -> token: each segment's text before its video; the shared first frame goes to the first."""
+    """Place in the scan -> token: each segment's text before its video; the shared first frame goes to the first."""
     tokens = torch.arange(extent.num_tokens)
     text, video = tokens[: extent.num_text], tokens[extent.num_text :]
     later = extent.segment_latent_frames * extent.tokens_per_frame
@@ -90,9 +90,9 @@ def reversed_film(extent: Extent) -> Tensor:
 
 
 def step_places(places: Tensor, mini_batch_size: int) -> Tensor:
-    """(N,) place in the walk -> token whose step size is used there, as the kernels the weights were trained with do.
+    """(N,) place in the scan -> token whose step size is used there, as the kernels the weights were trained with do.
 
-    They cut the step sizes into mini-batches before text and video are interleaved, and give a mini-batch of the walk
+    They cut the step sizes into mini-batches before text and video are interleaved, and give a mini-batch of the scan
     the block that its last token came from. Unless L and S are multiples of C, those belong to other tokens.
     A last, shorter mini-batch (which those kernels refuse) does the same.
     """

@@ -37,8 +37,10 @@ class TextEncoder(nn.Module):
         """``max_tokens`` of them: the prompt's, the end of text, padding."""
         ids: list[int] = self.tokenizer(prompt, truncation=False).input_ids
         if len(ids) > max_tokens:
-            told = f"the text {prompt[:EXCERPT]!r}... has {len(ids)} tokens, and {max_tokens} is the most for a segment"
-            raise Rejected("text", f"{told} of a film of this length. Write less for this segment.")
+            problem = (
+                f"the text {prompt[:EXCERPT]!r}... has {len(ids)} tokens, and {max_tokens} is the most for a segment"
+            )
+            raise Rejected("text", f"{problem} of a film of this length. Write less for this segment.")
         return ids + [self.tokenizer.pad_token_id] * (max_tokens - len(ids))
 
 
@@ -50,8 +52,8 @@ def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) 
     tokenizer, encoder = load_tokenizer(tokenizer_folder), t5.load_encoder(folder, dtype)
     rows = encoder.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
-        told = f"the encoder has {rows} embeddings, the tokenizer with its scene tokens {len(tokenizer)}"
-        raise Rejected("weights", f"{folder}: not the encoder of this tokenizer: {told}.")
+        problem = f"the encoder has {rows} embeddings, the tokenizer with its scene tokens {len(tokenizer)}"
+        raise Rejected("weights", f"{folder}: not the encoder of this tokenizer: {problem}.")
     return TextEncoder(tokenizer, encoder).eval().requires_grad_(False)
 
 

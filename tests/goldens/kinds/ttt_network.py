@@ -1,7 +1,7 @@
 """Golden cases of TTT-Video's network: whole transformers, one layer, local attention, a TTT layer, the inner scan.
 
 ``out.kernel`` is what the weights were trained with and what our network computes; ``out.torch_path`` is the original's
-other form of the walk, computed here by a reference of the tests.
+other form of the scan, computed here by a reference of the tests.
 
 Letters: A heads, d head width, C tokens of a mini-batch, M mini-batches, N all tokens.
 """
@@ -190,7 +190,7 @@ def check_local_attention(case: Case) -> None:
     attention = LocalAttention(config.width, config.num_heads)
     loaded(attention, weights_of(case), BLOCK)
     tokens = tokens_of(film, given["in.text"], given["in.video"])
-    text, video = attention.attend(*tokens, film.extent, film.turns, film.layout)
+    text, video = attention.attend(*tokens, film.extent, film.rotations, film.layout)
     compare(case, {"out.text": text, "out.video": video})
 
 
@@ -199,24 +199,24 @@ def check_layer(case: Case) -> None:
     given, film = case.tensors(), film_of(case)
     layer = TttLayer(module_config(case))
     loaded(layer, weights_of(case), BLOCK + "ssm.ttt.")
-    extent, walk = film.extent, film.walks[0]
+    extent, order = film.extent, film.orders[0]
     tokens = tokens_of(film, given["in.x"][:, : extent.num_text], given["in.x"][:, extent.num_text :])
     streams = layer.streams(*tokens, film)
     weights, norm = layer.inner(film.layout)
-    recalled, final = scan(weights, norm, streams, walk, layer.mini_batch_size)
+    recalled, final = scan(weights, norm, streams, order, layer.mini_batch_size)
     q, k = (
-        rotate_pairs(F.normalize(x[:, walk.tokens], dim=-1), walk.rotations[:, None]) for x in (streams.q, streams.k)
+        rotate_pairs(F.normalize(x[:, order.tokens], dim=-1), order.rotations[:, None]) for x in (streams.q, streams.k)
     )
-    goal = norm.gamma * standardised(streams.v[:, walk.tokens] - k) + norm.beta + k
+    goal = norm.gamma * standardised(streams.v[:, order.tokens] - k) + norm.beta + k
     ours = dict(zip(("final.W1", "final.b1", "final.W2", "final.b2"), final, strict=False))
     for name, x in {"mid.XQ": q, "mid.XK": k, "mid.XV": goal}.items():
         ours[name] = x.unflatten(1, (-1, layer.mini_batch_size)).permute(0, 3, 1, 2, 4).contiguous()
-    ours["mid.eta_last"] = streams.steps[:, walk.steps].transpose(1, 2).contiguous()
-    ours["mid.inner_kernel"] = recalled[:, walk.tokens].flatten(2)
+    ours["mid.eta_last"] = streams.steps[:, order.steps].transpose(1, 2).contiguous()
+    ours["mid.inner_kernel"] = recalled[:, order.tokens].flatten(2)
     ours["mid.permutation"] = interleaved(extent)
-    ours["out.kernel"] = flat(layer(*tokens, film, walk))
+    ours["out.kernel"] = flat(layer(*tokens, film, order))
     layer.scan = dual_scan(extent)
-    ours["out.torch_path"] = flat(layer(*tokens, film, walk))
+    ours["out.torch_path"] = flat(layer(*tokens, film, order))
     compare(case, ours)
 
 

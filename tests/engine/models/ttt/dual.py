@@ -1,4 +1,4 @@
-"""The original's pure-torch form of the walk, which no trained weights have met: for its recorded outputs alone.
+"""The original's pure-torch form of the scan, which no trained weights have met: for its recorded outputs alone.
 
 Comes in and goes out: as ``engine.models.ttt.scan.scan``, and the film's ``Extent``. It differs in two things: each
 token of a mini-batch recalls with the step sizes of the block that it itself came from (the kernels: of the block that
@@ -20,25 +20,27 @@ EPS = 1e-8
 
 
 def dual_scan(extent: Extent) -> Scan:
-    """The walk, for films of this extent."""
+    """The scan, for films of this extent."""
     places = interleaved(extent)
 
-    def scan(weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int) -> tuple[Tensor, Weights]:
-        done = [walk_one(places, weights, norm, streams, walk, size, b) for b in range(len(streams.q))]
+    def scan(
+        weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, size: int
+    ) -> tuple[Tensor, Weights]:
+        done = [scan_one_dual(places, weights, norm, streams, order, size, b) for b in range(len(streams.q))]
         return torch.stack([out for out, _ in done]), tuple(map(torch.cat, zip(*(s for _, s in done), strict=True)))
 
     return scan
 
 
-def walk_one(
-    places: Tensor, weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int, b: int
+def scan_one_dual(
+    places: Tensor, weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, size: int, b: int
 ) -> tuple[Tensor, Weights]:
     """One film of the batch: -> (N, A, d), last weights."""
-    back = torch.empty_like(walk.tokens)
-    back[places] = walk.tokens  # place in this walk's film before interleaving -> token
+    back = torch.empty_like(order.tokens)
+    back[places] = order.tokens  # place in this scan's film before interleaving -> token
     gamma, beta = norm.gamma[:, None], norm.beta[:, None]
-    q, k, v = (x[b][walk.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
-    q, k = (rotate_pairs(F.normalize(x, dim=-1), walk.rotations) for x in (q, k))
+    q, k, v = (x[b][order.tokens].transpose(0, 1) for x in (streams.q, streams.k, streams.v))  # (A, N, d)
+    q, k = (rotate_pairs(F.normalize(x, dim=-1), order.rotations) for x in (q, k))
     pull = gamma.square() * standardised(v - k)
     state, parts = weights, []
     for start in range(0, len(places), size):
@@ -48,7 +50,7 @@ def walk_one(
         z, state = mini_batch(state, gamma, q[:, at], k[:, at], pull[:, at], rows)
         parts.append(q[:, at] + gamma * normed(z)[0] + beta)
     out = torch.empty_like(streams.q[b])
-    out[walk.tokens] = torch.cat(parts, dim=1).transpose(0, 1)
+    out[order.tokens] = torch.cat(parts, dim=1).transpose(0, 1)
     return out, state
 
 

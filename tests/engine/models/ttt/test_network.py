@@ -193,12 +193,12 @@ def test_the_shared_frame_is_the_mean_of_its_two_segments() -> None:
     block = network.layers[0].seq_modeling_block
     film = network.film(network.extent(x, text), (7, *GRID), SingleRankLayout(), x.device)
     words, video = torch.randn(1, 2, 5, 64), torch.randn(1, 7, 6, 64)
-    _, together = block.attend(words, video, film.extent, film.turns, film.layout)
+    _, together = block.attend(words, video, film.extent, film.rotations, film.layout)
     alone = []
     for i in range(2):
         single = replace(film.extent, num_segments=1, latent_frames=4)
         part = video[:, 3 * i : 3 * i + 4]
-        alone.append(block.attend(words[:, i : i + 1], part, single, film.turns[:4], film.layout)[1])
+        alone.append(block.attend(words[:, i : i + 1], part, single, film.rotations[:4], film.layout)[1])
     shared = (alone[0][:, -1] + alone[1][:, 0]) / 2
     assert told(together[:, 3], shared, "shared frame") < 1e-6
     assert told(together[:, 4:], alone[1][:, 1:], "second segment") < 1e-6

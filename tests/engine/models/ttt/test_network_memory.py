@@ -8,7 +8,7 @@ from torch import Tensor
 from engine.layers.attention import SingleRankLayout
 from engine.models.ttt.layer import TttLayer
 from engine.models.ttt.network import TttVideo
-from engine.models.ttt.scan import GROUP_TOKENS, InnerNorm, Streams, Weights, scan, walked
+from engine.models.ttt.scan import GROUP_TOKENS, InnerNorm, Streams, Weights, scan, scan_in_order
 from engine.models.ttt.scan_order import Extent, ScanOrder
 from tests.engine.models.ttt.factories import FULL, TINY, make_film, make_network, make_scan
 from tests.engine.models.ttt.memory import PeakMemory
@@ -49,10 +49,12 @@ def test_memory_of_the_published_network() -> None:
 
 
 def without_steps(
-    weights: Weights, norm: InnerNorm, streams: Streams, walk: ScanOrder, size: int
+    weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, size: int
 ) -> tuple[Tensor, Weights]:
-    """The walk with all that it keeps, but nothing computed for a mini-batch."""
-    return walked(lambda state, gamma, q, k, pull, steps: torch.empty_like(q), weights, norm, streams, walk, size)
+    """The scan with all that it keeps, but nothing computed for a mini-batch."""
+    return scan_in_order(
+        lambda state, gamma, q, k, pull, steps: torch.empty_like(q), weights, norm, streams, order, size
+    )
 
 
 def test_the_walk_keeps_nothing_per_token() -> None:
@@ -60,10 +62,10 @@ def test_the_walk_keeps_nothing_per_token() -> None:
     own: list[int] = []
     for num_segments in (3, 12):
         extent = Extent(num_segments, 5, num_segments * 9 + 1, 100, 9)
-        weights, norm, streams, (walk, _) = make_scan("ttt_mlp", extent, 16, grid=(10, 10))
+        weights, norm, streams, (order, _) = make_scan("ttt_mlp", extent, 16, grid=(10, 10))
         assert extent.num_tokens > 2 * GROUP_TOKENS
         with torch.no_grad(), PeakMemory() as memory:
-            out, _ = scan(weights, norm, streams, walk, 16)
+            out, _ = scan(weights, norm, streams, order, 16)
         own.append(memory.peak_bytes - out.nbytes)
     print(f"beside streams and output: {own[0]} and {own[1]} bytes")
     assert own[0] == own[1]

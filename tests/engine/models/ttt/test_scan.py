@@ -1,4 +1,4 @@
-"""The walk of a TTT layer: against its plain form, against the definition by autograd, and its order of tokens."""
+"""The scan of a TTT layer: against its plain form, against the definition by autograd, and its order of tokens."""
 
 import pytest
 import torch
@@ -62,12 +62,12 @@ def test_the_dual_form_agrees_only_where_step_sizes_are_aligned(kind: str) -> No
 def test_one_step_is_gradient_descent_on_the_stated_loss(kind: str) -> None:
     """The definition, by autograd: sum over the mini-batch of eta_j * 1/2 |LN(f(k_j)) - (v'_j - k_j)|^2."""
     extent, size = SHAPES["one segment"]
-    weights, norm, streams, (walk, _) = make_scan(kind, extent, size)
-    _, learned = scan(weights, norm, streams, walk, extent.num_tokens)  # all tokens are one mini-batch
+    weights, norm, streams, (order, _) = make_scan(kind, extent, size)
+    _, learned = scan(weights, norm, streams, order, extent.num_tokens)  # all tokens are one mini-batch
     leaves = [weight.clone().requires_grad_() for weight in weights]
     loss = torch.zeros(())
     for place in range(extent.num_tokens):
-        k = plain.rotated(plain.unit(streams.k[0, place]), walk.rotations[place])
+        k = plain.rotated(plain.unit(streams.k[0, place]), order.rotations[place])
         goal = plain.target(k, streams.v[0, place], norm.gamma, norm.beta) - k
         out = norm.gamma * plain.normed(plain.inner(leaves, k)[-1])[0] + norm.beta
         loss = loss + 0.5 * (streams.steps[0, place] * (out - goal).square().sum(-1)).sum()
@@ -85,20 +85,20 @@ def test_gradient_stays_finite_where_the_inner_output_is_flat() -> None:
 
 def test_values_equal_to_keys_leave_the_target_finite() -> None:
     extent, size = SHAPES["misaligned"]
-    weights, norm, streams, (walk, _) = make_scan("ttt_mlp", extent, size)
+    weights, norm, streams, (order, _) = make_scan("ttt_mlp", extent, size)
     k = torch.nn.functional.normalize(streams.k, dim=-1)
-    still = torch.ones_like(walk.rotations)
+    still = torch.ones_like(order.rotations)
     given = type(streams)(streams.q, k, k.clone(), streams.steps)
-    assert scan(weights, norm, given, type(walk)(walk.tokens, walk.steps, still), size)[0].isfinite().all()
+    assert scan(weights, norm, given, type(order)(order.tokens, order.steps, still), size)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("way", [scan, plain.scan_plain])
 def test_bfloat16_streams_keep_a_float32_state(way: Scan) -> None:
     extent, size = SHAPES["misaligned"]
-    weights, norm, streams, (walk, _) = make_scan("ttt_mlp", extent, size)
+    weights, norm, streams, (order, _) = make_scan("ttt_mlp", extent, size)
     rough = type(streams)(streams.q.bfloat16(), streams.k.bfloat16(), streams.v.bfloat16(), streams.steps)
-    out, learned = way(tuple(w.bfloat16() for w in weights), InnerNorm(norm.gamma, norm.beta), rough, walk, size)
-    exact, _ = scan(weights, norm, streams, walk, size)
+    out, learned = way(tuple(w.bfloat16() for w in weights), InnerNorm(norm.gamma, norm.beta), rough, order, size)
+    exact, _ = scan(weights, norm, streams, order, size)
     print(f"bfloat16 streams: max {(out.float() - exact).abs().max():.2e}")
     assert out.dtype == torch.bfloat16 and learned[0].dtype == torch.float32
     assert (out.float() - exact).abs().mean() < 0.05
@@ -106,9 +106,9 @@ def test_bfloat16_streams_keep_a_float32_state(way: Scan) -> None:
 
 def test_compiled_walk_equals_the_eager_one() -> None:
     extent, size = SHAPES["misaligned"]
-    weights, norm, streams, (walk, _) = make_scan("ttt_linear", extent, size)
-    ours, learned = scan_compiled(weights, norm, streams, walk, size)
-    golden, expected = scan(weights, norm, streams, walk, size)
+    weights, norm, streams, (order, _) = make_scan("ttt_linear", extent, size)
+    ours, learned = scan_compiled(weights, norm, streams, order, size)
+    golden, expected = scan(weights, norm, streams, order, size)
     compared(ours, golden, "compiled", 1e-5)
     compared(learned[0], expected[0], "compiled, learned", 1e-5)
 
@@ -116,9 +116,9 @@ def test_compiled_walk_equals_the_eager_one() -> None:
 @pytest.mark.parametrize("step", [mlp_step, linear_step])
 def test_the_first_weights_are_never_changed(step: object) -> None:
     extent, size = SHAPES["misaligned"]
-    weights, norm, streams, (walk, _) = make_scan("ttt_mlp" if step is mlp_step else "ttt_linear", extent, size)
+    weights, norm, streams, (order, _) = make_scan("ttt_mlp" if step is mlp_step else "ttt_linear", extent, size)
     before = [weight.clone() for weight in weights]
-    scan(weights, norm, streams, walk, size)
+    scan(weights, norm, streams, order, size)
     assert all(torch.equal(a, b) for a, b in zip(before, weights, strict=True))
 
 
