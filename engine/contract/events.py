@@ -1,4 +1,4 @@
-"""Events: the facts that the engine tells, in order, each once.
+"""Events: the facts that the engine reports, in order, each once.
 
 Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished,
 Failed, JobRejected or JobCancelled. Does not know who listens.
@@ -68,7 +68,7 @@ class Step(JobEvent):
 
 
 class Preview(JobEvent):
-    """A new preview picture stands at ``GET /jobs/{id}/preview`` (animated WebP); only the newest is kept."""
+    """A new preview picture is at ``GET /jobs/{id}/preview`` (animated WebP); only the newest is kept."""
 
     type: Literal["preview"] = "preview"
     step: int = Field(ge=0)

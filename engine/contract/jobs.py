@@ -1,6 +1,6 @@
 """Jobs and takes: a complete recipe to execute, and what came of it.
 
-Comes in: numbers and words that the plan has decided. Goes out: a ``Job`` whose ``recipe`` is a hash over everything
+Comes in: numbers and texts that the plan has decided. Goes out: a ``Job`` whose ``recipe`` is a hash over everything
 that decides its pixels, and the ``Take`` of a finished one. Does not know storyboards, queues or tensors.
 """
 
@@ -17,7 +17,7 @@ from engine.contract.values import Identifier, Sha256, SizePx, Value
 
 PIPELINE_VERSION = 2
 """Part of every recipe. Raised with every change of the engine's mathematics that changes pixels, and with every new
-word in a recipe. A job of another version is a record of what was: it is read as it stands, and not rendered."""
+field of a recipe. A job of another version is a record: it is read as it was written, and not rendered."""
 
 
 class Segment(Value):
@@ -64,7 +64,7 @@ class FromTake(Value):
 
 
 class FromModel(Value):
-    """A first frame made by a picture model: from words, or from the first frame of a stored picture or clip.
+    """A first frame made by a picture model: from text, or from the first frame of a stored picture or clip.
 
     ``source`` None: from noise alone. ``strength``: how far the source is re-imagined, 0 (kept) to 1.
     """
@@ -85,7 +85,7 @@ class FromModel(Value):
 
     @property
     def recipe(self) -> Sha256:
-        """Names the picture: the same words, seed and settings give the same one, and it is made once."""
+        """Names the picture: the same text, seed and settings give the same one, and it is made once."""
         return _hash_of(self.model_dump(mode="json"))
 
 

@@ -1,4 +1,4 @@
-"""Where a scene begins and ends, told to a model that reads a storyboard as texts of its segments (TTT-Video).
+"""Where a scene begins and ends, marked in the texts of a model that reads a storyboard by segments (TTT-Video).
 
 Comes in: the segments of one film, in order. Goes out: their texts with the model's scene tokens in place. Pure. Does
 not know storyboards, files, tokenizers or how long a text may be.

@@ -6,7 +6,7 @@ from engine.contract.values import Value
 
 
 class JobStatus(Value):
-    """A job with where it stands. ``position`` counts waiting jobs from 0; -1 where it does not wait."""
+    """A job with its state. ``position`` counts waiting jobs from 0; -1 where it does not wait."""
 
     job: Job
     state: JobState

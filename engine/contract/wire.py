@@ -52,7 +52,7 @@ class CancelJob(Value):
 
 
 class Pause(Value):
-    """Stand still at the next step edge, until ``Resume`` (a cancel is still obeyed)."""
+    """Wait at the next step boundary, until ``Resume`` (a cancel still takes effect)."""
 
     type: Literal["pause"] = "pause"
 

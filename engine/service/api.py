@@ -173,10 +173,10 @@ def _event_routes(store: Store, changes: ChangeSignal, keep_alive_s: float) -> A
         start = after if last_event_id is None else last_event_id
         newest = await asyncio.to_thread(store.last_seq)
         if start > newest:
-            words = (
+            reason = (
                 f"events: {start} has not happened yet (the newest is {newest}). Ask from 0; the history began anew."
             )
-            raise Rejected("cursor", words)
+            raise Rejected("cursor", reason)
         stream = follow_events(store, changes, start, keep_alive_s)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -189,7 +189,7 @@ def _media_routes(media: MediaStore, max_bytes: int) -> APIRouter:
     @routes.head("/{sha256}", response_class=FileResponse)
     @routes.get("/{sha256}", response_class=FileResponse)
     def get_media(sha256: Sha256) -> FileResponse:
-        """A stored file; ``Range`` is obeyed (206, or 416 beyond the end)."""
+        """A stored file; ``Range`` is supported (206, or 416 beyond the end)."""
         path = media.path(sha256)
         if not path.is_file():
             raise Rejected("unknown_media", f"media {sha256}: not at this engine. Send it first (PUT).")
@@ -278,7 +278,7 @@ def _problem(status: int, code: str, message: str) -> JSONResponse:
 
 
 def _answer_errors(api: FastAPI) -> None:
-    """One form for every error: a stable code, and words that may be shown."""
+    """One form for every error: a stable code, and a text that may be shown."""
 
     @api.exception_handler(EngineError)
     async def engine_error(_: Request, error: EngineError) -> JSONResponse:
@@ -314,8 +314,8 @@ def _answer_errors(api: FastAPI) -> None:
 
     @api.exception_handler(Exception)
     async def unknown(_: Request, error: Exception) -> JSONResponse:  # the server logs it, with its traceback
-        told = f"the engine failed at this ({type(error).__name__}). See logs/service.log there."
-        return _problem(500, "engine", told)
+        text = f"the engine failed at this ({type(error).__name__}). See logs/service.log there."
+        return _problem(500, "engine", text)
 
 
 class LimitBodies:

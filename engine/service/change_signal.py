@@ -1,4 +1,4 @@
-"""Waking: whoever waits for the store to change is told at once, from whatever thread the change came.
+"""Wakes everything that waits for the store to change, at once and from any thread.
 
 Comes in: ``notify()``. Goes out: wake-ups on one event loop. Does not know what changed; everyone reads the store.
 """
@@ -36,7 +36,7 @@ class ChangeSignal:
             self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
-        """Tells all subscribers to leave: the process ends."""
+        """Ends all subscriptions: the process ends."""
         self.closed = True
         self.notify()
 

@@ -1,4 +1,4 @@
-"""Why a group died, in words: from its exit code and the last lines it wrote.
+"""Why a group died, as text: from its exit code and the last lines it wrote.
 
 Comes in: an exit code (128 + n for signal n) and text. Goes out: one sentence. Pure. Does not know processes.
 """
@@ -16,12 +16,12 @@ MEMORY_ADVICE = "Out of memory: render smaller or shorter, use a lower preset, o
 
 def describe_death(exit_code: int | None, output: str) -> str:
     """One sentence: which rank, how, and what to do where that is known."""
-    words = _how(exit_code, output)
+    cause = _how(exit_code, output)
     if _MEMORY.search(output):
-        return f"{words}. {MEMORY_ADVICE}"
-    if "SIGKILL" in words:
-        return f"{words}: by hand, or by the system for want of memory."
-    return f"{words}."
+        return f"{cause}. {MEMORY_ADVICE}"
+    if "SIGKILL" in cause:
+        return f"{cause}: by hand, or by the system for want of memory."
+    return f"{cause}."
 
 
 def _how(exit_code: int | None, output: str) -> str:

@@ -1,6 +1,6 @@
-"""The dispatcher: gives the waiting jobs to the group one after the other, and tells the store what came of them.
+"""The dispatcher: hands waiting jobs to the group one after the other, and records the results in the store.
 
-Comes in: the store's wishes and the group's events. Goes out: commands to the group, states into the store. It reads
+Comes in: the store's requests and the group's events. Goes out: commands to the group, states into the store. It reads
 all it decides from the store, so that a restart finds everything again. Does not know HTTP, torch or pixels.
 """
 
@@ -93,7 +93,7 @@ class Dispatcher:
 
     # ---- the group
     async def _keep_group(self) -> None:
-        """Group after group, for ever: each one's death is told, and the next is started after a while."""
+        """Group after group, for ever: each death is recorded, and the next group is started after a while."""
         while True:
             self._group = self._make_group()
             try:
@@ -175,8 +175,8 @@ class Dispatcher:
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
         if job.pipeline != PIPELINE_VERSION:
-            words = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
-            return _rejected(job, "pipeline", f"{words} Render it again from a studio of this engine's version.")
+            reason = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
+            return _rejected(job, "pipeline", f"{reason} Render it again from a studio of this engine's version.")
         to_come = frozenset(span.recipe for other in waiting if other.job.id != job.id for span in other.job.spans)
         missing = self._takes.missing(job, to_come)
         if missing is None:
@@ -187,7 +187,7 @@ class Dispatcher:
 
     # ---- one job
     async def _run(self, group: Group, job: Job, attempt: int) -> None:
-        wishes = asyncio.create_task(self._relay_wishes(group, job.id))
+        requests = asyncio.create_task(self._relay_requests(group, job.id))
         try:
             await group.send(wire.RunJob(job=job, attempt=attempt))
             await self._relay_events(group, job)
@@ -199,7 +199,7 @@ class Dispatcher:
             group.kill(f"the engine lost hold of job {job.id}: {error}")
             await self._interrupted(job, await group.died())
         finally:
-            wishes.cancel()  # not awaited: that would swallow a cancellation of this task
+            requests.cancel()  # not awaited: that would swallow a cancellation of this task
         self._tidying = asyncio.create_task(self._tidy(job.id))  # beside the next job
 
     async def _tidy(self, job_id: str) -> None:
@@ -242,24 +242,24 @@ class Dispatcher:
             return f"rank 0 said {event.type}, which is the service's to say."
         return self._takes.fault(job, event.takes) if isinstance(event, Finished) else None
 
-    async def _relay_wishes(self, group: Group, job_id: str) -> None:
+    async def _relay_requests(self, group: Group, job_id: str) -> None:
         """Cancel, pause and resume, as the store has them, to the ranks."""
-        told_pause: bool | None = None  # the ranks may still stand where the job before was paused
+        sent_pause: bool | None = None  # the ranks may still be paused from the job before
         with self._changes.subscribe() as woken:
             while True:
                 woken.clear()
-                paused, cancel = await self._wishes(job_id)
+                paused, cancel = await self._requests(job_id)
                 if cancel:
                     await group.send(wire.CancelJob(job_id=job_id))
                     await asyncio.sleep(self._settings.cancel_timeout_s)
                     group.kill(f"the ranks did not stop within {self._settings.cancel_timeout_s:.0f} s.")
                     return
-                if paused != told_pause:
+                if paused != sent_pause:
                     await group.send(wire.Pause() if paused else wire.Resume())
-                    told_pause = paused
+                    sent_pause = paused
                 await woken.wait()
 
-    async def _wishes(self, job_id: str) -> tuple[bool, bool]:
+    async def _requests(self, job_id: str) -> tuple[bool, bool]:
         """-> (paused, cancel)."""
         while True:
             try:

@@ -1,7 +1,7 @@
 """A fake group: one small process that speaks the ranks' socket protocol and draws coloured cards instead of films.
 
 Comes in: the environment and commands of ``engine.contract.wire``. Goes out: events, and real takes (an H.264 file with
-as many frames as asked). Prompts order misbehaviour, for tests of all that stands around a group:
+as many frames as asked). Prompts order misbehaviour, for tests of everything around a group:
 
     die at step N [on attempt M]     ends itself by signal 9
     stall at step N                  says nothing more
@@ -111,7 +111,7 @@ class Rank:
                 self._tell(job, stage, step, num_steps, step_s)
 
     def _edge(self, job: Job) -> None:
-        """A step's edge, where pause and cancel are obeyed; a cancel while it is paused, too."""
+        """A step boundary, where pause and cancel take effect; a cancel also while it is paused."""
         while job.id not in self._cancelled:
             if self._going.wait(PAUSE_LOOK_S):
                 return
@@ -141,10 +141,10 @@ class Rank:
         frames = draw_frames(job, job.num_frames)
         return tuple(self._write(job, span, frames[span.start : span.end], picture, lying) for span in job.spans)
 
-    def _picture(self, wish: FromModel) -> str:
+    def _picture(self, wanted: FromModel) -> str:
         """A first frame of one colour. -> its SHA-256."""
-        path = self._workspace.picture(wish.recipe)
-        Image.new("RGB", wish.size_px, tuple(bytes.fromhex(wish.recipe[:6]))).save(path, format="PNG")
+        path = self._workspace.picture(wanted.recipe)
+        Image.new("RGB", wanted.size_px, tuple(bytes.fromhex(wanted.recipe[:6]))).save(path, format="PNG")
         return file_sha256(path)
 
     def _write(self, job: Job, span: Span, frames: Frames, picture: str | None, lying: bool) -> Take:

@@ -1,6 +1,6 @@
 """A group of ranks: started, spoken to, and its death known at once. One ``Group`` is one life.
 
-Comes in: settings and commands. Goes out: events, or ``GroupDied`` with the reason in words. Does not know the queue,
+Comes in: settings and commands. Goes out: events, or ``GroupDied`` with the reason. Does not know the queue,
 the store or what a job is for.
 """
 
@@ -93,7 +93,7 @@ class Group:
         raise GroupDied(await self.died())
 
     async def send(self, command: wire.Command) -> None:
-        """To rank 0. A dead group is no error here: its death is told by ``next_events``."""
+        """To rank 0. A dead group is no error here: ``next_events`` reports its death."""
         if self._writer is not None:
             self._writer.write(wire.line(command))
             with suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""The guard: runs one command and sees to it that nothing of it outlives whoever asked.
+"""The guard: runs one command and makes sure that none of its processes outlives the caller.
 
 Comes in: a command as arguments, and a pipe on standard input. Goes out: its exit code (128 + n for signal n).
 When the pipe closes (its writer closed it, or died in any way), every process below the guard is killed. The command

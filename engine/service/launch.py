@@ -56,7 +56,7 @@ def ensure_engine(
 
 
 def run_engine(arguments: list[str]) -> int:
-    """Runs an engine in this process until it is told to stop, with the flags of ``python -m engine.service``."""
+    """Runs an engine in this process until it is stopped, with the flags of ``python -m engine.service``."""
     from engine.service.__main__ import main  # here: who only attaches to an engine needs no server
 
     return main(arguments)
@@ -96,8 +96,8 @@ def stop_engine(workspace: Workspace) -> bool:
 
 
 def _start(workspace: Workspace, command: list[str], die_with_parent: bool) -> EngineClient:
-    ready, told = os.pipe()
-    command += ["--ready-fd", str(told)] + (["--until-stdin-closes"] if die_with_parent else [])
+    ready, write_end = os.pipe()
+    command += ["--ready-fd", str(write_end)] + (["--until-stdin-closes"] if die_with_parent else [])
     log = (workspace.logs / "start.log").open("wb")
     try:
         child = subprocess.Popen(
@@ -105,11 +105,11 @@ def _start(workspace: Workspace, command: list[str], die_with_parent: bool) -> E
             stdin=subprocess.PIPE if die_with_parent else subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(told,),
+            pass_fds=(write_end,),
             start_new_session=True,
         )
     finally:
-        os.close(told)
+        os.close(write_end)
         log.close()
     _children[child.pid] = child
     try:
@@ -122,7 +122,7 @@ def _start(workspace: Workspace, command: list[str], die_with_parent: bool) -> E
 
 
 def _read_address(ready: int) -> str | None:
-    """What the new engine writes when it answers; None where it ended, or said nothing in time."""
+    """What the new engine writes when it answers; None where it ended, or did not answer in time."""
     deadline_s, text = time.monotonic() + START_TIMEOUT_S, b""
     while not text.endswith(b"\n"):
         readable, _, _ = select.select([ready], [], [], max(0.0, deadline_s - time.monotonic()))
@@ -143,8 +143,8 @@ def _not_started(workspace: Workspace, child: "subprocess.Popen[bytes]") -> Engi
     _children.pop(child.pid, None)
     if code == ALREADY_RUNNING:
         return _wait_for_other(workspace)
-    words = (workspace.logs / "start.log").read_text(errors="replace").strip()
-    raise EngineError(f"the engine did not start (exit code {code}): {words[-2000:] or 'it said nothing.'}")
+    output = (workspace.logs / "start.log").read_text(errors="replace").strip()
+    raise EngineError(f"the engine did not start (exit code {code}): {output[-2000:] or 'it said nothing.'}")
 
 
 def _wait_for_other(workspace: Workspace) -> EngineClient:
@@ -154,8 +154,8 @@ def _wait_for_other(workspace: Workspace) -> EngineClient:
         if found is not None:
             return found
         time.sleep(0.1)
-    words = f"process {holder_of(workspace)} has it and does not answer. Stop that process, or use another workspace."
-    raise Unreachable(f"{workspace.root}: {words}")
+    holder = f"process {holder_of(workspace)} has it and does not answer. Stop that process, or use another workspace."
+    raise Unreachable(f"{workspace.root}: {holder}")
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

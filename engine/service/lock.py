@@ -1,4 +1,4 @@
-"""One engine per workspace: a lock that the operating system takes back when its holder dies in whatever way.
+"""One engine per workspace: a lock that the operating system releases however its holder dies.
 
 Comes in: a workspace. Goes out: the lock, or who holds it. Does not know what an engine does.
 """

@@ -25,9 +25,9 @@ class Models:
         self._told: set[str] = set()
 
     def all(self) -> list[ModelStatus]:
-        """Every card that can be read, with what stands here; the first call hashes the weights.
+        """Every card that can be read, with what is here; the first call hashes the weights.
 
-        A card that cannot be read takes no other model away: it is told on standard error, once for each fault.
+        A card that cannot be read hides no other model: it is reported on standard error, once for each fault.
         """
         with self._looking:
             folders = (self._cards, own_cards(self._root))

@@ -30,7 +30,7 @@ class Settings:
     database_url: str = ""
     """"": SQLite in the workspace."""
     group: GroupKind = "local"
-    """fake: one small process that draws coloured cards instead of films, for tests of all that stands around it."""
+    """fake: one small process that draws coloured cards instead of films, for tests of everything around it."""
     max_media_bytes: int = 2 * 2**30
     keep_alive_s: float = 15.0
     """Silence of an event stream after which a comment is sent."""

@@ -1,6 +1,6 @@
 """The store: jobs and what happened to them. Every change of state and its event are one transaction.
 
-Comes in: jobs, wishes (cancel, move, pause) and events. Goes out: statuses, and events numbered in the order they
+Comes in: jobs, requests (cancel, move, pause) and events. Goes out: statuses, and events numbered in the order they
 happened. Refuses a second terminal event of a job. Thread-safe. Does not know groups, HTTP or files.
 """
 
@@ -57,7 +57,7 @@ class Store:
         self._changed = changed
         self._writing = threading.Lock()
 
-    # ---- what the author wishes
+    # ---- what the author requests
     def submit(self, job: Job) -> tuple[JobStatus, bool]:
         """-> (status, whether it is new). Raises Conflict where the id belongs to a job with another body."""
         body = job.model_dump_json()
@@ -72,7 +72,7 @@ class Store:
         return self.job(job.id), known is None
 
     def cancel(self, job_id: str) -> JobStatus:
-        """A waiting job ends at once; a running one carries the wish until the ranks have answered it."""
+        """A waiting job ends at once; a running one keeps the request until the ranks have answered it."""
         with self._write() as session:
             row = _row(session, job_id)
             if row.state == "queued":
@@ -135,8 +135,8 @@ class Store:
             if row.cancel_asked:
                 _end(session, row, JobCancelled(time_s=now, job_id=job_id))
             elif not again:
-                words = f"Given up after {row.failures} attempts. The last one ended so: {reason}"
-                _end(session, row, Failed(time_s=now, job_id=job_id, reason=words))
+                reason = f"Given up after {row.failures} attempts. The last one ended so: {reason}"
+                _end(session, row, Failed(time_s=now, job_id=job_id, reason=reason))
             else:
                 first = session.scalar(select(func.min(JobRow.place)).where(JobRow.state == "queued"))
                 row.state, row.reason, row.changed_s = "queued", reason, now
@@ -158,7 +158,7 @@ class Store:
             session.execute(delete(EventRow).where(small, EventRow.job_id.in_(ended)))
         empty_log(self._database)
 
-    # ---- what stands
+    # ---- reading
     def job(self, job_id: str) -> JobStatus:
         with Session(self._database) as session:
             waiting = [row.id for row in _waiting_rows(session)]

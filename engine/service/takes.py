@@ -1,6 +1,6 @@
 """Finished takes on disk, as the queue sees them: is it there already, and is what a job starts from there?
 
-Comes in: a workspace and jobs. Goes out: takes, or reasons in words. Does not know how takes are made, nor the queue.
+Comes in: a workspace and jobs. Goes out: takes, or reasons as text. Does not know how takes are made, nor the queue.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ class Takes:
         self._media = MediaStore(workspace.media)
 
     def finished(self, job: Job) -> tuple[Take, ...] | None:
-        """The takes of this recipe if all stand, under the job's own scenes; None where it must be rendered.
+        """The takes of this recipe if all exist, under the job's own scenes; None where it must be rendered.
 
-        What stands there and is damaged is moved aside, never deleted, so that it does not stand in the way.
+        A damaged folder is moved aside, never deleted, so that it does not block the new take.
         """
         found = [self._finished(span, job) for span in job.spans]
         takes = tuple(take for take in found if take is not None)
@@ -36,7 +36,7 @@ class Takes:
         return _for_job(take, job, span.scene_id)
 
     def fault(self, job: Job, takes: tuple[Take, ...]) -> str | None:
-        """What is wrong with takes that are said to be finished; None: nothing, and their media can be fetched."""
+        """What is wrong with takes that are reported as finished; None: nothing, and their media can be fetched."""
         if len(takes) != len(job.spans):
             return f"{len(takes)} takes were announced for {len(job.spans)} scenes."
         found = (self._fault(span, take) for span, take in zip(job.spans, takes, strict=True))
