@@ -1,7 +1,7 @@
-"""Puts films together in the background: one at a time, and the newest wish of a project counts.
+"""Assembles films in the background: one at a time, and the newest request of a project counts.
 
-Comes in: projects whose film is wanted, and what they consist of. Goes out: a film on the shelf, or the reason why not.
-Does not know plans, the engine or the page.
+Comes in: projects whose film is wanted, and the takes they consist of. Goes out: a film in the library, or the reason
+why not. Does not know plans, the engine or the page.
 """
 
 import queue
@@ -29,20 +29,20 @@ class FilmSource:
 
 
 class Assembly:
-    """``film_source``: what a project's film is made of now (raises StudioError). ``told`` is called on changes."""
+    """``film_source``: what a project's film is made of now (raises StudioError). ``on_change``: called with its id."""
 
     def __init__(
         self,
         workspace: Workspace,
-        shelf: TakeRepository,
-        reel_of: Callable[[str], FilmSource],
-        told: Callable[[str], None],
+        takes: TakeRepository,
+        film_source: Callable[[str], FilmSource],
+        on_change: Callable[[str], None],
     ) -> None:
         self._workspace = workspace
-        self._shelf = shelf
+        self._takes = takes
         self._store = MediaStore(workspace.media)
-        self._reel_of = reel_of
-        self._told = told
+        self._film_source = film_source
+        self._on_change = on_change
         self._making = threading.Lock()
         self._wanted: queue.Queue[str | None] = queue.Queue()
         self._pending: set[str] = set()
@@ -58,28 +58,28 @@ class Assembly:
                 return
             self._pending.add(project_id)
         self._wanted.put(project_id)
-        self._told(project_id)
+        self._on_change(project_id)
 
     def state(self, project_id: str) -> tuple[bool, str]:
-        """(whether it is being put together, why it could not be)."""
+        """(whether it is being assembled, why it could not be)."""
         with self._lock:
             return project_id in (*self._pending, self._at_work), self._errors.get(project_id, "")
 
     def make(self, project_id: str) -> Film:
         """Makes the film now, unless it is there already, and waits. Raises FilmError."""
         with self._making:
-            reel = self._reel_of(project_id)
-            cut = cut_hash(reel.edits)
-            known = self._shelf.film_of(project_id)
+            source = self._film_source(project_id)
+            cut = cut_hash(source.edits)
+            known = self._takes.film_of(project_id)
             out = self._workspace.films(project_id) / f"{cut[:16]}.mp4"
             if known is None or known.cut != cut or not out.is_file():
-                make_film(reel.edits, out, reel.storyboard, reel.takes)
-                known = self._keep(project_id, reel, cut)
+                make_film(source.edits, out, source.storyboard, source.takes)
+                known = self._keep(project_id, source, cut)
             with self._lock:
                 self._errors.pop(project_id, None)
             return known
 
-    def _keep(self, project_id: str, reel: FilmSource, cut: str) -> Film:
+    def _keep(self, project_id: str, source: FilmSource, cut: str) -> Film:
         out = self._workspace.films(project_id) / f"{cut[:16]}.mp4"
         try:
             media = self._store.adopt(out)
@@ -88,8 +88,8 @@ class Assembly:
             what = f"{out.name}: the film could not be stored ({error.strerror or error}). Free some disk space."
             raise FilmError(what) from error
         where = str(out.relative_to(self._workspace.root))
-        film = Film(media, poster, where, cut, reel.edits.duration_s, time.time())
-        self._shelf.keep_film(project_id, film)
+        film = Film(media, poster, where, cut, source.edits.duration_s, time.time())
+        self._takes.keep_film(project_id, film)
         return film
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Assembly:
 
     def _work(self) -> None:
         while (project_id := self._wanted.get()) is not None:
-            with self._lock:  # what is wished for from here on is another film
+            with self._lock:  # a request from here on is for another film
                 self._pending.discard(project_id)
                 self._at_work = project_id
             error = self._tried(project_id)
@@ -106,7 +106,7 @@ class Assembly:
                 self._at_work = ""
                 if error:
                     self._errors[project_id] = error
-            self._told(project_id)
+            self._on_change(project_id)
 
     def _tried(self, project_id: str) -> str:
         try:

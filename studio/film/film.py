@@ -1,6 +1,6 @@
 """From chosen takes to one film: an edit list, and ffmpeg.
 
-Comes in: takes in the order of the story with how each joins the one before, and where their files lie. Goes out: one
+Comes in: takes in the order of the story with how each joins the one before, and where their files are. Goes out: one
 mp4 (H.264, yuv420p, faststart) that carries its storyboard and recipes, written whole or not at all; posters. Does not
 know projects, plans or the engine. Frames that a continued scene shares with the one before are not in its take.
 """
@@ -158,9 +158,9 @@ def _run(arguments: list[str], out: Path) -> None:
     except OSError as error:
         raise FilmError(f"ffmpeg could not be started ({error}). Install ffmpeg or mend its file.") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
+        last_lines = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         how = f"code {done.returncode}" if done.returncode > 0 else f"stopped by signal {-done.returncode}"
-        what = f"{out.name}: ffmpeg failed ({how}): {' / '.join(said) or 'it said nothing'}"
+        what = f"{out.name}: ffmpeg failed ({how}): {' / '.join(last_lines) or 'it said nothing'}"
         raise FilmError(f"{what}. An older film is as it was; free disk space or render the scene it names again.")
 
 
@@ -252,6 +252,6 @@ def poster_of(clip: Path, timeout_s: float = 60) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise FilmError(f"{clip.name}: no poster could be made of it in {timeout_s:g} s.") from error
     if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise FilmError(f"{clip.name}: no poster could be made of it ({' '.join(said)}).")
+        last_lines = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise FilmError(f"{clip.name}: no poster could be made of it ({' '.join(last_lines)}).")
     return done.stdout

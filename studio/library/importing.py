@@ -2,7 +2,7 @@
 
 Comes in: uploads, and a storyboard whose ``conditioning.media`` are paths beside its file, or a whole file of any
 format. Goes out: the storyboard with SHA-256 names, and what was stored. Does not know projects. A file that somebody
-sent may only name what lies beside it: else it could bring any picture of this machine into sight.
+sent may only name what is beside it; otherwise it could show any picture of this machine.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_MEDIA_BYTES = 512 * 2**20
 
 
 def stored_upload(path: Path, name: str, store: MediaStore) -> MediaInfo:
-    """Stores a picture or clip that lies at ``path`` and that its author calls ``name``. Raises Rejected in words."""
+    """Stores the picture or clip at ``path``, which its author calls ``name``. Raises Rejected with the reason."""
     try:
         if path.stat().st_size > MAX_MEDIA_BYTES:
             raise Rejected("conditioning", f"{name}: is larger than {MAX_MEDIA_BYTES >> 20} MiB. Make it smaller.")
@@ -39,7 +39,7 @@ def stored_upload(path: Path, name: str, store: MediaStore) -> MediaInfo:
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """``folder``: where the storyboard's file lies. Without ``keep``, files are only looked at, and not stored.
+    """``folder``: the folder of the storyboard's file. Without ``keep``, files are only looked at, and not stored.
 
     ``sent``: the file came from elsewhere, perhaps without its pictures. What is not beside it stays a name, and the
     plan says on the scene that it is not there; else that is a StoryboardError with the path of the field.
