@@ -1,13 +1,13 @@
 """What all scenes of one plan share, looked up once.
 
-Comes in: what ``plan`` is given. Goes out: a ``PlanContext`` and the notes about the whole storyboard, or a
-``PlanError`` for a preset or a model that is not there. Does not know scenes one by one.
+Comes in: the arguments of ``plan``. Goes out: a ``PlanContext`` and the notes about the whole storyboard, or a
+``PlanError`` for a preset or a model that is not there. Does not know single scenes.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.cards import Joint, ModelCard, ModelStatus
 from engine.contract.jobs import Take
 from engine.contract.media import MediaInfo
 from engine.contract.values import SizePx
@@ -41,6 +41,12 @@ class PlanContext:
     def card(self) -> ModelCard:
         return self.status.card
 
+    @property
+    def joint(self) -> Joint:
+        """Of a card that is known to be a joint model's."""
+        assert self.card.joint is not None
+        return self.card.joint
+
 
 def plan_context(
     storyboard: Storyboard,
@@ -58,7 +64,7 @@ def plan_context(
         raise PlanError("", f'there is no model "{storyboard.model}"{suggestion(storyboard.model, models)}')
     status = models[storyboard.model]
     size_px, fps, refusal, notes = _frame(storyboard, status)
-    setting = PlanContext(
+    context = PlanContext(
         storyboard=storyboard,
         preset=presets[preset],
         presets=presets,
@@ -71,11 +77,11 @@ def plan_context(
         fps=fps,
         refusal=refusal,
     )
-    return setting, [*notes, *_look_notes(storyboard, status.card)]
+    return context, [*notes, *_look_notes(storyboard, status.card)]
 
 
 def _frame(storyboard: Storyboard, status: ModelStatus) -> tuple[SizePx, int, str, list[Note]]:
-    """Size, frames a second, why nothing can be rendered ("" if it can), and what there is to say about it."""
+    """Size, frames a second, why nothing can be rendered ("" if it can), and notes about them."""
     card, notes = status.card, list[Note]()
     refusal = ""
     if not status.available or not status.fingerprint:
@@ -83,13 +89,13 @@ def _frame(storyboard: Storyboard, status: ModelStatus) -> tuple[SizePx, int, st
         reason = status.reason or "its weights are not here"
         notes.append(about_all("error", f"{card.title} cannot be used: {reason}"))
     try:
-        size_px, said = size_for(storyboard, card)
-        notes += [about_all("warn", said)] if said else []
+        size_px, text = size_for(storyboard, card)
+        notes += [about_all("warn", text)] if text else []
     except PlanError as error:
         size_px, refusal = (0, 0), refusal or str(error)
         notes.append(about_all("error", str(error)))
-    fps, said = fps_for(storyboard, card)
-    notes += [about_all("info", said)] if said else []
+    fps, text = fps_for(storyboard, card)
+    notes += [about_all("info", text)] if text else []
     return size_px, fps, refusal, notes
 
 

@@ -1,8 +1,8 @@
-"""The first frame of a scene that is given none: what a picture model is to make, completely.
+"""The first frame that a picture model makes for a scene without a picture or clip of its own: its complete recipe.
 
-Comes in: a scene, its seed, what all scenes share. Goes out: a ``FromModel``, or a ``PlanError`` that says what else
-could be done. Does not know how it is drawn. The picture model keeps its own steps, sampler and guidance: its frame is
-one of many, and a preset for films says nothing about it.
+Comes in: a scene, its seed, the context of the plan. Goes out: a ``FromModel``, or a ``PlanError`` that says what else
+can be done. Does not know how it is drawn. Steps, sampler and guidance are the picture model's own, since a preset
+rates the work of a film, of which this is one frame.
 """
 
 from engine.contract.cards import ModelStatus
@@ -15,14 +15,14 @@ from studio.planning.presets import Preset
 from studio.planning.sizes import nearest_size
 
 DEFAULT_STRENGTH = 0.4
-"""How far the first frame of a clip is re-imagined, where nothing is said; NVIDIA's own."""
+"""How far the first frame of a clip is re-imagined where the author sets nothing; NVIDIA's default."""
 INSTEAD = "Or give the scene a picture"
 
 
 def made_frame(
     scene: Scene,
     seed: int,
-    setting: PlanContext,
+    context: PlanContext,
     source: str | None = None,
     strength: float = 1.0,
     instead: str = INSTEAD,
@@ -31,30 +31,30 @@ def made_frame(
 
     Raises PlanError where the picture model is not here.
     """
-    status = _picture_model(scene, setting, instead)
-    card, wish = status.card, scene.first_frame
+    status = _picture_model(scene, context, instead)
+    card, first_frame = status.card, scene.first_frame
     return FromModel(
         model=card.name,
         weights=status.fingerprint,
-        prompt=join_look(wish.prompt if wish.prompt.strip() else scene.prompt, setting.storyboard.look),
-        negative_prompt=full_negative_prompt(scene, setting.storyboard, card),
-        size_px=nearest_size(setting.size_px, card),
-        seed=seed if wish.seed is None else wish.seed,
-        sampler=_own_steps(setting.preset).sampler_for(card, card.sampler.name),
+        prompt=join_look(first_frame.prompt if first_frame.prompt.strip() else scene.prompt, context.storyboard.look),
+        negative_prompt=full_negative_prompt(scene, context.storyboard, card),
+        size_px=nearest_size(context.size_px, card),
+        seed=seed if first_frame.seed is None else first_frame.seed,
+        sampler=_with_model_steps(context.preset).sampler_for(card, card.sampler.name),
         guidance_scale=card.guidance_scale,
-        precision=setting.preset.speed_for(card).precision,
+        precision=context.preset.speed_for(card).precision,
         source=source,
         strength=strength,
     )
 
 
-def _own_steps(preset: Preset) -> Preset:
+def _with_model_steps(preset: Preset) -> Preset:
     return preset.model_copy(update={"num_steps": "model"})
 
 
-def _picture_model(scene: Scene, setting: PlanContext, instead: str) -> ModelStatus:
-    name, title = setting.card.first_frame or "", setting.card.title
-    status = setting.models.get(name)
+def _picture_model(scene: Scene, context: PlanContext, instead: str) -> ModelStatus:
+    name, title = context.card.first_frame or "", context.card.title
+    status = context.models.get(name)
     if status is None:
         raise PlanError(
             scene.id, f"{title} needs the picture model {name} for a first frame: it has no card. {instead}"

@@ -1,9 +1,8 @@
-"""What a plan says: jobs, how each scene stands and why, notes in words, cost. Values only.
+"""The values of a plan: its jobs, the state of each scene and the reason for it, notes, cost.
 
-Does not know how any of it is decided.
+Does not know how any of them is decided.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from engine.contract.jobs import Job
@@ -15,7 +14,7 @@ Level = Literal["info", "warn", "error"]
 
 
 class Note(Value):
-    """What was rounded, or what the model cannot do. ``scene_id`` None: about the whole storyboard."""
+    """What is rounded, or what the model cannot do. ``scene_id`` None: about the whole storyboard."""
 
     scene_id: Identifier | None
     level: Level
@@ -23,7 +22,7 @@ class Note(Value):
 
 
 class ScenePlan(Value):
-    """How one scene stands. ``number`` counts from 1. ``reason`` says in words why; "" where it is fresh."""
+    """The state of one scene. ``number`` counts from 1. ``reason``: why it is not fresh; "" where it is."""
 
     scene_id: Identifier
     number: int
@@ -40,7 +39,7 @@ class ScenePlan(Value):
     """Where in the scene each chunk (of a jointly denoised model: segment) begins; none: unplannable."""
     seed: int
     continues: Identifier | None
-    """The scene whose last frames it goes on from."""
+    """The scene before it, where it starts from the last frames of that."""
     makes_first_frame: bool
     """Whether a picture model makes its first frame."""
 
@@ -50,7 +49,7 @@ class ScenePlan(Value):
 
 
 class Plan(Value):
-    """Jobs in the order of the story: one that continues another comes after it."""
+    """Jobs in the order of the storyboard: one that continues another comes after it."""
 
     project_id: Identifier
     jobs: tuple[Job, ...]
@@ -63,15 +62,6 @@ class Plan(Value):
 
     def scene(self, scene_id: str) -> ScenePlan:
         return next(scene for scene in self.scenes if scene.scene_id == scene_id)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedScene:
-    """One scene's part of a plan while it is made. ``job`` None: unplannable; several scenes may share one."""
-
-    plan: ScenePlan
-    job: Job | None
-    notes: tuple[Note, ...]
 
 
 def about_scene(scene_id: str, level: Level, text: str) -> Note:

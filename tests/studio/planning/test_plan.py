@@ -26,9 +26,9 @@ from studio.document.prompts import join_look
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
 from studio.planning.cost import timings_of
+from studio.planning.groups import derived_seed
 from studio.planning.plan import Plan, with_new_id
 from studio.planning.prompts import estimated_tokens, unknown_words
-from studio.planning.scene import derived_seed
 from studio.planning.shown_take import index_takes
 from tests.studio.planning.factories import (
     CARD,

@@ -110,7 +110,7 @@ REASONS: list[tuple[str, Any, str]] = [
     ("look", lambda b: change_storyboard(b, "look", "woodcut"), "look changed"),
     ("negative look", lambda b: change_storyboard(b, "negative_look", "x"), "negative look changed"),
     ("transition", lambda b: change_scene(b, "scene-2", "transition", "cut"), "scene 2's transition changed"),
-    ("duration", lambda b: change_scene(b, "scene-2", "duration_s", 6.0), "scene 2's duration changed"),
+    ("duration", lambda b: change_scene(b, "scene-2", "duration_s", 6.0), "scene 2's duration changed (3 s -> 6 s)"),
     ("seed", lambda b: change_storyboard(b, "seed", 9), "seed changed"),
     ("preset", lambda b: change_storyboard(b, "preset", "draft"), "preset changed (balanced -> draft)"),
     ("order", lambda b: move_scene(b, "scene-3", 0), "scenes came, went or moved"),
@@ -130,13 +130,27 @@ def test_words_of_a_later_segment_are_a_change_too() -> None:
     start = story({"duration_s": 6.0, "chunk_prompts": ("a boat",)}, {})
     changed = change_scene(start, "scene-1", "chunk_prompts", ["a fox"])
     plan = plan_of(changed, takes=rendered(start, models=MODELS))
-    assert plan.scenes[1].reason == "scene 1's prompts changed" + WHY
+    assert plan.scenes[1].reason == "scene 1's prompt of part 2 changed" + WHY
 
 
 def test_takes_of_another_model_are_stale_for_that_reason() -> None:
     takes = rendered(three().model_copy(update={"model": "tiny"}), models=MODELS)
     reason = plan_of(three(), takes=takes).scenes[0].reason
     assert reason.startswith("model changed (tiny -> together)") and reason.endswith(WHY)
+
+
+def test_a_take_of_all_scenes_is_not_compared_with_the_prompts_of_one() -> None:
+    start = three(look="papercut", negative_look="x")
+    alone = start.model_copy(update={"model": "tiny"})
+    reason = plan_of(alone, takes=rendered(start, models=MODELS)).scenes[2].reason
+    assert reason.startswith("model changed (together -> tiny), frames a second changed (16 -> 8)")
+    assert "prompt" not in reason and "look" not in reason and "duration" not in reason
+
+
+def test_a_sampler_that_all_scenes_ask_for_and_the_model_does_not_allow_is_named() -> None:
+    heun = {"overrides": {"sampler": "heun"}}
+    plan = plan_of(story(heun, heun))
+    assert "Together is not sampled with heun; dpmpp_2m_sde is used" in notes(plan, "scene-2")
 
 
 def test_what_changes_no_text_and_no_number_changes_no_recipe() -> None:
