@@ -44,32 +44,32 @@ def plan_of_sixty(folder: Path) -> float:
             Scene(id=f"s{n}", prompt=f"a red ball {n}", duration_s=3, transition="continue" if n % 3 == 2 else "cut")
             for n in range(60)
         )
-        project = studio.create(Storyboard(scenes=scenes))
-        studio.models()
+        project = studio.projects.create(Storyboard(scenes=scenes))
+        studio.rendering.models()
         return seconds(lambda: _planned_anew(studio, project.id))
     finally:
         studio.close()
 
 
 def _planned_anew(studio: Studio, project_id: str) -> None:
-    studio.models_heard(list(studio.models().values()))
-    studio._book.forget_all()  # so that nothing is remembered from the run before
-    studio.plan(project_id)
+    studio.rendering.update_models(list(studio.rendering.models().values()))
+    studio._states.forget_all()  # so that nothing is remembered from the run before
+    studio.rendering.plan(project_id)
 
 
 def rendered(studio: Studio, preset: str, seed: int) -> str:
     """A new film; -> project id."""
     storyboard = Storyboard(title=preset, preset=preset, seed=seed, scenes=SCENES)
-    project = studio.create(storyboard)
-    studio.render(project.id)
+    project = studio.projects.create(storyboard)
+    studio.rendering.render(project.id)
     finished(studio, project.id)
     return project.id
 
 
 def finished(studio: Studio, project_id: str) -> None:
     """Waits for the film. Raises RuntimeError where a scene failed."""
-    for _ in studio.changes(project_id):
-        board = studio.board(project_id)
+    for _ in studio.views.changes(project_id):
+        board = studio.views.board(project_id)
         failed = [f"{card.id}: {card.reason}" for card in board.scenes if card.state in ("failed", "unplannable")]
         if failed:
             raise RuntimeError("; ".join(failed))
@@ -98,9 +98,9 @@ def render_all(folder: Path, presets: Sequence[str], ranks: int) -> dict[str, ob
 
 def _again(studio: Studio, project_id: str) -> None:
     """What pressing the button costs when all is fresh: judged, and the film found."""
-    studio._book.forget_all()
-    assert studio.render(project_id) == []
-    studio.assemble(project_id)
+    studio._states.forget_all()
+    assert studio.rendering.render(project_id) == []
+    studio.rendering.assemble(project_id)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,8 +20,6 @@ MOST_MODULES = 16
 DOCUMENTS = ("README.md", "DESIGN.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md")))
 
 LONG_FILES: set[str] = {
-    "studio/rendering/job_tracker.py",
-    "studio/studio.py",
     "tests/fakes.py",
     "tests/studio/planning/test_plan.py",
     "tests/studio/planning/test_plan_model_features.py",

@@ -19,7 +19,8 @@ from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from engine.storage.atomic import open_replacing
 from engine.storage.media import read_frames
-from studio.cli.render import EngineSession, copy_whole
+from studio.cli.engine_supervisor import EngineSession
+from studio.cli.render import copy_whole
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
 from studio.document.storyboard import Conditioning, Scene, Storyboard, read_document
@@ -65,24 +66,24 @@ class _Tally:
 
 
 class RunBatch:
-    """``use``: the engine, if there is something to render. ``out``: where it is told (default: standard output)."""
+    """``session``: the engine, if there is something to render. ``out``: of messages (default: standard output)."""
 
     def __init__(
-        self, studio: Studio, path: Path, as_json: bool, use: EngineSession, out: TextIO | None = None
+        self, studio: Studio, path: Path, as_json: bool, session: EngineSession, out: TextIO | None = None
     ) -> None:
         self._studio = studio
         self._path = path
         self._as_json = as_json
         self._out = out or sys.stdout
         self._display: Display = display_for(as_json, self._out)
-        self._use = use
+        self._session = session
         self._tally = _Tally()
 
     def run(self, batch: Batch, wishes: BatchOptions) -> int:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
             blank = self._blank(batch, wishes)
-            self._use.learn(blank.model)
+            self._session.learn(blank.model)
             card = self._usable(blank)
             for bad in batch.bad:
                 self._refused(bad)
@@ -91,7 +92,7 @@ class RunBatch:
             if scenes:
                 self._made(blank.model_copy(update={"scenes": tuple(scenes)}), targets)
         finally:
-            self._use.close()
+            self._session.close()
         return self._told()
 
     # ---- what can be made
@@ -108,10 +109,10 @@ class RunBatch:
 
     def _usable(self, blank: Storyboard) -> ModelCard:
         """The model's card. Raises PlanError for what would be wrong with every entry."""
-        statuses = self._studio.models()
+        statuses = self._studio.rendering.models()
         if blank.model not in statuses:
             raise PlanError("", f'there is no model "{blank.model}"{suggestion(blank.model, statuses)}')
-        plan = self._studio.plan_file(self._path, blank)
+        plan = self._studio.projects.plan_file(self._path, blank)
         errors = [note.text for note in plan.notes if note.level == "error"]
         if errors:
             raise PlanError("", "\n".join(errors))
@@ -146,7 +147,7 @@ class RunBatch:
                 continue
             try:
                 scene = self._scene(entry, card, wishes)
-                plan = self._studio.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
+                plan = self._studio.projects.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
                 _refuse(plan)
                 self._note(plan, entry.number)
                 scenes.append(scene)
@@ -174,11 +175,11 @@ class RunBatch:
 
     # ---- making them
     def _made(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
-        project_id = self._studio.open_file(self._path, storyboard).id
-        board = self._studio.board(project_id)
+        project_id = self._studio.projects.open_file(self._path, storyboard).id
+        board = self._studio.views.board(project_id)
         self._write_fresh(board, targets)
         if any(scene.state != "fresh" for scene in board.scenes):
-            board = self._use.render(project_id, lambda now: self._show(now, targets))
+            board = self._session.render(project_id, lambda now: self._show(now, targets))
             self._write_fresh(board, targets)
         for scene in board.scenes:
             number = number_of(scene)
@@ -207,7 +208,7 @@ class RunBatch:
                 )
 
     def _write(self, project_id: str, scene: SceneCard, target: Path) -> None:
-        clip = self._studio.media_path(project_id, scene.take.media) if scene.take else None
+        clip = self._studio.projects.media_path(project_id, scene.take.media) if scene.take else None
         if clip is None:
             raise FilmError("its take is not here any more; render it again")
         if target.suffix == CLIP_SUFFIX:

@@ -10,17 +10,16 @@ from typing import TypeVar
 
 from studio.cli.batch import BatchOptions, RunBatch
 from studio.cli.batch_videos import RunVideos, place_of
+from studio.cli.engine_supervisor import EngineSession, engine_source_of
 from studio.cli.flags import (
     DONE,
     Commands,
     counted,
     engine_arguments,
-    models_root_of,
     plan_arguments,
     signals_as_ctrl_c,
     studio_from_flags,
 )
-from studio.cli.render import EngineSession
 from studio.document.formats import ttt_prompts, yaml_file
 from studio.document.formats.cosmos_batch import ASPECT
 from studio.document.formats.reading import holds_videos, read_batch, read_storyboards
@@ -70,10 +69,10 @@ def _batch(flags: argparse.Namespace) -> int:
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
-            use = EngineSession(studio, flags.ranks, flags.engine, models_root_of(flags))
+            session = EngineSession(studio, engine_source_of(flags, studio))
             if batch is None:
-                return RunVideos(studio, flags.file, flags.json, use).run(videos, wishes)
-            return RunBatch(studio, flags.file, flags.json, use).run(batch, wishes)
+                return RunVideos(studio, flags.file, flags.json, session).run(videos, wishes)
+            return RunBatch(studio, flags.file, flags.json, session).run(batch, wishes)
         finally:
             studio.close()
 
@@ -123,7 +122,9 @@ def _import(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
         for number, storyboard in enumerate(boards, start=1):
-            project = studio.open_file(flags.file if len(boards) == 1 else place_of(flags.file, number), storyboard)
+            project = studio.projects.open_file(
+                flags.file if len(boards) == 1 else place_of(flags.file, number), storyboard
+            )
             print(f"{project.id}: {storyboard.title} ({counted(len(storyboard.scenes), 'scene')})")
     finally:
         studio.close()

@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from studio.cli.batch import DONE, FAILED, BatchOptions
-from studio.cli.render import EngineSession, RenderFile
+from studio.cli.engine_supervisor import EngineSession
+from studio.cli.render import RenderFile
 from studio.document.storyboard import Scene, Storyboard, document_of, read_document
 from studio.errors import FilmError, PlanError, StoryboardError
 from studio.studio import Studio
 
 
 class RunVideos:
-    """``use``: the engine, if there is something to render."""
+    """``session``: the engine, if there is something to render."""
 
-    def __init__(self, studio: Studio, path: Path, as_json: bool, use: EngineSession) -> None:
+    def __init__(self, studio: Studio, path: Path, as_json: bool, session: EngineSession) -> None:
         self._studio = studio
         self._path = path
         self._as_json = as_json
-        self._use = use
+        self._session = session
 
     def run(self, boards: Sequence[Storyboard], wishes: BatchOptions) -> int:
         """-> exit code: 0 where every film was made. Raises EngineError, KeyboardInterrupt."""
@@ -38,7 +39,7 @@ class RunVideos:
         return FAILED if failed else DONE
 
     def _film(self, number: int, storyboard: Storyboard, out: Path) -> int:
-        file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._use)
+        file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._session)
         return file.run(storyboard, out / f"prompt-{number - 1}.mp4")
 
     def _tell(self, number: int, reason: str) -> None:

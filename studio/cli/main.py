@@ -87,13 +87,14 @@ def _add_processes(commands: Commands) -> None:
 
 
 def _render(flags: argparse.Namespace) -> int:
-    from studio.cli.render import EngineSession, RenderFile
+    from studio.cli.engine_supervisor import EngineSession, engine_source_of
+    from studio.cli.render import RenderFile
 
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
-            use = EngineSession(studio, flags.ranks, flags.engine, models_root_of(flags))
-            return RenderFile(studio, flags.file, flags.json, use).run(
+            session = EngineSession(studio, engine_source_of(flags, studio))
+            return RenderFile(studio, flags.file, flags.json, session).run(
                 storyboard_from_flags(flags), flags.out, flags.scale
             )
         finally:
@@ -103,7 +104,7 @@ def _render(flags: argparse.Namespace) -> int:
 def _plan(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
-        plan = studio.plan_file(flags.file, storyboard_from_flags(flags))
+        plan = studio.projects.plan_file(flags.file, storyboard_from_flags(flags))
     finally:
         studio.close()
     print(plan.model_dump_json(indent=2) if flags.json else "\n".join(plan_lines(plan)))
@@ -130,7 +131,7 @@ def _check(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
         storyboard = read_file(flags.file)
-        plan = studio.plan_file(flags.file, storyboard)
+        plan = studio.projects.plan_file(flags.file, storyboard)
     finally:
         studio.close()
     for note in plan.notes:
@@ -159,11 +160,12 @@ def _serve(flags: argparse.Namespace) -> int:
     if problem:
         print(f"storyboard: {problem}", file=sys.stderr)
         return WRONG
+    from studio.cli.engine_supervisor import engine_source_of
     from studio.cli.serve import serve_studio
 
     studio = studio_from_flags(flags, examples=True)
     try:
-        serve_studio(studio, flags.host, flags.port, flags.ranks, flags.engine, models_root_of(flags))
+        serve_studio(studio, flags.host, flags.port, engine_source_of(flags, studio))
     finally:
         studio.close()
     return DONE

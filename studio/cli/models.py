@@ -50,7 +50,7 @@ def add_commands(commands: Commands) -> None:
 def _models(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
-        statuses = studio.models().values()
+        statuses = studio.rendering.models().values()
     finally:
         studio.close()
     for status in statuses:

@@ -47,7 +47,7 @@ class KnownJob:
     job: Job
     state: JobState
     reason: str
-    uses: tuple[tuple[str, str], ...]
+    waiters: tuple[tuple[str, str], ...]
     """(project id, scene id) of all that wait for it."""
 
 
@@ -183,6 +183,10 @@ class TakeRepository:
         with self._database.read() as session:
             query = select(JobRow).where(JobRow.id.in_(ids)).order_by(JobRow.submitted_s)
             return [_known(session, row) for row in session.scalars(query)]
+
+    def waiting_jobs(self, project_id: str) -> list[KnownJob]:
+        """Those that scenes of the project wait for: queued or running."""
+        return [known for known in self.jobs_of_project(project_id) if known.state in LIVE]
 
     def live_jobs(self) -> list[KnownJob]:
         with self._database.read() as session:

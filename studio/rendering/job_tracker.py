@@ -42,11 +42,11 @@ MOST_IDS = 1000
 
 
 class Listener(Protocol):
-    """Who is told: takes arrived for (project id, scene id); an engine said which models it has; a job ended."""
+    """Who is called when takes arrived for (project id, scene id), an engine sent its models, or a job ended."""
 
-    def takes_arrived(self, uses: Waiters) -> None: ...
-    def models_heard(self, statuses: Sequence[ModelStatus]) -> None: ...
-    def job_ended(self, uses: Waiters) -> None: ...
+    def takes_arrived(self, waiters: Waiters) -> None: ...
+    def models_changed(self, statuses: Sequence[ModelStatus]) -> None: ...
+    def job_ended(self, waiters: Waiters) -> None: ...
 
 
 class JobTracker:
@@ -68,7 +68,7 @@ class JobTracker:
         self.unavailable_reason = "the engine is starting"
         """Why no engine is attached, while none is."""
         for known in takes.live_jobs():
-            self.live.put(known.job, known.uses, known.state)
+            self.live.put(known.job, known.waiters, known.state)
 
     # ---- the engine
     def attach(self, engine: Engine, name: str) -> None:
@@ -109,35 +109,35 @@ class JobTracker:
         return link
 
     # ---- jobs
-    def submit(self, jobs: Sequence[Job], uses: Callable[[Job], Waiters]) -> list[str]:
+    def submit(self, jobs: Sequence[Job], waiters_of: Callable[[Job], Waiters]) -> list[str]:
         """Ids of the jobs as the engine knows them, in order. Raises EngineError; what was submitted stays so."""
         with self._submitting:
-            return [self._submit(job, uses(job)) for job in jobs]
+            return [self._submit(job, waiters_of(job)) for job in jobs]
 
-    def _submit(self, job: Job, uses: Waiters) -> str:
+    def _submit(self, job: Job, waiters: Waiters) -> str:
         known = self._takes.jobs_of_recipe(job.recipe)
         waiting = next((one for one in known if one.state in LIVE and one.job.id not in self._cancelled), None)
-        if waiting is not None and self._joined(waiting, uses):
+        if waiting is not None and self._joined(waiting, waiters):
             return waiting.job.id
         self._send_media(job)
         for attempt in range(len(known), MOST_IDS):
             candidate = with_new_id(job, attempt) if attempt else job
-            if self._accepted(candidate, uses):
+            if self._accepted(candidate, waiters):
                 return candidate.id
         raise Rejected("job", f"recipe {job.recipe[:16]}: was tried {MOST_IDS} times. Change the scene's seed.")
 
-    def _joined(self, waiting: KnownJob, uses: Waiters) -> bool:
+    def _joined(self, waiting: KnownJob, waiters: Waiters) -> bool:
         """Whether these scenes wait for a job now as others do; False where it ended in the meantime."""
-        self._expect(waiting.job, tuple({*waiting.uses, *uses}))
+        self._expect(waiting.job, tuple({*waiting.waiters, *waiters}))
         now = self._takes.job(waiting.job.id)
         if now is not None and now.state in LIVE:
             return True
         self.live.drop(waiting.job.id)
         return False
 
-    def _accepted(self, job: Job, uses: Waiters) -> bool:
+    def _accepted(self, job: Job, waiters: Waiters) -> bool:
         """Whether the engine works on a job under this id; False where the id belongs to one that ended."""
-        self._expect(job, uses)
+        self._expect(job, waiters)
         try:
             if self.engine.submit(job).state in LIVE:
                 return True
@@ -151,10 +151,10 @@ class JobTracker:
             return False
         return True  # it ended so quickly that its events came first
 
-    def _expect(self, job: Job, uses: Waiters) -> None:
+    def _expect(self, job: Job, waiters: Waiters) -> None:
         """Written before it is submitted, so that no event can come for a job that nobody knows."""
-        self._takes.expect(job, uses)
-        self.live.put(job, uses)
+        self._takes.expect(job, waiters)
+        self.live.put(job, waiters)
 
     def _forget(self, job: Job) -> None:
         self._takes.forget(job.id)
@@ -175,7 +175,7 @@ class JobTracker:
             if self._takes.leave(one.job.id, project_id):
                 self._cancel(one)
             else:
-                self.live.set_waiters(one.job.id, tuple(use for use in one.uses if use[0] != project_id))
+                self.live.set_waiters(one.job.id, tuple(waiter for waiter in one.waiters if waiter[0] != project_id))
             stopped.append(one.job.id)
         return stopped
 
@@ -211,11 +211,11 @@ class JobTracker:
             known = self._takes.job(event.job_id)  # submitted by another process on this workspace
             if known is None or known.state not in LIVE:
                 return
-            self.live.put(known.job, known.uses, known.state)
-        uses = self.live.apply(event)
+            self.live.put(known.job, known.waiters, known.state)
+        waiters = self.live.apply(event)
         if isinstance(event, Started):
             self._takes.end(event.job_id, "running", "")
-        self._notifier.notify(*{project_id for project_id, _ in uses})
+        self._notifier.notify(*{project_id for project_id, _ in waiters})
 
     def _on_finished(self, event: Finished, name: str) -> None:
         brought = [(take, self._fetch_files(take)) for take in event.takes]
@@ -266,18 +266,18 @@ class JobTracker:
                 continue  # the others are drafts that a crash left, and damaged takes that were moved aside
             try:
                 take = Take.model_validate_json(path.read_bytes())
-                uses = self._takes.arrive(None, [(take, self._fetch_files(take))])
+                waiters = self._takes.arrive(None, [(take, self._fetch_files(take))])
             except (OSError, ValueError, EngineError) as error:
                 LOG.warning("%s: this take cannot be read and is left where it is: %s", path, error)
                 continue
             found += 1
-            self._listener.takes_arrived(tuple(uses))
+            self._listener.takes_arrived(tuple(waiters))
         return found
 
     # ---- the engine's state
     def on_status(self, status_changed: bool, models: Sequence[ModelStatus] | None) -> None:
         if models is not None:
-            self._listener.models_heard(models)
+            self._listener.models_changed(models)
         if status_changed or models is not None:
             self._notifier.notify_all()
 

@@ -45,16 +45,16 @@ class LiveJobs:
         self._lock = threading.Lock()
         self._jobs: dict[str, LiveJob] = {}
 
-    def put(self, job: Job, uses: Waiters, state: str = "queued") -> None:
+    def put(self, job: Job, waiters: Waiters, state: str = "queued") -> None:
         with self._lock:
             known = self._jobs.get(job.id)
-            self._jobs[job.id] = replace(known, waiters=uses) if known else LiveJob(job, uses, state)
+            self._jobs[job.id] = replace(known, waiters=waiters) if known else LiveJob(job, waiters, state)
 
-    def set_waiters(self, job_id: str, uses: Waiters) -> None:
+    def set_waiters(self, job_id: str, waiters: Waiters) -> None:
         """Others wait for a job than before; one that ended stays so."""
         with self._lock:
             if job_id in self._jobs:
-                self._jobs[job_id] = replace(self._jobs[job_id], waiters=uses)
+                self._jobs[job_id] = replace(self._jobs[job_id], waiters=waiters)
 
     def waiters(self, job_id: str) -> Waiters:
         """Who waits for a job."""
@@ -83,13 +83,13 @@ class LiveJobs:
 
     def of_project(self, project_id: str) -> list[LiveJob]:
         with self._lock:
-            return [live for live in self._jobs.values() if any(use[0] == project_id for use in live.waiters)]
+            return [live for live in self._jobs.values() if any(waiter[0] == project_id for waiter in live.waiters)]
 
     def by_scene(self, project_id: str) -> dict[str, list[LiveJob]]:
         scenes: dict[str, list[LiveJob]] = {}
         for live in self.of_project(project_id):
-            for use_project, scene_id in live.waiters:
-                if use_project == project_id:
+            for waiting_id, scene_id in live.waiters:
+                if waiting_id == project_id:
                     scenes.setdefault(scene_id, []).append(live)
         return scenes
 

@@ -1,6 +1,6 @@
 """Projects from storyboard files, with the pictures and clips that they name.
 
-Comes in: files that somebody sent, or that lie on this machine. Goes out: projects, and plans of what is not in one.
+Comes in: files from elsewhere, or of this machine. Goes out: projects, and plans of what is not in one.
 Does not know the engine or the page.
 """
 
@@ -16,20 +16,22 @@ from studio.views.state_cache import ProjectStateCache
 
 
 class ProjectFiles:
-    def __init__(self, library: Library, shelf: TakeRepository, store: MediaStore, book: ProjectStateCache) -> None:
+    def __init__(self, library: Library, takes: TakeRepository, store: MediaStore, states: ProjectStateCache) -> None:
         self._library = library
-        self._shelf = shelf
+        self._takes = takes
         self._store = store
-        self._book = book
+        self._states = states
 
     def imported(self, path: Path) -> list[Project]:
-        """New projects of a file that somebody sent, one for each storyboard in it. Raises StoryboardError."""
+        """New projects of a file from elsewhere, one for each storyboard in it. Raises StoryboardError."""
         brought = Importer(path.parent, self._store, sent=True).brought_all(path)
-        named = [(_named(words, path, place, len(brought)), stored) for place, (words, stored) in enumerate(brought, 1)]
-        return [self._with_media(self._library.create(storyboard), stored) for storyboard, stored in named]
+        return [
+            self._with_media(self._library.create(_named(storyboard, path, number, len(brought))), stored)
+            for number, (storyboard, stored) in enumerate(brought, start=1)
+        ]
 
     def opened(self, path: Path, storyboard: Storyboard) -> Project:
-        """The project that belongs to a file, brought up to what ``words`` say, as an edit. Raises StoryboardError."""
+        """The project that belongs to a file, brought up to ``storyboard`` by an edit. Raises StoryboardError."""
         storyboard, stored = Importer(path.parent, self._store).brought(storyboard)
         project = self._with_media(self._library.project_of_file(str(path.resolve()), storyboard), stored)
         return self._library.edit(project.id, project.revision, lambda _: storyboard)
@@ -38,11 +40,11 @@ class ProjectFiles:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
         storyboard, stored = Importer(path.parent, self._store, keep=False).brought(storyboard)
         media = {info.sha256: info for info, _ in stored}
-        return self._book.plan_words(self._library.id_of_file(str(path.resolve())), storyboard, media)
+        return self._states.plan_words(self._library.id_of_file(str(path.resolve())), storyboard, media)
 
     def _with_media(self, project: Project, stored: list[Stored]) -> Project:
         for info, name in stored:
-            self._shelf.add_media(project.id, info, name)
+            self._takes.add_media(project.id, info, name)
         return project
 
 

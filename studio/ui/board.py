@@ -14,12 +14,12 @@ def render(studio: Studio) -> gr.HTML:
 
     @answered
     def undo(wish: Request) -> Answer:
-        project = studio.undo(ProjectRequest.model_validate(wish).project)
+        project = studio.projects.undo(ProjectRequest.model_validate(wish).project)
         return {"revision": project.revision, **shown(studio, project.id)}
 
     @answered
     def redo(wish: Request) -> Answer:
-        project = studio.redo(ProjectRequest.model_validate(wish).project)
+        project = studio.projects.redo(ProjectRequest.model_validate(wish).project)
         return {"revision": project.revision, **shown(studio, project.id)}
 
     return panel("board", [editing(studio), undo, redo])

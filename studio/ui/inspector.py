@@ -19,25 +19,25 @@ def render(studio: Studio) -> gr.HTML:
     @answered
     def render_scene(wish: Request) -> Answer:
         asked = SceneRequest.model_validate(wish)
-        jobs = studio.render(asked.project, [asked.scene])
+        jobs = studio.rendering.render(asked.project, [asked.scene])
         return {"jobs": jobs, **shown(studio, asked.project)}
 
     @answered
     def another_take(wish: Request) -> Answer:
         asked = SceneRequest.model_validate(wish)
-        jobs = studio.render_again(asked.project, asked.scene)
+        jobs = studio.rendering.render_again(asked.project, asked.scene)
         return {"jobs": jobs, **shown(studio, asked.project)}
 
     @answered
     def another_picture(wish: Request) -> Answer:
         asked = SceneRequest.model_validate(wish)
-        jobs = studio.reroll_first_frame(asked.project, asked.scene)
+        jobs = studio.rendering.reroll_first_frame(asked.project, asked.scene)
         return {"jobs": jobs, **shown(studio, asked.project)}
 
     @answered
     def keep_picture(wish: Request) -> Answer:
         asked = SceneRequest.model_validate(wish)
-        studio.use_first_frame(asked.project, asked.scene)
+        studio.rendering.use_first_frame(asked.project, asked.scene)
         return shown(studio, asked.project)
 
     return panel("inspector", [editing(studio), render_scene, another_take, another_picture, keep_picture])

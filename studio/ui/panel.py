@@ -85,7 +85,7 @@ def _conflict(error: RevisionConflict) -> Answer:
 
 def shown(studio: Studio, project_id: str) -> Answer:
     """The board as it is now, for an answer: the script need not wait for the stream."""
-    return {"board": studio.board(project_id).model_dump(mode="json")}
+    return {"board": studio.views.board(project_id).model_dump(mode="json")}
 
 
 def editing(studio: Studio) -> Callable[[Request], Answer]:
@@ -94,7 +94,7 @@ def editing(studio: Studio) -> Callable[[Request], Answer]:
     @answered
     def edit(wish: Request) -> Answer:
         asked = EditRequest.model_validate(wish)
-        project = studio.edit(asked.project, asked.revision, EDIT.validate_python(asked.edit))
+        project = studio.projects.edit(asked.project, asked.revision, EDIT.validate_python(asked.edit))
         return {"revision": project.revision, **shown(studio, asked.project)}
 
     return edit

@@ -24,22 +24,22 @@ def render(studio: Studio) -> gr.HTML:
     @answered
     def assemble(wish: Request) -> Answer:
         asked = ProjectRequest.model_validate(wish)
-        studio.assemble(asked.project)
+        studio.rendering.assemble(asked.project)
         return shown(studio, asked.project)
 
     @answered
     def pause(wish: Request) -> Answer:
         asked = PauseRequest.model_validate(wish)
         if asked.paused:
-            studio.pause()
+            studio.rendering.pause()
         else:
-            studio.resume()
+            studio.rendering.resume()
         return shown(studio, asked.project)
 
     @answered
     def render_next(wish: Request) -> Answer:
         asked = MoveRequest.model_validate(wish)
-        studio.move(asked.project, asked.job, asked.position)
+        studio.rendering.move(asked.project, asked.job, asked.position)
         return shown(studio, asked.project)
 
     return panel("player", [assemble, pause, render_next])

@@ -23,26 +23,26 @@ def render(studio: Studio) -> gr.HTML:
 
     @answered
     def create(wish: Request) -> Answer:
-        project = studio.create(title=NewProjectRequest.model_validate(wish).title)
+        project = studio.projects.create(title=NewProjectRequest.model_validate(wish).title)
         return {"project": project.id, **_listed(studio)}
 
     @answered
     def duplicate(wish: Request) -> Answer:
-        project = studio.duplicate(ProjectRequest.model_validate(wish).project)
+        project = studio.projects.duplicate(ProjectRequest.model_validate(wish).project)
         return {"project": project.id, **_listed(studio)}
 
     @answered
     def delete(wish: Request) -> Answer:
-        studio.delete(ProjectRequest.model_validate(wish).project)
+        studio.projects.delete(ProjectRequest.model_validate(wish).project)
         return _listed(studio)
 
     @answered
     def restore(wish: Request) -> Answer:
-        project = studio.restore(ProjectRequest.model_validate(wish).project)
+        project = studio.projects.restore(ProjectRequest.model_validate(wish).project)
         return {"project": project.id, **_listed(studio)}
 
     return panel("projects", [projects, create, duplicate, delete, restore])
 
 
 def _listed(studio: Studio) -> Answer:
-    return {"projects": [summary.model_dump(mode="json") for summary in studio.projects()]}
+    return {"projects": [summary.model_dump(mode="json") for summary in studio.projects.summaries()]}

@@ -15,11 +15,11 @@ def render(studio: Studio) -> gr.HTML:
     @answered
     def render_film(wish: Request) -> Answer:
         asked = ProjectRequest.model_validate(wish)
-        return {"jobs": studio.render(asked.project), **shown(studio, asked.project)}
+        return {"jobs": studio.rendering.render(asked.project), **shown(studio, asked.project)}
 
     @answered
     def stop(wish: Request) -> Answer:
         asked = ProjectRequest.model_validate(wish)
-        return {"jobs": studio.stop(asked.project), **shown(studio, asked.project)}
+        return {"jobs": studio.rendering.stop(asked.project), **shown(studio, asked.project)}
 
     return panel("renderbar", [editing(studio), render_film, stop])

@@ -51,12 +51,14 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("/storyboard/{project_id}")
     def storyboard(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return _written(lambda: studio.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
+        return _written(lambda: studio.projects.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
 
     @router.get("/prompts/{project_id}")
     def prompts(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The storyboard as TTT-Video's own prompt file."""
-        return _written(lambda: to_text([studio.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON)
+        return _written(
+            lambda: to_text([studio.projects.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON
+        )
 
     return router
 
@@ -76,7 +78,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
     def media(project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """A file of the project, with ranges, so that a player may seek."""
         try:
-            file = studio.media_file(project_id, sha256)
+            file = studio.projects.media_file(project_id, sha256)
         except StudioError as error:
             raise HTTPException(404, str(error)) from error
         if file is None:
@@ -92,7 +94,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
     def preview(project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The newest live preview; the query ``v`` only tells pictures apart."""
         try:
-            picture = studio.preview(project_id, job_id)
+            picture = studio.rendering.preview(project_id, job_id)
         except (StudioError, EngineError) as error:
             raise HTTPException(404, str(error)) from error
         if picture is None:
@@ -108,7 +110,7 @@ def _add_uploads(router: APIRouter, studio: Studio) -> None:
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
             try:
-                info = await to_thread.run_sync(studio.add_media, project_id, path, name)
+                info = await to_thread.run_sync(studio.projects.add_media, project_id, path, name)
             except (StudioError, EngineError) as error:
                 return _refused(422, str(error))
         return JSONResponse({"ok": True, "media": info.model_dump(mode="json")})
@@ -119,7 +121,7 @@ def _add_uploads(router: APIRouter, studio: Studio) -> None:
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
             try:
-                made = await to_thread.run_sync(studio.import_files, path)
+                made = await to_thread.run_sync(studio.projects.import_files, path)
             except (StudioError, EngineError) as error:
                 return _refused(422, str(error).replace(str(path), Path(file.filename or "file").name))
         return JSONResponse({"ok": True, "projects": [project.id for project in made]})

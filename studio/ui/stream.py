@@ -40,14 +40,14 @@ async def board_events(studio: Studio, project_id: str) -> AsyncIterator[ServerS
     told: dict[str, Any] | None = None
     try:
         while True:
-            board = await to_thread.run_sync(studio.board, project_id)
+            board = await to_thread.run_sync(studio.views.board, project_id)
             now = board.model_dump(mode="json")
             if told is None:
                 yield _event("board", now)
             elif told != now:
                 yield _event("patch", difference(told, now))
             told = now
-            wait = partial(studio.wait_for_change, project_id, board.version, WAIT_S)
+            wait = partial(studio.views.wait_for_change, project_id, board.version, WAIT_S)
             await to_thread.run_sync(wait, abandon_on_cancel=True, limiter=_watchers)
             await anyio.sleep(GATHER_S)
     except StudioError as error:

@@ -1,10 +1,11 @@
-"""The board of each project, painted anew only where something changed.
+"""The board of each project, computed again only when something changed, and a way to wait for its next version.
 
-Comes in: a project's id, and what is known when. Goes out: ``BoardView``. Thread-safe. Does not know what changed.
+Comes in: a project's id, its state, the engine's. Goes out: ``BoardView``, versions. Thread-safe. Does not know what
+changed.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from studio.film.assembly import Assembly
 from studio.planning.presets import Preset
@@ -22,46 +23,53 @@ BOARDS_KEPT = 32
 class BoardCache:
     def __init__(
         self,
-        facts: ProjectStateCache,
-        rendering: JobTracker,
+        states: ProjectStateCache,
+        tracker: JobTracker,
         assembly: Assembly,
-        bell: ChangeNotifier,
+        notifier: ChangeNotifier,
         presets: Mapping[str, Preset],
         models: ModelCatalog,
     ) -> None:
-        self._facts = facts
-        self._rendering = rendering
+        self._states = states
+        self._tracker = tracker
         self._assembly = assembly
-        self._bell = bell
+        self._notifier = notifier
         self._presets = presets
         self._models = models
         self._keeping = threading.Lock()
         self._boards: dict[str, BoardView] = {}
 
     def board(self, project_id: str) -> BoardView:
-        """Raises ProjectMissing."""
-        version = self._bell.version(project_id)
+        """Everything the page shows of one project. Raises ProjectMissing."""
+        version = self._notifier.version(project_id)
         known = self._boards.get(project_id)
-        moment = self._moment(project_id, version)  # before the facts, so that no end of a job falls between them
-        facts = self._facts.facts(project_id)
-        if known is None or known.version != version or known.revision != facts.project.revision:
-            known = board_of(facts, moment, self._presets, self._models.all())
+        live = self._live_state(project_id, version)  # before the state, so that no end of a job falls between them
+        state = self._states.facts(project_id)
+        if known is None or known.version != version or known.revision != state.project.revision:
+            known = board_of(state, live, self._presets, self._models.all())
             with self._keeping:
                 while len(self._boards) >= BOARDS_KEPT:
                     self._boards.pop(next(iter(self._boards)))
                 self._boards[project_id] = known
         return known
 
-    def _moment(self, project_id: str, version: int) -> LiveState:
+    def wait_for_change(self, project_id: str, version: int, timeout_s: float) -> int:
+        """Blocks until the board's version is not ``version`` or the time is over; the version then."""
+        return self._notifier.wait(project_id, version, timeout_s)
+
+    def changes(self, project_id: str, after: int = 0) -> Iterator[int]:
+        """Versions as they come, until the studio closes; steps are gathered, at most ten a second."""
+        return self._notifier.changes(project_id, after)
+
+    def _live_state(self, project_id: str, version: int) -> LiveState:
         assembling, film_error = self._assembly.state(project_id)
-        rendering = self._rendering
         return LiveState(
             version=version,
-            live=rendering.live.by_scene(project_id),
-            engine=rendering.status,
-            engine_known=rendering.attached,
-            unavailable_reason=rendering.unavailable_reason,
-            last_error=rendering.last_error,
+            live=self._tracker.live.by_scene(project_id),
+            engine=self._tracker.status,
+            engine_known=self._tracker.attached,
+            unavailable_reason=self._tracker.unavailable_reason,
+            last_error=self._tracker.last_error,
             assembling=assembling,
             film_error=film_error,
         )

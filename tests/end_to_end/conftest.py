@@ -36,20 +36,20 @@ class House:
         self.workspace = Workspace.at(root / "workspace")
         self.studio = Studio(self.workspace, models_root=self.models, examples=False)
         client = ensure_engine(self.workspace, ranks=num_ranks, models_root=self.models, die_with_parent=True)
-        self.studio.attach(client)
+        self.studio.rendering.attach(client)
 
     def film(self, model: str, *scenes: Scene, media: Path | None = None, **settings: object) -> BoardView:
         """``media``: what scenes name by its hash."""
         storyboard = Storyboard.model_validate({"model": model, "preset": "draft", "scenes": scenes, **settings})
-        project = self.studio.create(storyboard)
+        project = self.studio.projects.create(storyboard)
         if media is not None:
-            self.studio.add_media(project.id, media, media.name)
+            self.studio.projects.add_media(project.id, media, media.name)
         return self.rendered(project.id)
 
     def rendered(self, project_id: str) -> BoardView:
-        self.studio.render(project_id)
-        for _ in self.studio.changes(project_id):
-            board = self.studio.board(project_id)
+        self.studio.rendering.render(project_id)
+        for _ in self.studio.views.changes(project_id):
+            board = self.studio.views.board(project_id)
             wrong = [card for card in board.scenes if card.state in ("failed", "unplannable")]
             assert not wrong and not board.film.error, [(card.number, card.reason) for card in wrong] or board.film
             if board.film.up_to_date and not board.render.busy:

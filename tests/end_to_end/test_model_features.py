@@ -24,16 +24,16 @@ def test_text_to_world_by_a_picture_model(house: House) -> None:
     take = house.take(board)
     assert isinstance(take.job.conditioning, FromModel) and take.job.conditioning.model == "pictures"
     assert take.picture is not None
-    shown = house.studio.media_file(board.project_id, take.picture)
+    shown = house.studio.projects.media_file(board.project_id, take.picture)
     assert shown is not None and shown.content_type == "image/png"
     assert probe(shown.path).size_px == take.job.conditioning.size_px
     assert board.scenes[0].first_frame.media == take.picture
 
-    house.studio.reroll_first_frame(board.project_id, "ball")
+    house.studio.rendering.reroll_first_frame(board.project_id, "ball")
     second = house.take(house.rendered(board.project_id))
     assert second.picture not in (None, take.picture)
 
-    house.studio.use_first_frame(board.project_id, "ball")
+    house.studio.rendering.use_first_frame(board.project_id, "ball")
     own = house.take(house.rendered(board.project_id))
     assert own.job.conditioning == FromMedia(kind="image", media=second.picture, num_frames=1) and own.picture is None
 
@@ -108,10 +108,10 @@ def test_a_storyboard_denoised_jointly(house: House) -> None:
     media = {take.media for take in takes}
     assert len(media) == 3
 
-    project = house.studio.open(board.project_id)
+    project = house.studio.projects.open(board.project_id)
     edit = ChangeScene(scene_id="boat", field="prompt", value="a green boat")
-    house.studio.edit(project.id, project.revision, edit)
-    plan = house.studio.plan(project.id)
+    house.studio.projects.edit(project.id, project.revision, edit)
+    plan = house.studio.rendering.plan(project.id)
     assert [scene.state for scene in plan.scenes] == ["stale"] * 3 and len(plan.jobs) == 1
     after = house.rendered(project.id)
     assert {house.take(after, number).media for number in (1, 2, 3)}.isdisjoint(media)

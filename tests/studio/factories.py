@@ -39,6 +39,7 @@ class Bench:
     ) -> None:
         self.root = root
         self.workspace = Workspace.at(root / "workspace")
+        self.store = MediaStore(self.workspace.media)
         self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
         self.engine = FakeEngine(self.engine_workspace, step_s, cards, MediaStore(self.engine_workspace.media))
         url = f"sqlite:///{self.workspace.studio_database}?timeout={busy_timeout_s}"
@@ -48,7 +49,7 @@ class Bench:
     def heard(self) -> None:
         """Until the engine has said which models it has: before that, the studio plans with what lies here."""
         deadline_s = time.monotonic() + PATIENCE_S
-        while self.studio.models()["diorama"].fingerprint != "f" * 64:
+        while self.studio.rendering.models()["diorama"].fingerprint != "f" * 64:
             assert time.monotonic() < deadline_s, "the studio never heard the engine's models"
             time.sleep(0.005)
 
@@ -61,13 +62,13 @@ class Bench:
         """The engine begins anew: empty queue, event numbers from 1, the same takes."""
         self.engine.close()
         self.engine = FakeEngine(self.engine_workspace, media=MediaStore(self.engine_workspace.media))
-        self.studio.attach(self.engine)
+        self.studio.rendering.attach(self.engine)
 
     def project(self, *scenes: Scene, **settings: Any) -> Project:
-        return self.studio.create(Storyboard(scenes=scenes or THREE, **{"title": "Test", **settings}))
+        return self.studio.projects.create(Storyboard(scenes=scenes or THREE, **{"title": "Test", **settings}))
 
     def edit(self, project_id: str, edit: Edit) -> Project:
-        return self.studio.edit(project_id, self.studio.open(project_id).revision, edit)
+        return self.studio.projects.edit(project_id, self.studio.projects.open(project_id).revision, edit)
 
     def reword(self, project_id: str, scene_id: str, prompt: str) -> Project:
         return self.edit(project_id, ChangeScene(scene_id=scene_id, field="prompt", value=prompt))
@@ -76,17 +77,17 @@ class Bench:
         """The first board that is as wanted."""
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
-            version = self.studio.wait_for_change(project_id, -1, 0)
-            board = self.studio.board(project_id)
+            version = self.studio.views.wait_for_change(project_id, -1, 0)
+            board = self.studio.views.board(project_id)
             if wanted(board):
                 return board
             left_s = deadline_s - time.monotonic()
             assert left_s > 0, f"never came: {board.model_dump_json(indent=1)}"
-            self.studio.wait_for_change(project_id, version, min(left_s, 1.0))
+            self.studio.views.wait_for_change(project_id, version, min(left_s, 1.0))
 
     def rendered(self, project_id: str) -> BoardView:
         """Renders all, and waits for the film."""
-        self.studio.render(project_id)
+        self.studio.rendering.render(project_id)
         return self.until(project_id, lambda board: board.film.up_to_date and not board.render.busy)
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from benchmarks import film as benchmark
 from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.workspace import Workspace
-from studio.cli.engine_supervisor import EngineSupervisor
-from studio.cli.render import DONE, EngineSession, RenderFile
+from studio.cli.engine_supervisor import EngineSession, EngineSource, EngineSupervisor
+from studio.cli.render import DONE, RenderFile
 from studio.document.formats.yaml_file import write_file
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
@@ -36,7 +36,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 @pytest.fixture
 def keeper(studio: Studio) -> Iterator[EngineSupervisor]:
-    keeper = EngineSupervisor(studio, ranks=1, group="fake")
+    keeper = EngineSupervisor(studio, EngineSource(studio.workspace, ranks=1, group="fake"))
     keeper.start()
     yield keeper
     keeper.close()
@@ -44,8 +44,8 @@ def keeper(studio: Studio) -> Iterator[EngineSupervisor]:
 
 
 def until(studio: Studio, project_id: str, state: str) -> BoardView:
-    for _ in studio.changes(project_id):
-        board = studio.board(project_id)
+    for _ in studio.views.changes(project_id):
+        board = studio.views.board(project_id)
         assert not [card for card in board.scenes if card.state == "failed"], board
         if state == "film" and board.film.up_to_date and not board.render.busy:
             return board
@@ -63,9 +63,9 @@ def kill_service(workspace: Workspace) -> int:
 
 
 def test_the_service_is_killed_mid_job_and_the_film_still_comes(studio: Studio, keeper: EngineSupervisor) -> None:
-    project = studio.create(Storyboard(scenes=(SLOW, QUICK)))
+    project = studio.projects.create(Storyboard(scenes=(SLOW, QUICK)))
     until(studio, project.id, "ready")
-    studio.render(project.id)
+    studio.rendering.render(project.id)
     until(studio, project.id, "mid-step")
     killed = kill_service(studio.workspace)
     board = until(studio, project.id, "film")
@@ -79,8 +79,8 @@ def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
     path, out, codes = tmp_path / "slow.yaml", tmp_path / "slow.mp4", list[int]()
     storyboard = Storyboard(scenes=(SLOW, QUICK))
     write_file(path, storyboard)
-    project = studio.open_file(path, storyboard)
-    file = RenderFile(studio, path, True, EngineSession(studio, ranks=1, group="fake"))
+    project = studio.projects.open_file(path, storyboard)
+    file = RenderFile(studio, path, True, EngineSession(studio, EngineSource(studio.workspace, ranks=1, group="fake")))
     making = threading.Thread(target=lambda: codes.append(file.run(storyboard, out)), daemon=True)
     making.start()
     try:
@@ -99,16 +99,16 @@ def test_an_engine_elsewhere_with_its_own_workspace(studio: Studio, tmp_path: Pa
     own = ensure_engine(elsewhere, group="fake", die_with_parent=True)
     client = EngineClient(own.url, elsewhere.token())
     try:
-        studio.attach(client, name=own.url)
-        project = studio.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
+        studio.rendering.attach(client, name=own.url)
+        project = studio.projects.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
         until(studio, project.id, "ready")
-        studio.render(project.id)
+        studio.rendering.render(project.id)
         take = until(studio, project.id, "film").scenes[0].take
         assert take is not None
-        assert studio.media_path(project.id, take.media) is not None
+        assert studio.projects.media_path(project.id, take.media) is not None
         assert not studio.workspace.take_folder(take.recipe).exists()
     finally:
-        studio.detach()
+        studio.rendering.detach()
         client.close()
         own.close()
         stop_engine(elsewhere)
@@ -116,12 +116,12 @@ def test_an_engine_elsewhere_with_its_own_workspace(studio: Studio, tmp_path: Pa
 
 def test_an_engine_that_cannot_start_is_said_on_the_board(studio: Studio) -> None:
     studio.workspace.engine_database.mkdir()  # no database can be opened there
-    keeper = EngineSupervisor(studio, ranks=1, group="fake")
-    project = studio.create()
+    keeper = EngineSupervisor(studio, EngineSource(studio.workspace, ranks=1, group="fake"))
+    project = studio.projects.create()
     keeper.start()
     try:
-        for _ in studio.changes(project.id):
-            problem = studio.board(project.id).render.problem
+        for _ in studio.views.changes(project.id):
+            problem = studio.views.board(project.id).render.problem
             if problem != "the engine is starting":
                 break
         assert "did not start" in problem

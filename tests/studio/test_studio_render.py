@@ -28,7 +28,7 @@ ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
 def test_three_scenes_become_a_film(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
-        before = bench.studio.board(project.id)
+        before = bench.studio.views.board(project.id)
         assert states(before) == ["missing"] * 3
         assert before.render.text == "renders all scenes"
         assert before.render.estimate_text == "not measured yet"
@@ -37,10 +37,10 @@ def test_three_scenes_become_a_film(tmp_path: Path) -> None:
         assert board.film.media is not None and board.film.duration_s == 3.0
         assert all(card.take and card.take.poster and card.take.chosen and card.take.matches for card in board.scenes)
         assert board.render.text == "nothing to render: every scene is fresh"
-        path = bench.studio.film_path(project.id)
+        path = bench.studio.rendering.film_path(project.id)
         assert path is not None
         metadata = read_film_metadata(path)
-        assert from_text(metadata["storyboard"]) == bench.studio.open(project.id).storyboard
+        assert from_text(metadata["storyboard"]) == bench.studio.projects.open(project.id).storyboard
         assert [take["recipe"] for take in metadata["takes"]] == [
             card.take.recipe for card in board.scenes if card.take
         ]
@@ -58,7 +58,7 @@ def test_steps_and_previews_are_seen_as_they_come(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         waiting = bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         assert waiting.render.busy and waiting.scenes[0].preview is None
         bench.engine.hold(at_step=10)
@@ -66,10 +66,10 @@ def test_steps_and_previews_are_seen_as_they_come(tmp_path: Path) -> None:
         card = board.scenes[0]
         assert card.progress is not None and 0 < card.progress.step <= card.progress.num_steps == 20
         assert card.job_id is not None and card.preview is not None and card.preview.startswith(card.job_id)
-        picture = bench.studio.preview(project.id, card.job_id)
+        picture = bench.studio.rendering.preview(project.id, card.job_id)
         assert picture is not None and picture[8:12] == b"WEBP"
         other = bench.project(ONE)
-        assert bench.studio.preview(other.id, card.job_id) is None
+        assert bench.studio.rendering.preview(other.id, card.job_id) is None
         bench.engine.release()
         after = bench.until(project.id, lambda board: board.scenes[0].state == "fresh")
         assert after.scenes[0].progress is None and after.version > board.version
@@ -79,7 +79,7 @@ def test_what_is_rendered_is_not_rendered_again(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
         bench.rendered(project.id)
-        assert bench.studio.render(project.id) == []
+        assert bench.studio.rendering.render(project.id) == []
         assert len(bench.engine.submitted) == 3
 
 
@@ -88,7 +88,7 @@ def test_a_changed_scene_and_what_continues_from_it_are_rendered_alone(tmp_path:
         project = bench.project()
         old_film = bench.rendered(project.id).film.media
         bench.reword(project.id, "a", "a green ball in a meadow")
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert states(board) == ["stale", "stale", "fresh"]
         assert board.render.why == ("scene 1: prompt changed", "scene 2: continues scene 1, which is stale")
         assert board.film.stale == (1, 2) and not board.film.up_to_date and board.film.media == old_film
@@ -105,9 +105,9 @@ def test_undo_brings_the_take_back_without_rendering(tmp_path: Path) -> None:
         film = bench.rendered(project.id).film.media
         bench.reword(project.id, "a", "a green ball in a meadow")
         bench.rendered(project.id)
-        bench.studio.undo(project.id)
-        assert states(bench.studio.board(project.id)) == ["fresh"] * 3
-        assert bench.studio.render(project.id) == []
+        bench.studio.projects.undo(project.id)
+        assert states(bench.studio.views.board(project.id)) == ["fresh"] * 3
+        assert bench.studio.rendering.render(project.id) == []
         board = bench.until(project.id, lambda board: board.film.up_to_date)
         assert board.film.media == film
 
@@ -116,9 +116,9 @@ def test_a_take_that_arrives_is_not_undone(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.rendered(project.id)
-        assert not bench.studio.open(project.id).can_undo
-        bench.studio.undo(project.id)
-        assert bench.studio.board(project.id).scenes[0].take is not None
+        assert not bench.studio.projects.open(project.id).can_undo
+        bench.studio.projects.undo(project.id)
+        assert bench.studio.views.board(project.id).scenes[0].take is not None
 
 
 def test_a_new_scene_does_not_inherit_the_take_of_one_that_is_gone(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_new_scene_does_not_inherit_the_take_of_one_that_is_gone(tmp_path: Pat
         bench.rendered(project.id)
         bench.edit(project.id, DeleteScene(scene_id="scene-1"))
         bench.edit(project.id, AddScene(prompt="a red ball in a meadow, too"))
-        (card,) = bench.studio.board(project.id).scenes
+        (card,) = bench.studio.views.board(project.id).scenes
         assert card.id != "scene-1" and card.state == "missing" and not card.takes
 
 
@@ -139,11 +139,11 @@ def test_an_older_take_can_be_chosen_and_left_again(tmp_path: Path) -> None:
         second = bench.rendered(project.id).scenes[0].take
         assert first and second and first.id != second.id
         bench.edit(project.id, ChooseTake(scene_id="a", take_id=first.id))
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert board.scenes[0].take and board.scenes[0].take.id == first.id
         assert board.scenes[0].state == "stale" and "chosen take" in board.scenes[0].reason
         assert board.render.num_scenes == 1
-        assert bench.studio.render(project.id) == []
+        assert bench.studio.rendering.render(project.id) == []
         board = bench.until(project.id, lambda board: board.film.up_to_date)
         assert board.scenes[0].take and board.scenes[0].take.id == second.id
 
@@ -152,17 +152,17 @@ def test_another_take_of_one_scene(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
         bench.rendered(project.id)
-        bench.studio.render_again(project.id, "c")
+        bench.studio.rendering.render_again(project.id, "c")
         board = bench.until(project.id, lambda board: len(board.scenes[2].takes) == 2)
         newest, older = board.scenes[2].takes
         assert newest.chosen and not older.chosen and newest.seed == board.scenes[2].seed != older.seed
-        assert bench.studio.open(project.id).can_undo
+        assert bench.studio.projects.open(project.id).can_undo
 
 
 def test_only_the_scenes_asked_for_and_what_they_continue_from(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
-        assert len(bench.studio.render(project.id, ["b"])) == 2
+        assert len(bench.studio.rendering.render(project.id, ["b"])) == 2
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert states(board) == ["fresh", "fresh", "missing"]
         assert board.film.media is None and board.film.missing == (3,)
@@ -172,11 +172,11 @@ def test_a_failed_job_says_why_and_can_be_rendered_again(tmp_path: Path) -> None
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.fail_next("out of memory: choose a smaller size.")
-        first = bench.studio.render(project.id)
+        first = bench.studio.rendering.render(project.id)
         board = bench.until(project.id, lambda board: board.scenes[0].state == "failed")
         assert board.scenes[0].reason == "out of memory: choose a smaller size."
         assert not board.render.busy and board.render.can_render
-        second = bench.studio.render(project.id)
+        second = bench.studio.rendering.render(project.id)
         assert second == [f"{first[0]}.1"]
         assert states(bench.until(project.id, lambda board: board.film.up_to_date)) == ["fresh"]
 
@@ -185,7 +185,7 @@ def test_what_continues_a_failed_scene_says_so_and_the_rest_goes_on(tmp_path: Pa
     with benched(tmp_path) as bench:
         project = bench.project()
         bench.engine.fail_next("broken")
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert states(board) == ["failed", "failed", "fresh"]
         assert "continues is not there" in board.scenes[1].reason
@@ -196,7 +196,7 @@ def test_a_group_that_dies_under_a_job_is_shown_and_the_film_comes(tmp_path: Pat
         project = bench.project(ONE)
         bench.engine.interrupt_next("rank 0 was killed (signal 9)")
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.engine.release()
         assert states(bench.until(project.id, lambda board: board.film.up_to_date)) == ["fresh"]
 
@@ -205,13 +205,13 @@ def test_stop_mid_step_and_render_again(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
         bench.engine.hold()
-        ids = bench.studio.render(project.id)
+        ids = bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
-        assert set(bench.studio.stop(project.id)) == set(ids)
+        assert set(bench.studio.rendering.stop(project.id)) == set(ids)
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert states(board) == ["missing"] * 3
         bench.engine.release()
-        again = bench.studio.render(project.id)
+        again = bench.studio.rendering.render(project.id)
         assert again == [f"{job_id}.1" for job_id in ids]
         bench.until(project.id, lambda board: board.film.up_to_date)
 
@@ -221,11 +221,11 @@ def test_what_is_stopped_and_wanted_again_before_it_ended_is_rendered(tmp_path: 
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold(deaf=True)
-        ids = bench.studio.render(project.id)
+        ids = bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
-        bench.studio.stop(project.id)
-        assert bench.studio.render(project.id) == [f"{ids[0]}.1"]
-        assert bench.studio.render(project.id) == [f"{ids[0]}.1"], "this one is waited for"
+        bench.studio.rendering.stop(project.id)
+        assert bench.studio.rendering.render(project.id) == [f"{ids[0]}.1"]
+        assert bench.studio.rendering.render(project.id) == [f"{ids[0]}.1"], "this one is waited for"
         bench.engine.release()
         bench.until(project.id, lambda board: board.film.up_to_date)
 
@@ -249,15 +249,15 @@ def test_a_job_that_ends_while_another_project_joins_it_is_not_waited_for(tmp_pa
     with benched(tmp_path) as bench:
         first, second = bench.project(ONE), bench.project(ONE)
         bench.engine.hold()
-        ids = bench.studio.render(first.id)
+        ids = bench.studio.rendering.render(first.id)
         bench.until(first.id, lambda board: board.scenes[0].state == "rendering")
 
         def stop() -> None:
-            bench.studio.stop(first.id)
+            bench.studio.rendering.stop(first.id)
             bench.until(first.id, lambda board: not board.render.busy)
 
-        bench.studio._rendering._takes = LateShelf(bench.studio._database, stop)
-        assert bench.studio.render(second.id) != ids
+        bench.studio._tracker._takes = LateShelf(bench.studio._database, stop)
+        assert bench.studio.rendering.render(second.id) != ids
         bench.engine.release()
         bench.until(second.id, lambda board: board.film.up_to_date)
 
@@ -267,72 +267,72 @@ def test_a_scene_changed_while_it_renders(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         bench.reword(project.id, "a", "a blue ball")
-        assert "words before" in bench.studio.board(project.id).scenes[0].reason
+        assert "words before" in bench.studio.views.board(project.id).scenes[0].reason
         bench.engine.release()
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert states(board) == ["stale"] and board.scenes[0].take is not None
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.reword(project.id, "a", "a purple ball")
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.engine.release()
         bench.until(project.id, lambda board: board.film.up_to_date)
-        assert len(bench.studio.board(project.id).scenes[0].takes) == 2
+        assert len(bench.studio.views.board(project.id).scenes[0].takes) == 2
 
 
 def test_two_projects_that_ask_for_the_same_pixels_share_one_job(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         first, second = bench.project(ONE), bench.project(ONE)
         bench.engine.hold()
-        assert bench.studio.render(first.id) == bench.studio.render(second.id)
-        bench.studio.stop(first.id)
+        assert bench.studio.rendering.render(first.id) == bench.studio.rendering.render(second.id)
+        bench.studio.rendering.stop(first.id)
         bench.engine.release()
         bench.until(second.id, lambda board: board.film.up_to_date)
         assert len(bench.engine.submitted) == 1
         third = bench.project(ONE)
-        assert states(bench.studio.board(third.id)) == ["fresh"]
+        assert states(bench.studio.views.board(third.id)) == ["fresh"]
 
 
 def test_a_scene_that_waits_no_more_is_left_alone_by_a_take_of_its_old_words(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
-        bench.studio.stop(project.id)
+        bench.studio.rendering.render(project.id)
+        bench.studio.rendering.stop(project.id)
         bench.until(project.id, lambda board: not board.render.busy)
         bench.engine.release()
         bench.reword(project.id, "a", "a green ball")
         bench.rendered(project.id)
         bench.rendered(bench.project(ONE, title="Other").id)
-        assert len(bench.studio.board(project.id).scenes[0].takes) == 1
+        assert len(bench.studio.views.board(project.id).scenes[0].takes) == 1
 
 
 def test_a_duplicate_has_the_same_takes(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.rendered(project.id)
-        copy = bench.studio.duplicate(project.id)
-        board = bench.studio.board(copy.id)
+        copy = bench.studio.projects.duplicate(project.id)
+        board = bench.studio.views.board(copy.id)
         assert copy.id != project.id and board.title == "Test (copy)" and states(board) == ["fresh"]
         take = board.scenes[0].take
-        assert take is not None and bench.studio.media_path(copy.id, take.media) is not None
+        assert take is not None and bench.studio.projects.media_path(copy.id, take.media) is not None
 
 
 def test_scenes_that_cannot_be_rendered_do_not_hold_the_others_up(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE, Scene(id="b", prompt=" "))
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert states(board) == ["missing", "unplannable"] and "no prompt" in board.scenes[1].reason
         assert board.render.text == "renders scene 1; scene 2 cannot be rendered"
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: states(board) == ["fresh", "unplannable"])
         with pytest.raises(PlanError, match="scene 2: has no prompt"):
-            bench.studio.render(project.id)
+            bench.studio.rendering.render(project.id)
         with pytest.raises(FilmError, match="scene 2: not rendered yet"):
-            bench.studio.assemble(project.id)
+            bench.studio.rendering.assemble(project.id)
 
 
 @pytest.mark.parametrize("field", ["model", "preset"])
@@ -340,10 +340,10 @@ def test_an_unknown_model_or_preset_is_said_on_the_board(field: str, tmp_path: P
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.edit(project.id, ChangeStoryboard(field=field, value="no-such"))
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert "no-such" in board.problem and states(board) == ["unplannable"] and not board.render.can_render
         with pytest.raises(PlanError, match="no-such"):
-            bench.studio.render(project.id)
+            bench.studio.rendering.render(project.id)
 
 
 def test_a_new_join_needs_a_new_film_and_no_take(tmp_path: Path) -> None:
@@ -351,9 +351,9 @@ def test_a_new_join_needs_a_new_film_and_no_take(tmp_path: Path) -> None:
         project = bench.project(ONE, Scene(id="b", prompt="a blue car", duration_s=1))
         bench.rendered(project.id)
         bench.edit(project.id, ChangeScene(scene_id="b", field="transition", value="crossfade"))
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert states(board) == ["fresh", "fresh"] and not board.film.up_to_date
-        assert bench.studio.render(project.id) == []
+        assert bench.studio.rendering.render(project.id) == []
         board = bench.until(project.id, lambda board: board.film.up_to_date)
         assert board.film.duration_s == 1.5
 
@@ -383,22 +383,22 @@ def test_the_film_of_a_scene_deleted_is_the_others(tmp_path: Path) -> None:
         project = bench.project()
         bench.rendered(project.id)
         bench.edit(project.id, DeleteScene(scene_id="c"))
-        assert bench.studio.assemble(project.id).is_file()
-        assert bench.studio.board(project.id).film.duration_s == 2.0
+        assert bench.studio.rendering.assemble(project.id).is_file()
+        assert bench.studio.views.board(project.id).film.duration_s == 2.0
 
 
 def test_moves_pause_and_resume(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE, Scene(id="b", prompt="a blue car", duration_s=1))
-        bench.studio.pause()
-        assert bench.studio.board(project.id).render.paused
-        ids = bench.studio.render(project.id)
-        bench.studio.move(project.id, ids[1], 0)
+        bench.studio.rendering.pause()
+        assert bench.studio.views.board(project.id).render.paused
+        ids = bench.studio.rendering.render(project.id)
+        bench.studio.rendering.move(project.id, ids[1], 0)
         with pytest.raises(Rejected, match="does not wait in this project"):
-            bench.studio.move(project.id, "nobody", 0)
-        bench.studio.resume()
+            bench.studio.rendering.move(project.id, "nobody", 0)
+        bench.studio.rendering.resume()
         bench.until(project.id, lambda board: board.film.up_to_date)
-        assert not bench.studio.board(project.id).render.paused
+        assert not bench.studio.views.board(project.id).render.paused
 
 
 def test_what_the_engine_said_before_it_was_paused_does_not_undo_that(tmp_path: Path) -> None:
@@ -408,14 +408,14 @@ def test_what_the_engine_said_before_it_was_paused_does_not_undo_that(tmp_path: 
         bench.engine.late.append(arrives)
         bench.engine._tell(EngineUp, num_ranks=1, device="fake")
         wait_until(lambda: not bench.engine.late, "the studio's question")
-        pausing = threading.Thread(target=bench.studio.pause)
+        pausing = threading.Thread(target=bench.studio.rendering.pause)
         pausing.start()
         pausing.join(0.3)
         arrives.set()
         pausing.join()
         for number in range(10):
             bench.reword(project.id, "a", f"{number} red balls")  # the board is painted anew
-            assert bench.studio.board(project.id).render.paused
+            assert bench.studio.views.board(project.id).render.paused
             time.sleep(0.01)
 
 
@@ -424,8 +424,8 @@ def test_no_engine_is_said_and_nothing_is_left_waiting(tmp_path: Path) -> None:
         project = bench.project(ONE)
         bench.engine.reachable = False
         with pytest.raises(Unreachable, match="Start one"):
-            bench.studio.render(project.id)
-        assert states(bench.studio.board(project.id)) == ["missing"]
+            bench.studio.rendering.render(project.id)
+        assert states(bench.studio.views.board(project.id)) == ["missing"]
         bench.engine.reachable = True
         assert states(bench.rendered(project.id)) == ["fresh"]
 
@@ -434,10 +434,10 @@ def test_an_empty_storyboard(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.edit(project.id, DeleteScene(scene_id="a"))
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert board.scenes == () and not board.render.can_render and board.render.text == "add a scene to begin"
         with pytest.raises(PlanError, match="Add one"):
-            bench.studio.render(project.id)
+            bench.studio.rendering.render(project.id)
         bench.edit(project.id, AddScene(prompt="a ball", duration_s=1))
         assert states(bench.rendered(project.id)) == ["fresh"]
 
@@ -448,21 +448,21 @@ def test_deleting_a_project_stops_its_jobs_and_loses_no_take(tmp_path: Path) -> 
         bench.rendered(project.id)
         bench.reword(project.id, "a", "a blue ball")
         bench.engine.hold()
-        bench.studio.render(project.id)
-        bench.studio.delete(project.id)
+        bench.studio.rendering.render(project.id)
+        bench.studio.projects.delete(project.id)
         bench.engine.release()
-        bench.studio.restore(project.id)
+        bench.studio.projects.restore(project.id)
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert len(board.scenes[0].takes) == 1
 
 
 def test_a_watcher_is_told_and_let_go(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
-        bench.studio.detach()  # what an engine says of itself is told to every watcher, whenever it comes
+        bench.studio.rendering.detach()  # what an engine says of itself is told to every watcher, whenever it comes
         project = bench.project(ONE)
-        version = bench.studio.board(project.id).version
-        assert bench.studio.wait_for_change(project.id, version, timeout_s=0.01) == version
-        watch = bench.studio.changes(project.id, after=0)
+        version = bench.studio.views.board(project.id).version
+        assert bench.studio.views.wait_for_change(project.id, version, timeout_s=0.01) == version
+        watch = bench.studio.views.changes(project.id, after=0)
         seen = [next(watch)]
         for prompt in ("one", "two"):
             bench.reword(project.id, "a", prompt)

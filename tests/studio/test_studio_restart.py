@@ -23,7 +23,7 @@ def test_a_take_that_came_while_no_studio_was_there(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project()
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.studio.close()
         bench.engine.release()
         last = bench.engine.submitted[-1].id
@@ -38,7 +38,7 @@ def test_a_studio_that_starts_again_mid_job_shows_it_going_on(tmp_path: Path) ->
     with benched(tmp_path, step_s=0.01) as bench:
         project = bench.project()
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         bench.restart_studio()
         board = bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
@@ -51,24 +51,24 @@ def test_a_crash_between_the_takes_file_and_the_database(tmp_path: Path) -> None
     """The engine has written the take; the studio died before it heard of it, and the event is gone."""
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
-        job = bench.studio.plan(project.id).jobs[0]
+        job = bench.studio.rendering.plan(project.id).jobs[0]
         write_takes(bench.workspace, job, 1.0)
         (bench.workspace.takes / f"{'e' * 64}.1a2b.tmp").mkdir()
-        assert states(bench.studio.board(project.id)) == ["missing"]
+        assert states(bench.studio.views.board(project.id)) == ["missing"]
         bench.restart_studio()
-        board = bench.studio.board(project.id)
+        board = bench.studio.views.board(project.id)
         assert states(board) == ["fresh"]
         take = board.scenes[0].take
-        assert take is not None and bench.studio.media_path(project.id, take.media) is not None
+        assert take is not None and bench.studio.projects.media_path(project.id, take.media) is not None
 
 
 def test_a_damaged_take_file_is_passed_over(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
-        write_takes(bench.workspace, bench.studio.plan(project.id).jobs[0], 1.0)
+        write_takes(bench.workspace, bench.studio.rendering.plan(project.id).jobs[0], 1.0)
         next(bench.workspace.takes.glob("*/take.json")).write_text('{"id": ')
         bench.restart_studio()
-        assert states(bench.studio.board(project.id)) == ["missing"]
+        assert states(bench.studio.views.board(project.id)) == ["missing"]
 
 
 def test_a_take_whose_file_was_lost_is_rendered_again(tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_a_take_whose_file_was_lost_is_rendered_again(tmp_path: Path) -> None:
         project = bench.project(ONE)
         take = bench.rendered(project.id).scenes[0].take
         assert take is not None
-        bench.studio._store.path(take.media).unlink()
+        bench.store.path(take.media).unlink()
         shutil.rmtree(bench.workspace.take_folder(take.recipe))
         bench.restart_studio()
-        assert states(bench.studio.board(project.id)) == ["missing"]
-        assert len(bench.studio.render(project.id)) == 1
+        assert states(bench.studio.views.board(project.id)) == ["missing"]
+        assert len(bench.studio.rendering.render(project.id)) == 1
         assert states(bench.until(project.id, lambda board: board.scenes[0].state == "fresh")) == ["fresh"]
 
 
@@ -92,8 +92,8 @@ def test_a_lost_database_loses_no_take(tmp_path: Path) -> None:
             file.unlink()
         bench.restart_studio()
         again = bench.project()
-        assert states(bench.studio.board(again.id)) == ["fresh"] * 3
-        assert bench.studio.render(again.id) == []
+        assert states(bench.studio.views.board(again.id)) == ["fresh"] * 3
+        assert bench.studio.rendering.render(again.id) == []
 
 
 def test_an_engine_that_began_anew_says_so_and_nothing_waits_for_ever(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_engine_that_began_anew_says_so_and_nothing_waits_for_ever(tmp_path: 
         bench.rendered(project.id)
         bench.reword(project.id, "a", "a blue ball")
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.new_engine()
         board = bench.until(project.id, lambda board: board.scenes[0].state == "failed")
         assert "no longer knows this job" in board.scenes[0].reason
@@ -113,7 +113,7 @@ def test_an_engine_out_of_reach_is_shown_and_waited_for(tmp_path: Path) -> None:
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         bench.engine.reachable = False
         board = bench.until(project.id, lambda board: board.engine.state == "unreachable")
@@ -128,7 +128,7 @@ def test_weights_that_change_while_the_studio_runs(tmp_path: Path) -> None:
         project = bench.project(ONE)
         bench.rendered(project.id)
         bench.engine.weights = "e" * 64
-        bench.studio.render_again(project.id, "a")
+        bench.studio.rendering.render_again(project.id, "a")
         board = bench.until(project.id, lambda board: board.scenes[0].state == "stale")  # at first it is failed
         assert board.scenes[0].reason == "the model's weights changed, seed changed"
         bench.rendered(project.id)
@@ -138,13 +138,13 @@ def test_a_project_is_deleted_while_the_engine_is_out_of_reach(tmp_path: Path) -
     with benched(tmp_path) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.engine.reachable = False
-        bench.studio.delete(project.id)
-        assert bench.studio.projects() == []
+        bench.studio.projects.delete(project.id)
+        assert bench.studio.projects.summaries() == []
         bench.engine.reachable = True
         bench.engine.release()
-        bench.studio.restore(project.id)
+        bench.studio.projects.restore(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "fresh")
 
 
@@ -153,7 +153,7 @@ def test_an_engine_elsewhere_sends_its_takes(tmp_path: Path) -> None:
         project = bench.project(ONE)
         take = bench.rendered(project.id).scenes[0].take
         assert take is not None
-        path = bench.studio.media_path(project.id, take.media)
+        path = bench.studio.projects.media_path(project.id, take.media)
         assert path is not None and bench.workspace.root in path.parents
         assert not bench.workspace.take_folder(take.recipe).exists()
 
@@ -162,7 +162,7 @@ def test_a_take_that_cannot_be_stored_is_said_and_tried_again(tmp_path: Path) ->
     with benched(tmp_path, apart=True) as bench:
         project = bench.project(ONE)
         bench.engine.fetch_troubles += [OSError(errno.ENOSPC, "No space left on device")] * 3
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         board = bench.until(project.id, lambda board: "No space left" in board.render.problem)
         assert board.scenes[0].take is None
         board = bench.until(project.id, lambda board: board.film.up_to_date)
@@ -175,7 +175,7 @@ def test_a_take_that_comes_while_the_database_is_held_is_not_lost(tmp_path: Path
     with benched(tmp_path, busy_timeout_s=1) as bench:
         project = bench.project(ONE)
         bench.engine.hold()
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.scenes[0].state == "rendering")
         with contextlib.closing(sqlite3.connect(bench.workspace.studio_database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -192,28 +192,28 @@ def test_a_film_that_cannot_be_made_is_said_and_the_old_one_stays(tmp_path: Path
         take = before.scenes[0].take
         assert take is not None
         bench.edit(project.id, ChangeStoryboard(field="fps", value=12))
-        file = bench.studio._store.path(take.media)
+        file = bench.store.path(take.media)
         whole = file.read_bytes()
         file.write_bytes(b"damaged")
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         board = bench.until(project.id, lambda board: board.film.error != "")
         assert "ffmpeg failed" in board.film.error and board.film.media == before.film.media
-        path = bench.studio.film_path(project.id)
+        path = bench.studio.rendering.film_path(project.id)
         assert path is not None and path.is_file()
         file.write_bytes(whole)
-        bench.studio.render(project.id)
+        bench.studio.rendering.render(project.id)
         bench.until(project.id, lambda board: board.film.up_to_date and board.film.error == "")
 
 
 def test_without_an_engine_everything_but_rendering_works(tmp_path: Path) -> None:
     studio = Studio(Workspace.at(tmp_path), examples=False)
     try:
-        project = studio.create(Storyboard(scenes=(ONE,)))
-        board = studio.board(project.id)
+        project = studio.projects.create(Storyboard(scenes=(ONE,)))
+        board = studio.views.board(project.id)
         assert board.engine.state == "absent" and board.render.problem == "the engine is starting"
-        studio.engine_failed("no torch here")
-        assert studio.board(project.id).render.problem == "no torch here"
-        assert studio.plan(project.id).scenes[0].scene_id == "a"
+        studio.rendering.engine_failed("no torch here")
+        assert studio.views.board(project.id).render.problem == "no torch here"
+        assert studio.rendering.plan(project.id).scenes[0].scene_id == "a"
     finally:
         studio.close()
 
@@ -222,8 +222,8 @@ def test_a_new_workspace_holds_the_examples_once(tmp_path: Path) -> None:
     for _ in range(2):
         studio = Studio(Workspace.at(tmp_path))
         try:
-            titles = [summary.title for summary in studio.projects()]
-            boards = [studio.board(summary.id) for summary in studio.projects()]
+            titles = [summary.title for summary in studio.projects.summaries()]
+            boards = [studio.views.board(summary.id) for summary in studio.projects.summaries()]
         finally:
             studio.close()
         assert titles[0] == "A day in the diorama" and len(titles) == len(set(titles)) == 3
@@ -241,7 +241,7 @@ def test_closing_wakes_everyone_and_leaves_no_thread(tmp_path: Path) -> None:
 def test_the_database_may_be_any_sqlalchemy_url(url: str, tmp_path: Path) -> None:
     studio = Studio(Workspace.at(tmp_path / "w"), database_url=url.format(folder=tmp_path), examples=False)
     try:
-        studio.create(Storyboard(scenes=(ONE,)))
+        studio.projects.create(Storyboard(scenes=(ONE,)))
     finally:
         studio.close()
     assert (tmp_path / "elsewhere.db").exists() and not (tmp_path / "w" / "studio.db").exists()

@@ -74,10 +74,10 @@ class ServedStudio(Served):
         """A new project with these scenes and a seed that no other has, so that it has no takes; its id."""
         self._seed += 1
         storyboard = Storyboard(title=title, scenes=scenes, model=model, preset="draft", seed=self._seed)
-        return self.studio.create(storyboard).id
+        return self.studio.projects.create(storyboard).id
 
     def prompts(self, project_id: str) -> list[str]:
-        return [scene.prompt for scene in self.studio.open(project_id).storyboard.scenes]
+        return [scene.prompt for scene in self.studio.projects.open(project_id).storyboard.scenes]
 
 
 def wait_for(holds: Callable[[], object], seconds: float = 20.0) -> None:

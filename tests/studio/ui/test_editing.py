@@ -56,9 +56,9 @@ def test_every_field_of_a_scene_is_saved_as_it_is_typed(served: ServedStudio, vi
         control.click()
         control.press("Control+a")
         control.press_sequentially(typed)
-        wait_for(lambda read=read: read(served.studio.open(project).storyboard.scene("b")))
+        wait_for(lambda read=read: read(served.studio.projects.open(project).storyboard.scene("b")))
     page.locator("#field-transition").select_option("crossfade")
-    wait_for(lambda: served.studio.open(project).storyboard.scene("b").transition == "crossfade")
+    wait_for(lambda: served.studio.projects.open(project).storyboard.scene("b").transition == "crossfade")
     expect(page.locator("#field-crossfade")).to_be_visible()
     expect(page.locator(".saved")).to_contain_text("saved")
 
@@ -72,9 +72,9 @@ def test_a_wrong_number_says_so_and_is_not_saved(served: ServedStudio, visitor: 
     expect(page.locator("#field-duration-problem")).to_have_text("Seconds is a number.")
     page.locator("#field-duration").press_sequentially("0")
     expect(page.locator("#field-duration-problem")).to_contain_text("0")
-    assert served.studio.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
+    assert served.studio.projects.open(project).storyboard.scene("a").duration_s == THREE[0].duration_s
     page.locator("#field-duration").press_sequentially(".5")
-    wait_for(lambda: served.studio.open(project).storyboard.scene("a").duration_s == 0.5)
+    wait_for(lambda: served.studio.projects.open(project).storyboard.scene("a").duration_s == 0.5)
     expect(page.locator("#field-duration-problem")).to_be_hidden()
 
 
@@ -196,8 +196,8 @@ def test_title_preset_and_look_belong_to_the_film(served: ServedStudio, visitor:
     page.get_by_role("radio", name="Fast").click()
     page.get_by_role("tab", name="Film").click()
     page.locator("#field-look").press_sequentially("papercut")
-    wait_for(lambda: served.studio.open(project).storyboard.look == "papercut")
-    storyboard = served.studio.open(project).storyboard
+    wait_for(lambda: served.studio.projects.open(project).storyboard.look == "papercut")
+    storyboard = served.studio.projects.open(project).storyboard
     assert (storyboard.title, storyboard.preset) == ("The long way", "fast")
     expect(page.locator(".project[aria-current] .name")).to_have_text("The long way")
 
@@ -235,7 +235,7 @@ def test_projects_are_made_copied_deleted_and_brought_back(served: ServedStudio,
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Bring back").click()
     expect(page.locator("#field-title")).to_have_value("First")
-    titles = [summary.title for summary in served.studio.projects()]
+    titles = [summary.title for summary in served.studio.projects.summaries()]
     assert titles.count("First") == titles.count("First (copy)") == 1
 
 
@@ -284,8 +284,8 @@ def test_a_swipe_scrolls_and_moves_nothing(served: ServedStudio, visitor: Visito
 
 
 def test_the_last_project_may_be_deleted_and_a_new_one_made(served: ServedStudio, visitor: Visitor) -> None:
-    for summary in served.studio.projects():
-        served.studio.delete(summary.id)
+    for summary in served.studio.projects.summaries():
+        served.studio.projects.delete(summary.id)
     page = visitor.context.new_page()
     page.goto(served.address)
     expect(page.locator(".vacant")).to_contain_text("A project is one film")
@@ -310,6 +310,6 @@ def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(served: Served
         }"""
     )
     expect(page.locator(".cell")).to_have_count(2)
-    served.studio.rename(project, "Renamed")
+    served.studio.projects.rename(project, "Renamed")
     expect(page.locator("#field-title")).to_have_value("Renamed")
     expect(page.locator(".cell .prompt")).to_have_text([A, B, C])

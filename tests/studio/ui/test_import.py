@@ -23,12 +23,12 @@ def test_files_of_others_become_projects(served: ServedStudio, visitor: Visitor,
     segment = {"text": "a cat walks", "requires_scene_transition": False, "neg_text": ""}
     (tmp_path / "stories.jsonl").write_text(f"{json.dumps([segment, segment])}\n{json.dumps([segment])}\n")
     (tmp_path / "batch.json").write_text(json.dumps([{"prompt": "a robot", "output_video": "robot.mp4"}]))
-    before = {summary.id for summary in served.studio.projects()}
+    before = {summary.id for summary in served.studio.projects.summaries()}
     page.locator("#import-file").set_input_files([tmp_path / "stories.jsonl", tmp_path / "batch.json"])
     expect(page.locator(".note")).to_contain_text("3 projects made")
-    made = [summary.id for summary in served.studio.projects() if summary.id not in before]
-    assert sorted(len(served.studio.open(project).storyboard.scenes) for project in made) == [1, 1, 2]
-    titles = {served.studio.open(project).storyboard.title for project in made}
+    made = [summary.id for summary in served.studio.projects.summaries() if summary.id not in before]
+    assert sorted(len(served.studio.projects.open(project).storyboard.scenes) for project in made) == [1, 1, 2]
+    titles = {served.studio.projects.open(project).storyboard.title for project in made}
     assert {"stories, 1 of 2", "stories, 2 of 2"} < titles
     expect(page.locator(".cell .prompt")).to_have_text(["a cat walks", "a cat walks"])
 
@@ -51,11 +51,11 @@ def test_a_bad_file_says_its_name_and_what_is_wrong(
 ) -> None:
     page = visitor.tab(served.project(BALL))
     (tmp_path / "bad.jsonl").write_text(text)
-    before = len(served.studio.projects())
+    before = len(served.studio.projects.summaries())
     page.locator("#import-file").set_input_files(tmp_path / "bad.jsonl")
     expect(page.locator(".note.bad")).to_contain_text("bad.jsonl")
     expect(page.locator(".note.bad")).not_to_contain_text("upload")
-    assert len(served.studio.projects()) == before
+    assert len(served.studio.projects.summaries()) == before
 
 
 def test_what_is_wrong_stays_while_it_is_read(served: ServedStudio, visitor: Visitor, tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def test_contrast_is_enough_to_read(dark: bool, ink: str, ground: str, least: fl
 def story(served: ServedStudio) -> str:
     """A project with takes, a stale scene, one that renders and one that is empty."""
     project = served.project(*STORY, title="A day in the diorama")
-    served.studio.render(project, ["a", "b", "c", "d"])
-    wait_for(lambda: [card.state for card in served.studio.board(project).scenes][:4] == ["fresh"] * 4)
+    served.studio.rendering.render(project, ["a", "b", "c", "d"])
+    wait_for(lambda: [card.state for card in served.studio.views.board(project).scenes][:4] == ["fresh"] * 4)
     return project
 
 
@@ -83,14 +83,16 @@ def test_screenshots(served: ServedStudio, visitor: Visitor, story: str, size: d
     served.engine.step_s = 0.3
     page = visitor.tab(story, "b")
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
-    served.studio.edit(story, served.studio.open(story).revision, change("d", "A purple balloon climbs over dunes"))
-    served.studio.render_again(story, "b")
+    served.studio.projects.edit(
+        story, served.studio.projects.open(story).revision, change("d", "A purple balloon climbs over dunes")
+    )
+    served.studio.rendering.render_again(story, "b")
     expect(page.locator("#card-b .preview")).to_be_visible()
     for scheme in ("dark", "light"):
         colours(page, scheme)
         page.screenshot(path=SCREENSHOTS / f"board-{name}-{scheme}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    served.studio.stop(story)
+    served.studio.rendering.stop(story)
 
 
 def change(scene: str, prompt: str) -> ChangeScene:
@@ -170,8 +172,8 @@ def test_the_presets_stay_where_they_are_whatever_the_bar_says(
 def test_nothing_of_the_film_lies_over_the_queue(served: ServedStudio, visitor: Visitor, width: int) -> None:
     """At sizes between a studio's and a hand's too, with all the links there can be."""
     project = served.project(STORY[0])
-    served.studio.render(project)
-    wait_for(lambda: served.studio.board(project).film.up_to_date)
+    served.studio.rendering.render(project)
+    wait_for(lambda: served.studio.views.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     page.set_viewport_size({"width": width, "height": 760})
     link = page.locator(".film-head .link").get_by_text("Prompts")

@@ -35,11 +35,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scene_of(served: ServedStudio, project: str) -> Scene:
-    return served.studio.open(project).storyboard.scene("a")
+    return served.studio.projects.open(project).storyboard.scene("a")
 
 
 def words_of(served: ServedStudio, project: str) -> Storyboard:
-    return served.studio.open(project).storyboard
+    return served.studio.projects.open(project).storyboard
 
 
 # ---- first frames
@@ -170,7 +170,7 @@ def strengths(served: ServedStudio, project: str) -> tuple[float | None, float |
 def test_a_long_scene_has_a_prompt_for_each_part(served: ServedStudio, visitor: Visitor) -> None:
     project = served.project(LONG, model="animator")
     page = visitor.tab(project, "a")
-    starts = served.studio.board(project).scenes[0].chunk_starts_s
+    starts = served.studio.views.board(project).scenes[0].chunk_starts_s
     expect(page.locator(".parts-field .aside")).to_contain_text(f"{len(starts)} parts")
     page.get_by_role("radio", name="One for each part").check(force=True)
     parts = page.locator(".parts textarea")
@@ -200,7 +200,7 @@ def test_two_tabs_on_the_parts_show_both_versions(served: ServedStudio, visitor:
 def theirs(served: ServedStudio, project: str) -> None:
     """What another tab saves first."""
     edit = ChangeScene(scene_id="a", field="chunk_prompts", value=["it flies"])
-    served.studio.edit(project, served.studio.open(project).revision, edit)
+    served.studio.projects.edit(project, served.studio.projects.open(project).revision, edit)
 
 
 # ---- sizes
@@ -247,8 +247,8 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(served: ServedStud
     notes = page.locator("[aria-label='Whole film'] .plan-notes")
     expect(notes).to_contain_text("tokens together")
     assert "no weights" not in notes.inner_text()
-    served.studio.edit(
-        project, served.studio.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
+    served.studio.projects.edit(
+        project, served.studio.projects.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
     )
     expect(notes).to_contain_text("no weights of Test Teller were trained for 4 segments (but for 1, 3)")
 
@@ -268,7 +268,7 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(
     expect(find).to_be_focused()
     expect(options.first).to_contain_text("here")
     expect(page.locator(".model-list h3").first).to_have_text("Diorama")
-    assert options.count() == len(served.studio.models())
+    assert options.count() == len(served.studio.rendering.models())
     find.press_sequentially("predict1 7b video")
     expect(options.locator("visible=true")).to_have_count(1)
     expect(page.locator(".models .lack")).to_contain_text("storyboard models get cosmos-predict1-7b-video2world")
@@ -310,10 +310,10 @@ def test_every_new_control_has_a_name_and_is_reached_by_keys(
     served: ServedStudio, visitor: Visitor, clip: Path
 ) -> None:
     project = served.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
-    info = served.studio.add_media(project, clip, clip.name)
+    info = served.studio.projects.add_media(project, clip, clip.name)
     wish = {"media": info.sha256, "num_frames": 1, "strength": 0.8, "first_frame_strength": 0.4}
     edit = ChangeScene(scene_id="a", field="conditioning", value=wish)
-    served.studio.edit(project, served.studio.open(project).revision, edit)
+    served.studio.projects.edit(project, served.studio.projects.open(project).revision, edit)
     page = visitor.tab(project, "a")
     expect(page.locator("#field-strength")).to_be_visible()
     assert nameless(page) == []
@@ -357,9 +357,11 @@ def test_nothing_is_wider_than_its_place(
     """With pictures to look at: a made first frame, parts, an own size, the list of models."""
     SCREENSHOTS.mkdir(exist_ok=True)
     project = served.project(LONG.model_copy(update={"chunk_prompts": ("it stops",)}), model="animator")
-    served.studio.edit(project, served.studio.open(project).revision, ChangeStoryboard(field="size_px", value=[80, 64]))
-    served.studio.render(project)
-    wait_for(lambda: served.studio.board(project).scenes[0].first_frame.media)
+    served.studio.projects.edit(
+        project, served.studio.projects.open(project).revision, ChangeStoryboard(field="size_px", value=[80, 64])
+    )
+    served.studio.rendering.render(project)
+    wait_for(lambda: served.studio.views.board(project).scenes[0].first_frame.media)
     page = visitor.tab(project, "a")
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
     page.locator("#card-a").click()

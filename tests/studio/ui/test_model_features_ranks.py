@@ -30,7 +30,7 @@ def served(house: House) -> Iterator[Served]:
 
 def opened(visitor: Visitor, house: House, model: str, *scenes: Scene) -> tuple[str, Page]:
     storyboard = Storyboard(title=model, model=model, preset="draft", scenes=scenes)
-    project = house.studio.create(storyboard).id
+    project = house.studio.projects.create(storyboard).id
     return project, visitor.tab(project, "a")
 
 
@@ -52,7 +52,7 @@ def test_a_picture_model_makes_the_first_frame_and_another(house: House, visitor
     page.locator("#keep-picture").click()
     expect(page.locator("#card-a .root")).to_have_text("from a picture")
     rendered(page)
-    assert house.take(house.studio.board(project)).picture is None
+    assert house.take(house.studio.views.board(project)).picture is None
 
 
 @pytest.mark.parametrize("model", ["video2world", "dfm"])
@@ -64,7 +64,7 @@ def test_a_clip_is_re_imagined(house: House, visitor: Visitor, model: str) -> No
         page.get_by_role("radio", name="Re-imagine it").check(force=True)
     expect(page.locator("#card-a .root")).to_have_text("re-imagines a clip")
     rendered(page)
-    job = house.take(house.studio.board(project)).job
+    job = house.take(house.studio.views.board(project)).job
     assert job.reimagine is not None and job.reimagine.strength == 0.8
 
 
@@ -73,7 +73,7 @@ def test_a_clip_gives_as_many_frames_as_predict1_takes(house: House, visitor: Vi
     page.locator("#field-conditioning").set_input_files(house.clip)
     expect(page.locator("#field-frames")).to_have_value("9")
     rendered(page)
-    conditioning = house.take(house.studio.board(project)).job.conditioning
+    conditioning = house.take(house.studio.views.board(project)).job.conditioning
     assert conditioning is not None and conditioning.num_frames == 9
 
 
@@ -84,7 +84,7 @@ def test_a_long_scene_is_told_part_by_part(house: House, visitor: Visitor) -> No
     page.locator(".parts textarea").first.press_sequentially("it stops")
     expect(page.locator(".saved")).to_contain_text("saved")
     rendered(page)
-    prompts = [segment.prompt for segment in house.take(house.studio.board(project)).job.segments]
+    prompts = [segment.prompt for segment in house.take(house.studio.views.board(project)).job.segments]
     assert prompts[:2] == ["a red ball", "it stops"]
 
 
@@ -92,7 +92,7 @@ def test_a_joint_storyboard_is_one_job(house: House, visitor: Visitor) -> None:
     scenes = (SCENE, Scene(id="b", prompt="it stops", duration_s=1.0, transition="continue"))
     project, page = opened(visitor, house, "ttt", *scenes)
     rendered(page)
-    board = house.studio.board(project)
+    board = house.studio.views.board(project)
     assert house.take(board, 1).job == house.take(board, 2).job
     page.locator("#field-prompt").press_sequentially(" at night")
     expect(page.locator('.card[data-state="stale"]')).to_have_count(2)
@@ -103,5 +103,5 @@ def test_words_alone_make_a_film(house: House, visitor: Visitor, model: str) -> 
     project, page = opened(visitor, house, model, SCENE)
     rendered(page)
     page.wait_for_function("document.querySelector('#film-video').readyState >= 2")
-    assert house.studio.board(project).film.up_to_date
+    assert house.studio.views.board(project).film.up_to_date
     assert page.evaluate("document.querySelector('#film-video').duration") > 0

@@ -129,7 +129,7 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(served: ServedStudio, 
 
 
 def shown_on_screen(served: ServedStudio, project: str, place: int) -> re.Pattern[str]:
-    take = served.studio.board(project).scenes[place].take
+    take = served.studio.views.board(project).scenes[place].take
     assert take is not None
     return re.compile(take.media)
 
@@ -139,8 +139,8 @@ def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_pla
 ) -> None:
     other, project = served.project(THREE[2]), served.project(*THREE[:2])
     for each in (other, project):
-        served.studio.render(each)
-        wait_for(lambda each=each: served.studio.board(each).film.up_to_date)
+        served.studio.rendering.render(each)
+        wait_for(lambda each=each: served.studio.views.board(each).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
@@ -161,8 +161,8 @@ def test_the_screen_goes_to_the_scene_and_project_that_is_looked_at_while_it_pla
 
 def test_a_newer_take_waits_until_the_one_that_plays_is_left(served: ServedStudio, visitor: Visitor) -> None:
     project = served.project(THREE[0])
-    served.studio.render(project)
-    wait_for(lambda: served.studio.board(project).film.up_to_date)
+    served.studio.rendering.render(project)
+    wait_for(lambda: served.studio.views.board(project).film.up_to_date)
     page = visitor.tab(project, "a")
     video, newer = page.locator("#film-video"), page.locator(".newer")
     video.evaluate("video => { video.loop = true; }")
@@ -170,7 +170,7 @@ def test_a_newer_take_waits_until_the_one_that_plays_is_left(served: ServedStudi
     before = shown_on_screen(served, project, 0)
     page.locator("#play").click()
     page.wait_for_function("document.querySelector('#film-video').currentTime > 0")
-    served.studio.render_again(project, "a")
+    served.studio.rendering.render_again(project, "a")
     expect(newer).to_have_text("A newer take is ready")
     expect(newer).to_be_visible()
     expect(video).to_have_attribute("src", before)
@@ -207,7 +207,7 @@ def test_closing_every_tab_stops_nothing(served: ServedStudio, visitor: Visitor)
     expect(page.locator("#card-a")).to_have_attribute("data-state", "rendering")
     page.close()
     served.engine.step_s = 0.0
-    wait_for(lambda: served.studio.board(project).film.up_to_date)
+    wait_for(lambda: served.studio.views.board(project).film.up_to_date)
     film_is_ready(visitor.tab(project))
 
 

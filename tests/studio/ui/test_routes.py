@@ -17,9 +17,9 @@ from tests.studio.ui.conftest import ServedStudio, wait_for
 def film(served: ServedStudio) -> tuple[str, str]:
     """A project with a rendered film: its id, and the film's hash."""
     project = served.project(Scene(id="a", prompt="a red ball", duration_s=2.0))
-    served.studio.render(project)
-    wait_for(lambda: served.studio.board(project).film.up_to_date)
-    media = served.studio.board(project).film.media
+    served.studio.rendering.render(project)
+    wait_for(lambda: served.studio.views.board(project).film.up_to_date)
+    media = served.studio.views.board(project).film.media
     assert media
     return project, media
 
@@ -51,7 +51,7 @@ def test_a_project_shows_its_own_files_only(served: ServedStudio, web: httpx.Cli
     assert web.get(f"/media/{project}/..%2f..%2fstudio.db").status_code == 404
     job = served.engine.submitted[-1].id
     assert web.get(f"/preview/{other}/{job}").status_code == 404
-    served.studio.delete(project)
+    served.studio.projects.delete(project)
     assert web.get(f"/media/{project}/{media}").status_code == 404
 
 

@@ -37,8 +37,8 @@ def test_a_second_tab_shows_what_the_first_one_does(served: ServedStudio, visito
 
 def the_other_tab_saves(served: ServedStudio, project: str) -> None:
     """While this tab's edit is on its way: on the same revision, but first."""
-    revision = served.studio.open(project).revision
-    served.studio.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
+    revision = served.studio.projects.open(project).revision
+    served.studio.projects.edit(project, revision, ChangeScene(scene_id="a", field="prompt", value="theirs"))
 
 
 @pytest.mark.parametrize(("choice", "kept"), [("Keep mine", "mine"), ("Take theirs", "theirs")])
@@ -108,7 +108,7 @@ def test_an_engine_out_of_reach_is_said_and_nothing_is_lost(own_studio: ServedSt
 def test_a_project_that_is_gone_says_so(served: ServedStudio, visitor: Visitor) -> None:
     project = served.project(ONE)
     page = visitor.tab(project)
-    served.studio.delete(project)
+    served.studio.projects.delete(project)
     expect(page.locator(".vacant")).not_to_have_text("")
     expect(page.locator(".board-grid")).to_be_hidden()
 
@@ -124,7 +124,7 @@ def test_a_picture_is_uploaded_shown_and_removed(served: ServedStudio, visitor: 
     wait_for(lambda: thumb.evaluate("image => image.naturalWidth") == 120)
     expect(page.locator("#card-a .root")).to_have_text("from a picture")
     page.get_by_role("button", name="Remove the picture").click()
-    wait_for(lambda: served.studio.open(project).storyboard.scene("a").conditioning is None)
+    wait_for(lambda: served.studio.projects.open(project).storyboard.scene("a").conditioning is None)
     expect(page.locator("#card-a .root")).to_have_text("")
     expect(thumb).to_have_count(0)
 
@@ -156,7 +156,7 @@ def test_words_for_a_scene_that_was_deleted_elsewhere_stay_on_the_page(served: S
     page = visitor.tab(project, "a")
 
     def deleted_first(route) -> None:  # noqa: ANN001
-        served.studio.edit(project, served.studio.open(project).revision, DeleteScene(scene_id="a"))
+        served.studio.projects.edit(project, served.studio.projects.open(project).revision, DeleteScene(scene_id="a"))
         route.continue_()
 
     page.route("**/component_server**", deleted_first, times=1)

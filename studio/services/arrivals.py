@@ -1,0 +1,66 @@
+"""What follows from the engine's events: a take that arrives is shown, and the film follows when all scenes are fresh.
+
+Comes in: takes that arrived, jobs that ended, models that an engine has. Goes out: changes of projects, wanted films.
+Does not know events, jobs or the page.
+"""
+
+from collections.abc import Sequence
+
+from engine.contract.cards import ModelStatus
+from studio.errors import ProjectMissing
+from studio.film.assembly import Assembly
+from studio.library.projects import Library
+from studio.rendering.models import ModelCatalog
+from studio.rendering.progress import Waiters
+from studio.services.choices import clear_choices
+from studio.services.refresher import ProjectRefresher
+from studio.views.state_cache import ProjectStateCache
+
+
+class ArrivalHandler:
+    """The ``Listener`` of a ``JobTracker``."""
+
+    def __init__(
+        self,
+        library: Library,
+        states: ProjectStateCache,
+        models: ModelCatalog,
+        assembly: Assembly,
+        refresher: ProjectRefresher,
+    ) -> None:
+        self._library = library
+        self._states = states
+        self._models = models
+        self._assembly = assembly
+        self._refresher = refresher
+        self._without_film: set[str] = set()
+        """Projects for which takes arrived since their last film."""
+
+    def takes_arrived(self, waiters: Waiters) -> None:
+        """A take that arrives is what its scene shows from now on; that is not the author's edit."""
+        for project_id in {project_id for project_id, _ in waiters}:
+            scene_ids = [scene_id for waiting_id, scene_id in waiters if waiting_id == project_id]
+            try:
+                clear_choices(self._library, project_id, scene_ids)
+            except ProjectMissing:  # in the trash: the repository has the take all the same
+                continue
+            self._refresher.refresh(project_id)
+            self._without_film.add(project_id)
+        self._assemble_complete()
+
+    def job_ended(self, waiters: Waiters) -> None:
+        for project_id, _ in waiters:
+            self._refresher.refresh(project_id)
+
+    def models_changed(self, statuses: Sequence[ModelStatus]) -> None:
+        """An engine sent its models: every plan may be another."""
+        if self._models.update(statuses):
+            self._states.forget_all()
+            self._assemble_complete()
+
+    def _assemble_complete(self) -> None:
+        """The film follows by itself where takes arrived and every scene is fresh."""
+        for project_id in tuple(self._without_film):
+            if self._states.is_complete(project_id):
+                self._without_film.discard(project_id)
+                self._assembly.want(project_id)
