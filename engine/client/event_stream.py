@@ -1,13 +1,17 @@
 """The engine's events as an iterator that reconnects by itself.
 
 Comes in: an HTTP client of its own, the number of the last event that is known. Goes out: events in order, each once.
-Does not know jobs or what the events mean.
+An event of a ``type`` that this version does not know comes from a newer engine: it is skipped, with one log line for
+each type, and the stream goes on. Does not know jobs or what the events mean.
 """
 
+import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import cast, get_args
 
 import httpx
 
@@ -15,6 +19,8 @@ from engine.client.answers import error_of, read_answer
 from engine.contract.errors import Rejected
 from engine.contract.events import EVENT, Event
 
+LOG = logging.getLogger(__name__)
+KNOWN_TYPES = frozenset(str(kind.model_fields["type"].default) for kind in get_args(get_args(Event)[0]))
 SILENCE_TIMEOUT_S = 45.0
 """Longest silence of the event stream, keep-alive comments included, before it is opened again."""
 RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -24,8 +30,8 @@ RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 class EventStream(Iterator[Event]):
     """Events in order, each once; reconnects by itself with ``Last-Event-ID`` until closed, from any thread.
 
-    Raises Rejected where the token is refused, EngineError where events of another version come; an engine that does
-    not answer is waited for.
+    Raises Rejected where the token is refused, EngineError where an event of a known type has other fields; an engine
+    that does not answer is waited for.
 
     ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which
     may be amid another call of the same thread; were that call's connections the same, it would wait for itself.
@@ -37,6 +43,8 @@ class EventStream(Iterator[Event]):
         self._on_close = on_close
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
+        self._skipped: set[str] = set()
+        """Unknown types that the log names already."""
         self._events = self._follow()
 
     def __next__(self) -> Event:
@@ -81,6 +89,8 @@ class EventStream(Iterator[Event]):
                 for data in _sse_data(answer.iter_lines()):
                     if self._closed.is_set():
                         return
+                    if self._is_skipped(data):
+                        continue
                     event = read_answer(EVENT, data, str(answer.request.url))
                     if event.seq > self.last_seq:
                         self.last_seq = event.seq
@@ -88,12 +98,33 @@ class EventStream(Iterator[Event]):
             finally:
                 self._socket = None
 
+    def _is_skipped(self, data: str) -> bool:
+        """Whether an event is of a type that this version does not know; its number is known from then on."""
+        kind, seq = _type_and_seq(data)
+        if kind is None or kind in KNOWN_TYPES:
+            return False
+        if kind not in self._skipped:
+            self._skipped.add(kind)
+            LOG.warning('events of type "%s" are skipped: the engine is newer than this program', kind)
+        self.last_seq = max(self.last_seq, seq)
+        return True
+
     def _refused(self, answer: httpx.Response) -> None:
         error = error_of(answer)
         if isinstance(error, Rejected) and error.code == "cursor":
             self.last_seq = 0  # the engine's history is younger than ours: it started again
         elif answer.status_code < 500:
             raise error
+
+
+def _type_and_seq(data: str) -> tuple[str | None, int]:
+    """Of an event as JSON; type None for what is no event at all, which is then refused where it is read."""
+    try:
+        fields = cast("dict[str, object]", json.loads(data))
+        kind, seq = fields["type"], fields.get("seq")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, 0
+    return (kind if isinstance(kind, str) else None), (seq if isinstance(seq, int) else 0)
 
 
 def _sse_data(lines: Iterator[str]) -> Iterator[str]:

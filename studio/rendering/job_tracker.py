@@ -9,19 +9,25 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected, Unreachable
 from engine.contract.events import (
-    TERMINAL,
+    EngineDown,
+    EngineUp,
     Event,
     Failed,
     Finished,
-    JobEvent,
+    Interrupted,
+    JobCancelled,
     JobRejected,
     JobState,
+    Preview,
+    Queued,
+    Stage,
     Started,
+    Step,
 )
 from engine.contract.jobs import FromMedia, FromModel, Job, Take
 from engine.contract.status import EngineStatus
@@ -35,7 +41,7 @@ from studio.planning.plan import with_new_id
 from studio.rendering.engine import Engine
 from studio.rendering.engine_link import EngineLink
 from studio.rendering.notifier import ChangeNotifier
-from studio.rendering.progress import LiveJobs, Waiters
+from studio.rendering.progress import LiveJobs, ProgressEvent, Waiters
 
 LOG = logging.getLogger(__name__)
 MOST_IDS = 1000
@@ -196,17 +202,26 @@ class JobTracker:
 
     # ---- events
     def handle_event(self, event: Event, name: str) -> None:
-        """One event. Raises one of ``RETRYABLE_ERRORS`` where it must be taken in again later."""
-        if isinstance(event, Finished):
-            self._on_finished(event, name)
-        elif isinstance(event, TERMINAL):
-            reason = event.reason if isinstance(event, Failed | JobRejected) else ""
-            states: dict[str, JobState] = {"failed": "failed", "rejected": "rejected", "cancelled": "cancelled"}
-            self._on_ended(event.job_id, states[event.type], reason, (name, event.seq))
-        elif isinstance(event, JobEvent):
-            self._on_progress(event)
+        """One event. Raises one of ``RETRYABLE_ERRORS`` where it must be handled again later.
 
-    def _on_progress(self, event: JobEvent) -> None:
+        Every type of the contract is matched. One that is not is an error of this program (AssertionError); types of
+        a newer engine do not come this far: the client skips them.
+        """
+        match event:
+            case Finished():
+                self._on_finished(event, name)
+            case Failed() | JobRejected():
+                self._on_ended(event.job_id, event.type, event.reason, (name, event.seq))
+            case JobCancelled():
+                self._on_ended(event.job_id, "cancelled", "", (name, event.seq))
+            case Queued() | Started() | Stage() | Step() | Preview() | Interrupted():
+                self._on_progress(event)
+            case EngineUp() | EngineDown():
+                pass  # the link asks for the engine's state
+            case _:
+                assert_never(event)
+
+    def _on_progress(self, event: ProgressEvent) -> None:
         if not self.live.knows(event.job_id):
             known = self._takes.job(event.job_id)  # submitted by another process on this workspace
             if known is None or known.state not in LIVE:

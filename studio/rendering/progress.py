@@ -7,8 +7,9 @@ the events.
 
 import threading
 from dataclasses import dataclass, replace
+from typing import assert_never
 
-from engine.contract.events import Event, Interrupted, JobEvent, Phase, Preview, Queued, Stage, Started, Step
+from engine.contract.events import Interrupted, Phase, Preview, Queued, Stage, Started, Step
 from engine.contract.jobs import Job
 
 
@@ -16,6 +17,9 @@ def job_makes(job: Job, recipe: str | None) -> bool:
     """Whether one of a job's takes has this recipe."""
     return recipe == job.recipe or (len(job.scene_ids) > 1 and any(span.recipe == recipe for span in job.spans))
 
+
+ProgressEvent = Queued | Started | Stage | Step | Preview | Interrupted
+"""Events that do not end their job."""
 
 Waiters = tuple[tuple[str, str], ...]
 """(project id, scene id) of all that wait for a job."""
@@ -72,8 +76,8 @@ class LiveJobs:
         with self._lock:
             return job_id in self._jobs
 
-    def apply(self, event: JobEvent) -> Waiters:
-        """Takes in an event that does not end its job; who is to be told."""
+    def apply(self, event: ProgressEvent) -> Waiters:
+        """Brings a job up to an event that does not end it; who waits for the job."""
         with self._lock:
             known = self._jobs.get(event.job_id)
             if known is None:
@@ -94,7 +98,7 @@ class LiveJobs:
         return scenes
 
 
-def _after(live: LiveJob, event: JobEvent | Event) -> LiveJob:
+def _after(live: LiveJob, event: ProgressEvent) -> LiveJob:
     match event:
         case Queued():
             return replace(live, state="queued")
@@ -124,4 +128,4 @@ def _after(live: LiveJob, event: JobEvent | Event) -> LiveJob:
         case Interrupted():
             return replace(live, state="queued", stage="", left_s=None, last_error=event.reason)
         case _:
-            return live
+            assert_never(event)
