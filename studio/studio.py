@@ -53,13 +53,13 @@ class Studio:
         models = ModelCatalog(load_cards(models_root=models_root), models_root, workspace.file_hashes)
         self._notifier = notifier = ChangeNotifier()
         self._states = states = ProjectStateCache(library, takes, store, models, self.presets)
-        refresher = ProjectRefresher(states, notifier)
+        refresher = ProjectRefresher(states, takes, notifier)
         self._assembly = Assembly(workspace, takes, states.film_source, refresher.refresh)
         arrivals = ArrivalHandler(library, states, models, self._assembly, refresher)
         self._tracker = JobTracker(workspace, takes, notifier, arrivals)
         self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models)
         files = ProjectFiles(library, takes, store, states)
-        self.projects = ProjectService(library, takes, store, files, self._tracker, refresher)
+        self.projects = ProjectService(library, takes, store, files, states, self._tracker, refresher)
         self.rendering = RenderService(
             workspace=workspace,
             library=library,

@@ -7,7 +7,7 @@ that no crash can lose one. Does not know plans, HTTP or the page.
 
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import delete, select
@@ -40,6 +40,9 @@ class StoredTake:
     take: Take
     poster: str | None
     made_s: float
+
+    def of_scene(self, scene_id: str) -> "StoredTake":
+        return replace(self, take=self.take.model_copy(update={"scene_id": scene_id}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class TakeRepository:
             .order_by(SceneTakeRow.arrived_s)
         )
         with self._database.read() as session:
-            return [_shelved(take, use.scene_id) for use, take in session.execute(query)]
+            return [_stored(take).of_scene(use.scene_id) for use, take in session.execute(query)]
 
     def scenes_with_takes(self, project_id: str) -> set[str]:
         """Ids of all scenes that ever got a take, those that are gone too."""
@@ -90,11 +93,13 @@ class TakeRepository:
         with self._database.read() as session:
             return [Take.model_validate_json(text) for text in reversed(session.scalars(query).all())]
 
-    def takes_by_recipe(self, recipes: Collection[str], store: MediaStore) -> list[Take]:
-        """Those of these recipes that any project has and whose file is there."""
+    def takes_by_recipe(self, recipes: Collection[str], store: MediaStore) -> dict[str, StoredTake]:
+        """By recipe, the takes that any project has and whose file is there."""
+        if not recipes:
+            return {}
         with self._database.read() as session:
             rows = session.scalars(select(TakeRow).where(TakeRow.recipe.in_(recipes))).all()
-            return [Take.model_validate_json(row.take) for row in rows if store.has(row.media)]
+            return {row.recipe: _stored(row) for row in rows if store.has(row.media)}
 
     def take_ids(self) -> set[str]:
         with self._database.read() as session:
@@ -249,9 +254,8 @@ class TakeRepository:
             return row.seq if row is not None else 0
 
 
-def _shelved(row: TakeRow, scene_id: str) -> StoredTake:
-    take = Take.model_validate_json(row.take).model_copy(update={"scene_id": scene_id})
-    return StoredTake(take=take, poster=row.poster, made_s=row.made_s)
+def _stored(row: TakeRow) -> StoredTake:
+    return StoredTake(take=Take.model_validate_json(row.take), poster=row.poster, made_s=row.made_s)
 
 
 def _keep(session: Session, take: Take, poster: str | None) -> None:

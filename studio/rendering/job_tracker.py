@@ -7,7 +7,7 @@ Everything that must survive is written before it is counted as seen. Does not k
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -48,9 +48,10 @@ MOST_IDS = 1000
 
 
 class Listener(Protocol):
-    """Who is called when takes arrived for (project id, scene id), an engine sent its models, or a job ended."""
+    """Who is called when takes of some recipes arrived for (project id, scene id), an engine sent its models, or a job
+    ended."""
 
-    def takes_arrived(self, waiters: Waiters) -> None: ...
+    def takes_arrived(self, waiters: Waiters, recipes: Collection[str]) -> None: ...
     def models_changed(self, statuses: Sequence[ModelStatus]) -> None: ...
     def job_ended(self, waiters: Waiters) -> None: ...
 
@@ -234,7 +235,8 @@ class JobTracker:
 
     def _on_finished(self, event: Finished, name: str) -> None:
         brought = [(take, self._fetch_files(take)) for take in event.takes]
-        self._listener.takes_arrived(tuple(self._takes.arrive(event.job_id, brought, (name, event.seq))))
+        waiters = self._takes.arrive(event.job_id, brought, (name, event.seq))
+        self._listener.takes_arrived(tuple(waiters), {take.recipe for take in event.takes})
         self._drop(event.job_id)
 
     def _on_ended(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None) -> None:
@@ -286,7 +288,7 @@ class JobTracker:
                 LOG.warning("%s: this take cannot be read and is left where it is: %s", path, error)
                 continue
             found += 1
-            self._listener.takes_arrived(tuple(waiters))
+            self._listener.takes_arrived(tuple(waiters), {take.recipe})
         return found
 
     # ---- the engine's state

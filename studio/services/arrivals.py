@@ -4,7 +4,7 @@ Comes in: takes that arrived, jobs that ended, models that an engine has. Goes o
 Does not know events, jobs or the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.contract.cards import ModelStatus
 from studio.errors import ProjectMissing
@@ -36,8 +36,11 @@ class ArrivalHandler:
         self._without_film: set[str] = set()
         """Projects for which takes arrived since their last film."""
 
-    def takes_arrived(self, waiters: Waiters) -> None:
-        """A take that arrives is what its scene shows from now on; that is not the author's edit."""
+    def takes_arrived(self, waiters: Waiters, recipes: Collection[str]) -> None:
+        """A take that arrives is what its scene shows from now on; that is not the author's edit.
+
+        Other projects with a scene of the same recipe share it.
+        """
         for project_id in {project_id for project_id, _ in waiters}:
             scene_ids = [scene_id for waiting_id, scene_id in waiters if waiting_id == project_id]
             try:
@@ -46,6 +49,8 @@ class ArrivalHandler:
                 continue
             self._refresher.refresh(project_id)
             self._without_film.add(project_id)
+        for project_id in self._states.wanting(recipes):
+            self._refresher.refresh(project_id)
         self._assemble_complete()
 
     def job_ended(self, waiters: Waiters) -> None:

@@ -23,6 +23,7 @@ from studio.planning.types import Plan
 from studio.rendering.job_tracker import JobTracker
 from studio.services.refresher import ProjectRefresher
 from studio.services.storyboard_files import ProjectFiles
+from studio.views.state_cache import ProjectStateCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class ProjectService:
         takes: TakeRepository,
         store: MediaStore,
         files: ProjectFiles,
+        states: ProjectStateCache,
         tracker: JobTracker,
         refresher: ProjectRefresher,
     ) -> None:
@@ -47,6 +49,7 @@ class ProjectService:
         self._takes = takes
         self._store = store
         self._files = files
+        self._states = states
         self._tracker = tracker
         self._refresher = refresher
 
@@ -60,7 +63,7 @@ class ProjectService:
         storyboard = storyboard or Storyboard(scenes=(Scene(id="scene-1"),))
         if title is not None:
             storyboard = apply(storyboard, ChangeStoryboard(field="title", value=title))
-        return self._library.create(storyboard)
+        return self._refreshed(self._library.create(storyboard))
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing (a StudioError)."""
@@ -95,6 +98,7 @@ class ProjectService:
         Changes of other fields or scenes since then are kept beside it. Raises RevisionConflict (with ``.current``,
         ``.yours`` and ``.theirs``) where the same field of the same scene was changed since, or the scene is gone.
         """
+        self._refresher.record_shared(project_id)
         with_takes = self._takes.scenes_with_takes(project_id)
         return self._refreshed(
             self._library.edit(project_id, revision, lambda storyboard: apply(storyboard, edit, with_takes))
@@ -102,9 +106,11 @@ class ProjectService:
 
     def undo(self, project_id: str) -> Project:
         """Takes back the author's newest edit; the project as it is where there is none. Takes are never lost."""
+        self._refresher.record_shared(project_id)
         return self._refreshed(self._library.undo(project_id))
 
     def redo(self, project_id: str) -> Project:
+        self._refresher.record_shared(project_id)
         return self._refreshed(self._library.redo(project_id))
 
     # ---- storyboard files
@@ -151,6 +157,7 @@ class ProjectService:
         except ProjectMissing:
             return None
         content_type = self._takes.content_type(project_id, sha256)
+        content_type = content_type or self._states.facts(project_id).content_type(sha256)
         if content_type is None or not self._store.has(sha256):
             return None
         return MediaFile(self._store.path(sha256), content_type)

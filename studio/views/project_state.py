@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus
+from studio.document.storyboard import Scene
 from studio.library.projects import Project
 from studio.library.takes import Film, KnownJob, StoredTake
+from studio.planning.shown_take import index_takes
 from studio.planning.types import Plan
 from studio.rendering.progress import LiveJob
 
@@ -31,12 +33,30 @@ class ProjectState:
     """Seconds to render what is not fresh, by preset; None: not measured."""
     cut: str | None = None
     """Hash of what the film would be made of now; None: scenes lack takes."""
+    shared: tuple[tuple[str, str], ...] = ()
+    """(scene id, take id) of takes that other projects rendered, that match by their recipe, and that are not recorded
+    as this project's yet. They are in ``takes``."""
+
+    def shown_take_id(self, scene: Scene) -> str | None:
+        """The take that card and film show: what the plan says, else, without a plan, the chosen or newest one."""
+        if self.plan is not None:
+            return self.plan.scene(scene.id).take_id
+        shown = index_takes(stored.take for stored in self.takes).shown(scene, None)
+        return shown.id if shown else None
+
+    def content_type(self, sha256: str) -> str | None:
+        """Of a file of the takes; None for another file."""
+        for stored in self.takes:
+            kinds = {stored.take.media: "video/mp4", stored.poster: "image/webp", stored.take.picture: "image/png"}
+            if sha256 in kinds:
+                return kinds[sha256]
+        return None
 
     def outdated_choices(self) -> list[str]:
         """Ids of scenes whose chosen take is not what is written, though a take of that is there."""
         if self.plan is None:
             return []
-        recipes = {shelved.take.id: shelved.take.recipe for shelved in self.takes}
+        recipes = {stored.take.id: stored.take.recipe for stored in self.takes}
         chosen = {scene.id: scene.chosen_take for scene in self.project.storyboard.scenes if scene.chosen_take}
         fresh = [scene for scene in self.plan.scenes if scene.state == "fresh" and scene.scene_id in chosen]
         return [scene.scene_id for scene in fresh if recipes.get(chosen[scene.scene_id], "") != scene.recipe]
@@ -44,7 +64,10 @@ class ProjectState:
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """What changes while rendering. ``engine_known``: whether an engine is attached; ``absence``: why none is."""
+    """What changes while rendering.
+
+    ``engine_known``: whether an engine is attached; ``unavailable_reason``: why none is.
+    """
 
     version: int
     live: Mapping[str, Sequence[LiveJob]]

@@ -24,16 +24,6 @@ STAGES = {
 }
 
 
-def shown_take_id(scene: Scene, plan: ScenePlan | None, takes: Sequence[StoredTake]) -> str | None:
-    """The take that the film shows: the author's choice, else what the plan finds, else the newest."""
-    own = [shelved.take.id for shelved in takes if shelved.take.scene_id == scene.id]
-    if scene.chosen_take in own:
-        return scene.chosen_take
-    if plan is not None:
-        return plan.take_id
-    return own[-1] if own else None
-
-
 def scene_card(
     number: int,
     scene: Scene,
@@ -87,26 +77,26 @@ def _notes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[s
 
 
 def _takes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[TakeView, ...]:
-    shown = shown_take_id(scene, plan, facts.takes)
-    own = {shelved.take.id: shelved for shelved in facts.takes if shelved.take.scene_id == scene.id}
+    shown = facts.shown_take_id(scene)
+    own = {stored.take.id: stored for stored in facts.takes if stored.take.scene_id == scene.id}
     if shown is not None and shown not in own:  # another scene's take of the very same recipe
-        own.update({shelved.take.id: shelved for shelved in facts.takes if shelved.take.id == shown})
+        own.update({stored.take.id: stored for stored in facts.takes if stored.take.id == shown})
     recipe = plan.recipe if plan else None
-    return tuple(_take(shelved, shown, recipe) for shelved in reversed(own.values()))
+    return tuple(_take(stored, shown, recipe) for stored in reversed(own.values()))
 
 
-def _take(shelved: StoredTake, shown: str | None, recipe: str | None) -> TakeView:
-    take = shelved.take
+def _take(stored: StoredTake, shown: str | None, recipe: str | None) -> TakeView:
+    take = stored.take
     return TakeView(
         id=take.id,
         recipe=take.recipe,
         media=take.media,
-        poster=shelved.poster,
+        poster=stored.poster,
         picture=take.picture,
         seed=take.seed,
         duration_s=take.num_frames / take.fps,
         render_s=take.render_s,
-        made_s=shelved.made_s,
+        made_s=stored.made_s,
         chosen=take.id == shown,
         matches=take.recipe == recipe,
     )

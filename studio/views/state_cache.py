@@ -1,12 +1,12 @@
 """What is known of each project, gathered once and kept until something changes: takes, media, plan, film.
 
-Comes in: the library, the shelf, models and presets. Goes out: ``ProjectState``, plans, and what a film is made of.
-Does not know the engine, progress or the page. Takes of a recipe that any project has rendered are found here, and
-shared.
+Comes in: the library, takes, models and presets. Goes out: ``ProjectState``, plans, and what a film is made of. Takes
+that another project rendered are matched by recipe here. Only reads: recording that a take is shared is
+``services/refresher.py``'s part. Does not know the engine, progress or the page.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.contract.jobs import Job, Take
@@ -18,14 +18,13 @@ from studio.errors import FilmError, PlanError, ProjectMissing
 from studio.film.assembly import FilmSource
 from studio.film.film import Join, cut_hash, edit_list
 from studio.library.projects import Library, Project
-from studio.library.takes import TakeRepository
+from studio.library.takes import StoredTake, TakeRepository
 from studio.planning.cost import Timings, timings_of
 from studio.planning.plan import Plan, plan
 from studio.planning.presets import Preset
 from studio.rendering.models import ModelCatalog
 from studio.rendering.progress import Waiters, job_makes
 from studio.views.project_state import ProjectState
-from studio.views.scene_view import shown_take_id
 
 
 @dataclass
@@ -40,13 +39,13 @@ class ProjectStateCache:
     def __init__(
         self,
         library: Library,
-        shelf: TakeRepository,
+        takes: TakeRepository,
         store: MediaStore,
         models: ModelCatalog,
         presets: Mapping[str, Preset],
     ) -> None:
         self._library = library
-        self._shelf = shelf
+        self._takes = takes
         self._store = store
         self._models = models
         self._presets = presets
@@ -81,11 +80,11 @@ class ProjectStateCache:
 
     def plan_words(self, project_id: str, storyboard: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
         """The plan of a storyboard that is in no project, or not yet as it is there."""
-        own = [shelved.take for shelved in self._shelf.takes_of(project_id) if self._store.has(shelved.take.media)]
+        own = [stored.take for stored in self._takes.takes_of(project_id) if self._store.has(stored.take.media)]
         first = self._plan_of(storyboard, own, media, project_id, None, None)
         scenes = {scene.recipe: scene.scene_id for scene in first.scenes if scene.recipe}
-        found = self._shelf.takes_by_recipe(scenes.keys(), self._store)
-        here = [take.model_copy(update={"scene_id": scenes[take.recipe]}) for take in found]
+        by_recipe = self._takes.takes_by_recipe(scenes.keys(), self._store)
+        here = [by_recipe[recipe].of_scene(scenes[recipe]).take for recipe in by_recipe]
         return self._plan_of(storyboard, [*own, *here], media, project_id, None, None)
 
     def waiters_for(self, project_id: str, plan: Plan, job: Job) -> Waiters:
@@ -115,6 +114,12 @@ class ProjectStateCache:
         """What the film is made of now. Raises FilmError for scenes without a take."""
         return _film_source(self.facts(project_id), self._store)
 
+    def wanting(self, recipes: Collection[str]) -> list[str]:
+        """Ids of projects that are held here and have scenes without a take of one of these recipes."""
+        with self._lock:
+            plans = [(project_id, entry.facts.plan) for project_id, entry in self._entries.items()]
+        return [name for name, plan in plans if plan and not set(recipes).isdisjoint(_wanted_recipes(plan).values())]
+
     def _entry(self, project_id: str) -> _Entry:
         with self._lock:
             project = self._library.open(project_id)
@@ -125,31 +130,32 @@ class ProjectStateCache:
             return known
 
     def _gathered(self, project: Project) -> ProjectState:
-        facts = self._bare(project)
+        facts = self._stored(project)
         try:
             whole = self._plan(facts, None, None)
-            if self._share(project.id, whole):
-                facts = self._bare(project)
+            if matches := self._matches(whole):
+                shared = tuple((stored.take.scene_id, stored.take.id) for stored in matches)
+                facts = replace(facts, takes=(*facts.takes, *matches), shared=shared)
                 whole = self._plan(facts, None, None)
             facts = replace(facts, plan=whole, estimates_s=self._estimates(facts, whole))
         except PlanError as error:
             facts = replace(facts, problem=str(error))
         return replace(facts, cut=self._cut(facts))
 
-    def _bare(self, project: Project) -> ProjectState:
+    def _stored(self, project: Project) -> ProjectState:
         return ProjectState(
             project=project,
-            takes=tuple(taken for taken in self._shelf.takes_of(project.id) if self._store.has(taken.take.media)),
-            jobs=tuple(self._shelf.jobs_of_project(project.id)),
-            media=self._shelf.media_of(project.id),
-            media_names=self._shelf.media_names(project.id),
-            film=self._shelf.film_of(project.id),
+            takes=tuple(taken for taken in self._takes.takes_of(project.id) if self._store.has(taken.take.media)),
+            jobs=tuple(self._takes.jobs_of_project(project.id)),
+            media=self._takes.media_of(project.id),
+            media_names=self._takes.media_names(project.id),
+            film=self._takes.film_of(project.id),
             plan=None,
             problem="",
         )
 
     def _plan(self, facts: ProjectState, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
-        takes = [shelved.take for shelved in facts.takes]
+        takes = [stored.take for stored in facts.takes]
         return self._plan_of(facts.project.storyboard, takes, facts.media, facts.project.id, preset, scene_ids)
 
     def _plan_of(
@@ -162,7 +168,7 @@ class ProjectStateCache:
         scene_ids: Sequence[str] | None,
     ) -> Plan:
         if self._timings is None:
-            self._timings = timings_of(self._shelf.newest_takes())
+            self._timings = timings_of(self._takes.newest_takes())
         return plan(
             storyboard,
             presets=self._presets,
@@ -175,15 +181,11 @@ class ProjectStateCache:
             scene_ids=scene_ids,
         )
 
-    def _share(self, project_id: str, whole: Plan) -> bool:
-        """Takes that are on the shelf already, for another project or since before: whether there were any."""
-        wanted = {scene.scene_id: scene.recipe for scene in whole.scenes if scene.recipe and scene.state != "fresh"}
-        found = self._shelf.takes_by_recipe(set(wanted.values()), self._store) if wanted else []
-        here = {take.recipe: take.id for take in found}
-        uses = [(scene_id, here[recipe]) for scene_id, recipe in wanted.items() if recipe in here]
-        if uses:
-            self._shelf.give(project_id, uses)
-        return bool(uses)
+    def _matches(self, whole: Plan) -> list[StoredTake]:
+        """Takes of other projects, or from before, that match scenes which are not fresh by their recipe."""
+        wanted = _wanted_recipes(whole)
+        by_recipe = self._takes.takes_by_recipe(set(wanted.values()), self._store)
+        return [by_recipe[recipe].of_scene(scene_id) for scene_id, recipe in wanted.items() if recipe in by_recipe]
 
     def _estimates(self, facts: ProjectState, whole: Plan) -> dict[str, float | None]:
         chosen = facts.project.storyboard.preset
@@ -197,6 +199,11 @@ class ProjectStateCache:
             return cut_hash(_film_source(facts, self._store).edits)
         except FilmError:
             return None
+
+
+def _wanted_recipes(plan: Plan) -> dict[str, str]:
+    """By scene id, the recipes that scenes which are not fresh would be rendered with."""
+    return {scene.scene_id: scene.recipe for scene in plan.scenes if scene.recipe and scene.state != "fresh"}
 
 
 def _film_source(facts: ProjectState, store: MediaStore) -> FilmSource:
@@ -215,7 +222,5 @@ def _film_source(facts: ProjectState, store: MediaStore) -> FilmSource:
 
 
 def _shown_takes(storyboard: Storyboard, facts: ProjectState) -> list[Take | None]:
-    plans = {scene.scene_id: scene for scene in facts.plan.scenes} if facts.plan else {}
-    by_id = {shelved.take.id: shelved.take for shelved in facts.takes}
-    shown = [shown_take_id(scene, plans.get(scene.id), facts.takes) for scene in storyboard.scenes]
-    return [by_id.get(take_id) if take_id else None for take_id in shown]
+    by_id = {stored.take.id: stored.take for stored in facts.takes}
+    return [by_id.get(facts.shown_take_id(scene) or "") for scene in storyboard.scenes]
