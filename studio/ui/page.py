@@ -18,12 +18,12 @@ from studio.ui.routes import MAX_UPLOAD_BYTES, Scripts, routes
 from studio.ui.theme import theme
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("tokens", "shell", "bar", "board", "inspector", "ways", "player")
+STYLES = ("tokens", "shell", "bar", "board", "inspector", "fields", "player")
 _HEAD = "\n".join(
     [
         '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">',
         '<link rel="icon" href="studio/static/mark.svg" type="image/svg+xml">',
-        *(f'<link rel="stylesheet" href="studio/static/{name}.css">' for name in STYLES),
+        *(f'<link rel="stylesheet" href="studio/static/styles/{name}.css">' for name in STYLES),
     ]
 )
 

@@ -1,6 +1,6 @@
 """What all panels share: a gr.HTML that mounts one script, and answers in place of exceptions.
 
-Comes in: the panel's name and its functions. Goes out: a component whose script is ``static/NAME.js`` and whose
+Comes in: the panel's name and its functions. Goes out: a component whose script is ``static/panels/NAME.js`` and whose
 functions the script may call with one JSON object each. Does not know what any panel shows.
 """
 
@@ -24,7 +24,7 @@ Answer = dict[str, Any]
 """``ok`` true with what was asked for, or ``ok`` false with ``problem`` in words (and ``field``, ``conflict``)."""
 
 _MOUNT = """
-const address = new URL('studio/static/NAME.js', document.baseURI).href;
+const address = new URL('studio/static/panels/NAME.js', document.baseURI).href;
 import(address).then((panel) => panel.mount(element, server)).catch((error) => {
   element.textContent = 'This panel could not be loaded; reload the page. (' + error + ')';
 });

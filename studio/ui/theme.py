@@ -1,4 +1,4 @@
-"""Colours and measures of the page for Gradio's own parts; ours take them from static/tokens.css.
+"""Colours and measures of the page for Gradio's own parts; ours take them from static/styles/tokens.css.
 
 Comes in: nothing. Goes out: a theme. Does not know panels.
 """

@@ -305,7 +305,7 @@ def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(served: Served
     page = visitor.tab(project, "b")
     page.evaluate(
         """async () => {
-            const store = await import(new URL('studio/static/store.js', document.baseURI).href);
+            const store = await import(new URL('studio/static/core/store.js', document.baseURI).href);
             store.take({...store.state.board, scenes: store.state.board.scenes.slice(0, 2)});
         }"""
     )

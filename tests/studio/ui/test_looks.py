@@ -21,7 +21,7 @@ STORY = (
 
 
 def tokens(dark: bool) -> dict[str, str]:
-    css = (STATIC / "tokens.css").read_text()
+    css = (STATIC / "styles" / "tokens.css").read_text()
     blocks = re.findall(r"\{([^}]*)\}", css)
     found: dict[str, str] = {}
     for block in blocks[: 2 if dark else 1]:
@@ -206,7 +206,7 @@ def test_the_tabs_of_the_inspector_are_turned_by_arrows(served: ServedStudio, vi
 
 
 def test_no_style_names_a_colour_outside_the_tokens() -> None:
-    for sheet in Path(STATIC).glob("*.css"):
+    for sheet in Path(STATIC).glob("styles/*.css"):
         if sheet.name != "tokens.css":
             named = set(re.findall(r"#[0-9a-f]{6}\b", sheet.read_text()))
             assert named <= {"#0b0d11", "#1a0506", "#210506"}, sheet.name

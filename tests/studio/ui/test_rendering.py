@@ -195,7 +195,7 @@ def test_only_stages_that_are_counted_name_a_number(
     """The last count stays with a job while it does what is not counted."""
     page = visitor.tab(served.project(THREE[0]))
     progress = {"stage": stage, "step": 3, "num_steps": 9, "left_s": 41.0, "text": text}
-    script = "(progress) => import('/studio/static/words.js').then((words) => words.progressWords(progress))"
+    script = "(progress) => import('/studio/static/core/labels.js').then((words) => words.progressWords(progress))"
     assert page.evaluate(script, progress) == words
 
 

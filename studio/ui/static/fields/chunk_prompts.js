@@ -1,11 +1,11 @@
 // A long scene is denoised in parts: one prompt for all of them, or further ones for the parts after the first, each
 // with the seconds that it is for. A part without words goes on with the words before it.
 
-import { h, setAttributes, setChildren, setText } from './dom.js';
-import { either } from './either.js';
-import { conflictBox, grow, showConflict } from './fields.js';
-import { draftOf, typed } from './saving.js';
-import { state } from './store.js';
+import { h, setAttributes, setChildren, setText } from '../core/dom.js';
+import { either } from './segmented.js';
+import { conflictBox, grow, showConflict } from './field.js';
+import { draftOf, typed } from '../core/saving.js';
+import { state } from '../core/store.js';
 
 const PATH = 'chunk_prompts';
 const WAYS = { one: 'One prompt for all', each: 'One for each part' };

@@ -1,9 +1,9 @@
 // The film as it is now, scene by scene: old takes dimmed, what is missing hatched, the place that plays marked.
 
-import { h, setAttributes, setChildren, setText } from './dom.js';
+import { h, setAttributes, setChildren, setText } from '../core/dom.js';
 import { still } from './picture.js';
-import { state } from './store.js';
-import { stateWords } from './words.js';
+import { state } from '../core/store.js';
+import { stateWords } from '../core/labels.js';
 
 /** A node with `show(board)` and `playing(seconds)`; `go(card, start)` is called with a scene and where it begins. */
 export function strip(go) {

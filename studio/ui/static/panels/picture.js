@@ -1,8 +1,8 @@
 // The picture of a scene: a calm drawn one while there is no take, the take's poster, the live preview while it
 // renders, and the take playing under the pointer. Knows one card at a time.
 
-import { h, hueOf } from './dom.js';
-import { mediaAddress, previewAddress } from './store.js';
+import { h, hueOf } from '../core/dom.js';
+import { mediaAddress, previewAddress } from '../core/store.js';
 
 /** An element with `show(card)`. */
 export function picture() {

@@ -1,6 +1,6 @@
 // What a stored picture or clip becomes as the start of a scene, for the chosen model. Values only; draws nothing.
 
-import { can, model } from './abilities.js';
+import { can, model } from './capabilities.js';
 
 /** NVIDIA's own: how far a clip is re-imagined, and how far its first frame by a picture model. */
 export const STRENGTH = 0.8;

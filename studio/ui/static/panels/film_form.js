@@ -1,10 +1,10 @@
 // What all scenes share: look, model, shape, seed, frames a second.
 
-import { h } from './dom.js';
-import { field } from './fields.js';
-import { modelField } from './models.js';
-import { notesList } from './plannotes.js';
-import { sizeField } from './size.js';
+import { h } from '../core/dom.js';
+import { field } from '../fields/field.js';
+import { modelField } from '../fields/model_field.js';
+import { notesList } from '../fields/plan_notes.js';
+import { sizeField } from '../fields/size.js';
 
 /** A form with `show(board)`. */
 export function filmForm() {

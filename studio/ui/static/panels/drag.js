@@ -1,7 +1,7 @@
 // Moves a card with the pointer: a mouse drags it at once, a finger after a long press. Its twin for keys is Alt and
 // arrows. Knows elements and places, not scenes.
 
-import { h } from './dom.js';
+import { h } from '../core/dom.js';
 
 const START_PX = 6;
 const HOLD_MS = 380;

@@ -1,13 +1,13 @@
 // What a scene starts from: a picture or clip of the author's, or the frames of the scene before.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { conditioningOf, said, takesClip, takesPicture } from './conditioning.js';
-import { conflictBox, showConflict } from './fields.js';
-import { firstFramePanel, isMade } from './firstframe.js';
-import { say } from './notices.js';
-import { draftOf, typed } from './saving.js';
-import { still } from './picture.js';
-import { mediaAddress, state } from './store.js';
+import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
+import { conditioningOf, said, takesClip, takesPicture } from '../core/conditioning.js';
+import { conflictBox, showConflict } from './field.js';
+import { firstFramePanel, isMade } from './first_frame.js';
+import { say } from '../core/notices.js';
+import { draftOf, typed } from '../core/saving.js';
+import { still } from '../panels/picture.js';
+import { mediaAddress, state } from '../core/store.js';
 
 const PATH = 'conditioning';
 

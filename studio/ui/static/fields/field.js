@@ -1,8 +1,8 @@
 // One form field bound to one value of a scene or of the film: shows the saved value, or what is being typed, or both
 // where they are in conflict. Never writes into a field that is being typed in.
 
-import { h, setAttributes, setText } from './dom.js';
-import { decide, draftOf, typed } from './saving.js';
+import { h, setAttributes, setText } from '../core/dom.js';
+import { decide, draftOf, typed } from '../core/saving.js';
 
 /**
  * A bound field. `settings`: id, label, path (of the edit), read(view) -> value, and for choices options(view).

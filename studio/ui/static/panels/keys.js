@@ -1,6 +1,6 @@
 // The list of keys, for those who would rather not reach for the pointer. Knows the words only; board.js acts.
 
-import { h } from './dom.js';
+import { h } from '../core/dom.js';
 
 const KEYS = [
   ['Arrows, Home, End', 'from scene to scene'],

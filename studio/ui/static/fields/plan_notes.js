@@ -1,6 +1,6 @@
 // What the plan has to say: rounded, never shown to the model, off its sizes. Long notes show their beginning first.
 
-import { h, setChildren } from './dom.js';
+import { h, setChildren } from '../core/dom.js';
 
 /** A list with `show(notes)`, each of them `{ level, text }`. */
 export function notesList() {

@@ -1,12 +1,12 @@
 // The inspector: the selected scene's fields, or what all scenes share. On a narrow screen it is a sheet from below.
 
-import { h, iconButton, setAttributes, setText } from './dom.js';
+import { h, iconButton, setAttributes, setText } from '../core/dom.js';
 import { moveBy, remove } from './board.js';
-import { filmForm } from './filmform.js';
-import { say } from './notices.js';
-import { afterSaving, change, saveWith, watchSaving } from './saving.js';
-import { sceneForm } from './sceneform.js';
-import { ask, scene, select, selectedScene, state, subscribe, update } from './store.js';
+import { filmForm } from './film_form.js';
+import { say } from '../core/notices.js';
+import { afterSaving, change, saveWith, watchSaving } from '../core/saving.js';
+import { sceneForm } from './scene_form.js';
+import { ask, scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
 
 let server = null;
 

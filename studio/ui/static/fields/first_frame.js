@@ -1,11 +1,11 @@
 // The first frame that a picture model makes for a scene that is given none: seen, made anew, kept, or told in other words.
 
-import { h, icon, setAttributes, setChildren, setText } from './dom.js';
-import { model } from './abilities.js';
-import { field } from './fields.js';
-import { say } from './notices.js';
-import { afterSaving } from './saving.js';
-import { ask, mediaAddress } from './store.js';
+import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
+import { model } from '../core/capabilities.js';
+import { field } from './field.js';
+import { say } from '../core/notices.js';
+import { afterSaving } from '../core/saving.js';
+import { ask, mediaAddress } from '../core/store.js';
 
 /** A node with `show(card)`; nothing is shown where no picture model makes the scene's first frame. */
 export function firstFramePanel(server) {

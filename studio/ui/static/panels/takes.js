@@ -1,10 +1,10 @@
 // The takes of the selected scene: which one the film shows, the others to choose from, and one more.
 
-import { h, icon, setAttributes, setChildren } from './dom.js';
+import { h, icon, setAttributes, setChildren } from '../core/dom.js';
 import { still } from './picture.js';
-import { change } from './saving.js';
-import { mediaAddress } from './store.js';
-import { isStuck, seedWords } from './words.js';
+import { change } from '../core/saving.js';
+import { mediaAddress } from '../core/store.js';
+import { isStuck, seedWords } from '../core/labels.js';
 
 /** A node with `show(card)`; `again(card)` is called for one more take. */
 export function takesPanel(again) {

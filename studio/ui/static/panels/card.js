@@ -1,8 +1,8 @@
 // One scene card: a node made once and then only changed where the scene changed. Does not know its neighbours.
 
-import { h, icon, setAttributes, setChildren, setText } from './dom.js';
+import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
 import { picture } from './picture.js';
-import { cardLabel, isBlank, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from './words.js';
+import { cardLabel, isBlank, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from '../core/labels.js';
 
 /** A list item with `show(card, total, selected)`; `item.card` is what takes the focus. */
 export function sceneCard(id) {

@@ -1,10 +1,10 @@
 // The list to choose a model from: found by words, by family, those that are here first.
 
-import { h, setAttributes } from './dom.js';
-import { inShort } from './abilities.js';
-import { showLack } from './lack.js';
-import { typed } from './saving.js';
-import { state } from './store.js';
+import { h, setAttributes } from '../core/dom.js';
+import { inShort } from '../core/capabilities.js';
+import { showLack } from '../fields/missing_model.js';
+import { typed } from '../core/saving.js';
+import { state } from '../core/store.js';
 
 const { compare } = new Intl.Collator('en', { numeric: true });
 

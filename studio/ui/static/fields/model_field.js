@@ -1,13 +1,13 @@
 // The choice of a model: a button that tells which one it is, what it can do and what it lacks. A model that is not here
 // may be chosen all the same; the bar says then why nothing can be rendered.
 
-import { h, icon, setAttributes, setChildren, setText } from './dom.js';
-import { abilitiesOf } from './abilities.js';
-import { conflictBox, showConflict } from './fields.js';
-import { showLack } from './lack.js';
-import { choose } from './modellist.js';
-import { draftOf } from './saving.js';
-import { jointWords } from './words.js';
+import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
+import { abilitiesOf } from '../core/capabilities.js';
+import { conflictBox, showConflict } from './field.js';
+import { showLack } from './missing_model.js';
+import { choose } from '../panels/model_list.js';
+import { draftOf } from '../core/saving.js';
+import { jointWords } from '../core/labels.js';
 
 /** A field with `show(board)`: the chosen model, what it can do, and what it lacks. */
 export function modelField() {

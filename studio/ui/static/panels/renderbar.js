@@ -1,11 +1,11 @@
 // The bar: title, what is saved, presets, what the button will do and why, the button, stop. On a narrow screen its
 // acting half stands at the bottom edge.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
 import { focusScene, step } from './board.js';
-import { banner, say } from './notices.js';
-import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from './saving.js';
-import { ask, state, subscribe } from './store.js';
+import { banner, say } from '../core/notices.js';
+import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from '../core/saving.js';
+import { ask, state, subscribe } from '../core/store.js';
 import { toggleProjects } from './projects.js';
 
 let server = null;

@@ -1,11 +1,11 @@
 // What becomes of a clip: its last frames are kept and the scene goes on from them, or the whole clip is re-imagined.
 
-import { h } from './dom.js';
-import { can, model } from './abilities.js';
-import { FIRST_FRAME_STRENGTH, isReImagined, lastFrames, reImagined } from './conditioning.js';
-import { either } from './either.js';
-import { field } from './fields.js';
-import { draftOf, typed } from './saving.js';
+import { h } from '../core/dom.js';
+import { can, model } from '../core/capabilities.js';
+import { FIRST_FRAME_STRENGTH, isReImagined, lastFrames, reImagined } from '../core/conditioning.js';
+import { either } from './segmented.js';
+import { field } from './field.js';
+import { draftOf, typed } from '../core/saving.js';
 
 const FIRST = [{ value: '', label: 'Re-imagined with the rest' }, { value: 0, label: 'Kept as it is' }];
 const WAYS = { frames: 'Start from its end', again: 'Re-imagine it' };

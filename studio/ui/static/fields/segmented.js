@@ -1,6 +1,6 @@
 // A choice between a few ways, side by side: radio buttons, so that arrow keys and screen readers know them.
 
-import { h, setText } from './dom.js';
+import { h, setText } from '../core/dom.js';
 
 /** `ways`: {value: words}. `choose(value)` is called with another one. The node has `show(value, words)`. */
 export function either(id, label, ways, choose) {

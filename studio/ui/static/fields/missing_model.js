@@ -1,7 +1,7 @@
 // What a model lacks, and the command that brings it. Knows one model at a time.
 
-import { h, iconButton, setChildren } from './dom.js';
-import { say } from './notices.js';
+import { h, iconButton, setChildren } from '../core/dom.js';
+import { say } from '../core/notices.js';
 
 /** Fills `node` with what is missing of a model; empty and hidden for one that is here. */
 export function showLack(node, entry) {

@@ -1,16 +1,16 @@
 // The board: scene cards in a grid, moved by keys or pointer. Draws what the store holds; changes go through saving.
 
 import { dragging } from './drag.js';
-import { h, icon, setAttributes, setChildren } from './dom.js';
+import { h, icon, setAttributes, setChildren } from '../core/dom.js';
 import { sceneCard } from './card.js';
 import { newProject } from './projects.js';
-import { conditioningOf } from './conditioning.js';
-import { dropping, uploaded } from './startframes.js';
+import { conditioningOf } from '../core/conditioning.js';
+import { dropping, uploaded } from '../fields/start_frames.js';
 import { showKeys } from './keys.js';
-import { announce, confirmed, say } from './notices.js';
-import { afterSaving, change, flush, saveWith } from './saving.js';
-import { ask, scene, select, selectedScene, state, subscribe, update } from './store.js';
-import { progressShare } from './words.js';
+import { announce, confirmed, say } from '../core/notices.js';
+import { afterSaving, change, flush, saveWith } from '../core/saving.js';
+import { ask, scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
+import { progressShare } from '../core/labels.js';
 
 const HELP = 'Arrow keys go from scene to scene, Enter edits, Alt with arrows moves the scene, Delete deletes it, N adds one.';
 const cells = new Map();

@@ -1,7 +1,7 @@
 // The screen: plays the film, or the selected scene's take. Has its own few controls, all of them reachable by keys.
 
-import { clock, h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { mediaAddress } from './store.js';
+import { clock, h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
+import { mediaAddress } from '../core/store.js';
 
 /** A node with `show(board, card)`, `seek(seconds)`, `watch(told)` and `chooser`, the choice between film and scene. */
 export function screen() {

@@ -1,16 +1,16 @@
 // The film: its player, the strip of its scenes, and what waits to be rendered. A newer film never takes the place of
 // one that is being watched.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
+import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
 import { focusScene } from './board.js';
-import { chooseTheme } from './colours.js';
+import { chooseTheme } from '../core/colours.js';
 import { showKeys } from './keys.js';
-import { say } from './notices.js';
-import { afterSaving } from './saving.js';
-import { ask, mediaAddress, selectedScene, state, subscribe } from './store.js';
+import { say } from '../core/notices.js';
+import { afterSaving } from '../core/saving.js';
+import { ask, mediaAddress, selectedScene, state, subscribe } from '../core/store.js';
 import { screen } from './screen.js';
 import { strip } from './strip.js';
-import { progressWords, stateWords } from './words.js';
+import { progressWords, stateWords } from '../core/labels.js';
 
 let server = null;
 

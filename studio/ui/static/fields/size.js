@@ -1,10 +1,10 @@
 // The shape of the film: one of the model's own sizes, or a size of the author's on the model's grid.
 
-import { h, setAttributes, setText } from './dom.js';
-import { model } from './abilities.js';
-import { conflictBox, showConflict } from './fields.js';
-import { draftOf, typed } from './saving.js';
-import { state } from './store.js';
+import { h, setAttributes, setText } from '../core/dom.js';
+import { model } from '../core/capabilities.js';
+import { conflictBox, showConflict } from './field.js';
+import { draftOf, typed } from '../core/saving.js';
+import { state } from '../core/store.js';
 
 const OWN = 'own';
 const PATH = 'size_px';

@@ -1,16 +1,16 @@
 // The form of one scene. What the chosen model cannot do is not shown, unless the scene already says it.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { can, model } from './abilities.js';
-import { field } from './fields.js';
-import { partsPanel } from './parts.js';
-import { notesList } from './plannotes.js';
-import { clipPanel } from './reimagine.js';
-import { flush, typed } from './saving.js';
-import { startPanel } from './startframes.js';
-import { selectedScene, state } from './store.js';
+import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
+import { can, model } from '../core/capabilities.js';
+import { field } from '../fields/field.js';
+import { partsPanel } from '../fields/chunk_prompts.js';
+import { notesList } from '../fields/plan_notes.js';
+import { clipPanel } from '../fields/reimagine.js';
+import { flush, typed } from '../core/saving.js';
+import { startPanel } from '../fields/start_frames.js';
+import { selectedScene, state } from '../core/store.js';
 import { takesPanel } from './takes.js';
-import { isBlank, isStuck, lengthWords, stateWords } from './words.js';
+import { isBlank, isStuck, lengthWords, stateWords } from '../core/labels.js';
 
 const JOINS = [
   { value: 'cut', label: 'Cut' },

@@ -1,10 +1,10 @@
 // The projects: a slim list on the left, opened by a click. Which one a tab shows is the tab's own business.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from './dom.js';
-import { confirmed, say } from './notices.js';
-import { afterSaving, flush } from './saving.js';
-import { dropping } from './startframes.js';
-import { ask, open, start, state, subscribe } from './store.js';
+import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
+import { confirmed, say } from '../core/notices.js';
+import { afterSaving, flush } from '../core/saving.js';
+import { dropping } from '../fields/start_frames.js';
+import { ask, open, start, state, subscribe } from '../core/store.js';
 
 const FOLDED = 'storyboard projects folded';
 const IMPORT = 'Open storyboards: our own, batch files of Cosmos, prompts of TTT-Video';
