@@ -198,8 +198,11 @@ def _joined(first: str, second: str, between: str) -> str:
 
 
 class AddScene(Value):
+    """``after``: the id of the scene that it follows; ``position`` counts where that is None or gone."""
+
     kind: Literal["add_scene"] = "add_scene"
     position: int | None = None
+    after: Identifier | None = None
     scene_id: Identifier | None = None
     prompt: str = ""
     duration_s: float = 3.0
@@ -286,7 +289,7 @@ def apply(storyboard: Storyboard, edit: Edit, used: Collection[str] = ()) -> Sto
     match edit:
         case AddScene():
             fields = {name: getattr(edit, name) for name in ("prompt", "duration_s", "transition", "conditioning")}
-            return add_scene(storyboard, edit.position, edit.scene_id or unused, **fields)
+            return add_scene(storyboard, _place_of(storyboard, edit), edit.scene_id or unused, **fields)
         case DuplicateScene():
             return duplicate_scene(storyboard, edit.scene_id, edit.new_id or unused)
         case DeleteScene():
@@ -304,6 +307,11 @@ def apply(storyboard: Storyboard, edit: Edit, used: Collection[str] = ()) -> Sto
         case ChooseTake():
             seed = storyboard.scene(edit.scene_id).seed if edit.seed is None else edit.seed
             return _choose(storyboard, edit.scene_id, edit.take_id, seed)
+
+
+def _place_of(storyboard: Storyboard, edit: AddScene) -> int | None:
+    ids = [scene.id for scene in storyboard.scenes]
+    return ids.index(edit.after) + 1 if edit.after in ids else edit.position
 
 
 _SAID = {

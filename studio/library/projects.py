@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from engine.contract.values import Value
 from studio.document.diff import StoryboardDiff, Touched, apply_diff, collisions, diff_between, reversed_diff, touched
 from studio.document.storyboard import Storyboard, document_of, read_document
-from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
+from studio.errors import LibraryError, ProjectMissing, RevisionConflict, StoryboardError
 from studio.library.database import Database, ProjectRow, RevisionRow
 
 Change = Callable[[Storyboard], Storyboard]
@@ -58,6 +58,7 @@ class Library:
             return session.scalars(select(ProjectRow.id).limit(1)).first() is None
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
+        """Raises LibraryError where the id is taken, in the trash too."""
         now = time.time()
         row = ProjectRow(
             id=project_id or f"p-{secrets.token_hex(5)}",
@@ -70,6 +71,8 @@ class Library:
             trashed_s=0.0,
         )
         with self._database.write() as session:
+            if session.get(ProjectRow, row.id) is not None:
+                raise LibraryError(f"project {row.id}: this id is taken already. Make the project with another id.")
             session.add(row)
             session.flush()
             return _project(session, row)

@@ -58,12 +58,17 @@ class ProjectService:
         """All that are not in the trash, newest change first."""
         return self._library.projects()
 
-    def create(self, storyboard: Storyboard | None = None, title: str | None = None) -> Project:
-        """A new project (without a storyboard: one empty scene). Names need not differ; ids do."""
+    def create(
+        self, storyboard: Storyboard | None = None, title: str | None = None, project_id: str | None = None
+    ) -> Project:
+        """A new project (without a storyboard: one empty scene). Titles may be equal; ids may not.
+
+        ``project_id``: made by the caller. Raises LibraryError where it is taken.
+        """
         storyboard = storyboard or Storyboard(scenes=(Scene(id="scene-1"),))
         if title is not None:
             storyboard = apply(storyboard, ChangeStoryboard(field="title", value=title))
-        return self._refreshed(self._library.create(storyboard))
+        return self._refreshed(self._library.create(storyboard, project_id))
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing (a StudioError)."""

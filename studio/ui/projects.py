@@ -3,15 +3,21 @@
 Comes in: a studio. Goes out: the panel with its handlers. Does not know which project a tab shows.
 """
 
+from typing import Annotated
+
 import gradio as gr
+from pydantic import Field
 
 from studio.studio import Studio
 from studio.ui.panel import Answer, ProjectRequest, Request, answered, panel
 
 
 class NewProjectRequest(ProjectRequest):
+    """``id``: made by the page, which shows the project before it is saved; None: made here."""
+
     project: str = ""
     title: str = "Untitled film"
+    id: Annotated[str, Field(pattern=r"^p-[0-9a-f]{10}$")] | None = None
 
 
 def render(studio: Studio) -> gr.HTML:
@@ -23,8 +29,9 @@ def render(studio: Studio) -> gr.HTML:
 
     @answered
     def create(wish: Request) -> Answer:
-        project = studio.projects.create(title=NewProjectRequest.model_validate(wish).title)
-        return {"project": project.id, **_listed(studio)}
+        asked = NewProjectRequest.model_validate(wish)
+        project = studio.projects.create(title=asked.title, project_id=asked.id)
+        return {"project": project.id, "revision": project.revision, **_listed(studio)}
 
     @answered
     def duplicate(wish: Request) -> Answer:

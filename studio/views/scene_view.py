@@ -49,6 +49,7 @@ def scene_card(
         negative_prompt=scene.negative_prompt,
         duration_s=scene.duration_s,
         duration_text=clock(plan.seconds if plan else scene.duration_s),
+        planned_s=plan.seconds if plan else scene.duration_s,
         transition=scene.transition,
         crossfade_s=scene.crossfade_s,
         continues=plan is not None and plan.continues is not None,
@@ -149,6 +150,8 @@ def _progress(job: LiveJob) -> ProgressView:
         num_steps=job.num_steps,
         left_s=job.left_s,
         text=", ".join(part for part in parts if part),
+        stage_text=stage,
+        is_first_frame=job.phase == "first_frame",
     )
 
 

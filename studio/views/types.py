@@ -22,6 +22,10 @@ class ProgressView(Value):
     left_s: float | None
     text: str
     """In words: ``denoising, step 7 of 20, 12 s left``."""
+    stage_text: str
+    """The stage alone in words: ``first frame: reading the prompt``."""
+    is_first_frame: bool
+    """Whether it is the first frame that is made, by a picture model."""
 
 
 class TakeView(Value):
@@ -92,6 +96,8 @@ class SceneCard(Value):
     negative_prompt: str
     duration_s: float
     duration_text: str
+    planned_s: float
+    """Seconds that are rendered; those that are written where the scene cannot be planned."""
     transition: Literal["cut", "continue", "crossfade"]
     crossfade_s: float
     continues: bool

@@ -189,6 +189,13 @@ def test_a_scene_that_is_not_there_cannot_be_edited(edit: Edit) -> None:
         apply(three(), edit)
 
 
+def test_a_new_scene_follows_the_one_it_was_made_after_wherever_that_is() -> None:
+    first, *others = ids(three())
+    added = AddScene(scene_id="new", position=0, after=first)
+    assert ids(apply(three(), added)) == [first, "new", *others]
+    assert ids(apply(three(), added.model_copy(update={"after": "gone"}))) == ["new", first, *others]
+
+
 def test_a_new_scene_never_inherits_the_takes_of_one_that_is_gone() -> None:
     gone = edits.delete_scene(three(), "scene-3")
     assert ids(apply(gone, AddScene()))[-1] == "scene-3"

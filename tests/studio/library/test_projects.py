@@ -24,7 +24,7 @@ from studio.document.edits import (
     apply,
 )
 from studio.document.storyboard import Scene, Storyboard
-from studio.errors import DatabaseTrouble, ProjectMissing, RevisionConflict, StoryboardError
+from studio.errors import DatabaseTrouble, LibraryError, ProjectMissing, RevisionConflict, StoryboardError
 from studio.library.database import Database, ProjectRow
 from studio.library.projects import Library, Project
 
@@ -41,6 +41,16 @@ def edited(library: Library, project: Project, edit: Edit, revision: int | None 
 
 def reworded(scene_id: str, prompt: str) -> ChangeScene:
     return ChangeScene(scene_id=scene_id, field="prompt", value=prompt)
+
+
+def test_an_id_made_elsewhere_is_taken_once(tmp_path: Path) -> None:
+    library = library_at(tmp_path)
+    assert library.create(WORDS, "p-0123456789").id == "p-0123456789"
+    with pytest.raises(LibraryError, match="p-0123456789: this id is taken"):
+        library.create(WORDS, "p-0123456789")
+    library.trash("p-0123456789", trashed=True)
+    with pytest.raises(LibraryError, match="Make the project with another id"):
+        library.create(WORDS, "p-0123456789")
 
 
 def test_two_projects_of_one_name_are_two_projects(tmp_path: Path) -> None:

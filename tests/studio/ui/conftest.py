@@ -5,15 +5,19 @@ Comes in: nothing. Goes out: fixtures ``studio``, ``page`` and ``browser``. Does
 
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.contract.cards import ModelCard
 from engine.storage.workspace import Workspace
@@ -30,18 +34,42 @@ PATIENCE_MS = 20_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
+class SlowAnswers:
+    """The app with its answers to panel actions held back: half of ``delay_s`` before the action, half after it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.delay_s = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.delay_s or "component_server" not in scope.get("path", ""):
+            return await self.app(scope, receive, send)
+
+        async def send_late(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await anyio.sleep(self.delay_s / 2)
+            await send(message)
+
+        await anyio.sleep(self.delay_s / 2)
+        await self.app(scope, receive, send_late)
+
+
 class Served:
     """A studio's page, on a port that stays the same when the server is stopped and started again."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.port = _free_port()
-        self._app = build_app(studio)
+        self._app = SlowAnswers(build_app(studio))
         self.start()
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def hold_answers(self, seconds: float) -> None:
+        """From now on every answer to a panel comes this much later."""
+        self._app.delay_s = seconds
 
     def start(self) -> None:
         config = uvicorn.Config(self._app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
@@ -105,10 +133,21 @@ def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedSt
 def served(shared_studio: ServedStudio) -> Iterator[ServedStudio]:
     """One for all tests, which make projects of their own: the browser need not read the page's scripts anew."""
     yield shared_studio
+    shared_studio.hold_answers(0.0)
     engine = shared_studio.engine
     engine.step_s = 0.0
     engine.release()
     engine.resume()
+
+
+@pytest.fixture
+def busy_machine() -> Iterator[None]:
+    """Two processes that compute without end beside the browser and the studio."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.wait()
 
 
 @pytest.fixture(scope="session")

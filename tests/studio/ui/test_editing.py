@@ -182,7 +182,7 @@ def test_the_tools_of_a_scene_and_their_undo(served: ServedStudio, visitor: Visi
         page.locator("#card-b").click()
         page.get_by_role("button", name=label).click()
         expect(page.locator(".cell .prompt")).to_have_text(prompts)
-        assert served.prompts(project) == prompts
+        wait_for(lambda prompts=prompts: served.prompts(project) == prompts)
         page.locator(".undo").click()
         expect(page.locator(".cell .prompt")).to_have_text([A, B, C])
 

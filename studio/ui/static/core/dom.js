@@ -92,6 +92,10 @@ export function iconButton(name, label, onclick, extra = '') {
   return h(`button.icon-button${extra}`, { type: 'button', 'aria-label': label, title: label, onclick }, icon(name));
 }
 
+/** Whether letters are written into a node, which undoes its own typing. */
+export const isWriting = (node) =>
+  node?.matches?.('textarea, [contenteditable], input:not([type=range], [type=radio], [type=file])') ?? false;
+
 /** `0:24` or `1:02:03`. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));

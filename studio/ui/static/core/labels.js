@@ -33,10 +33,10 @@ const COUNTED = { denoise: 'step', decode: 'decoding' };
 export function progressWords(progress) {
   const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
   if (COUNTED[progress.stage] && progress.num_steps > 0 && progress.step > 0) {
-    const first = progress.text.startsWith('first frame') ? 'first frame, ' : '';
+    const first = progress.is_first_frame ? 'first frame, ' : '';
     return `${first}${COUNTED[progress.stage]} ${progress.step} of ${progress.num_steps}${left}`;
   }
-  return `${progress.text.split(',')[0] || progress.stage}${left}`;
+  return `${progress.stage_text}${left}`;
 }
 
 export const progressShare = (progress) =>
@@ -53,9 +53,7 @@ export function joinWords(card) {
 export function lengthWords(card, joint = null) {
   const nearest = joint && Math.max(1, Math.floor(card.duration_s / joint.segment_s + 0.5));
   if (joint) return `${card.num_chunks || nearest} × ${joint.segment_s} s`;
-  const shown = Number.parseFloat(card.duration_text);
-  const exact = Number.isFinite(shown) && !card.duration_text.includes('min') && Math.abs(shown - card.duration_s) < 0.05;
-  return exact ? '' : card.duration_text;
+  return Math.abs(card.planned_s - card.duration_s) < 0.05 ? '' : card.duration_text;
 }
 
 /** What it means that all scenes are rendered together; what else there is to know of it is the plan's to say. */

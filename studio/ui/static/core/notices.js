@@ -34,17 +34,18 @@ export function say(text, tone = '', action = null) {
 
 const shown = new Map();
 
-/** A banner that stays until its text is "". One a name. */
-export function banner(name, text, action = null) {
+/** A banner that stays until its text is "". One a name.
+ *  @param {string} name @param {string} text @param {NoticeAction[]} [actions] */
+export function banner(name, text, actions = []) {
   if (!text) shown.delete(name);
-  else if (shown.get(name)?.text !== text) shown.set(name, { text, node: bannerNode(text, action) });
+  else if (shown.get(name)?.text !== text) shown.set(name, { text, node: bannerNode(text, actions) });
   setChildren(banners, [...shown.values()].map((entry) => entry.node));
 }
 
-function bannerNode(text, action) {
-  const parts = [h('span', {}, text)];
-  if (action) parts.push(h('button.link', { type: 'button', onclick: action.act }, action.label));
-  return h('div.banner', {}, ...parts);
+/** @param {string} text @param {NoticeAction[]} actions */
+function bannerNode(text, actions) {
+  const links = actions.map(({ label, act }) => h('button.link', { type: 'button', onclick: act }, label));
+  return h('div.banner', {}, h('span', {}, text), ...links);
 }
 
 /** Asks before something is taken away. Resolves to whether it was agreed to. */

@@ -1,146 +1,433 @@
-// Saves every edit as it is made, one after the other, each with the revision it was made on.
-// Text that could not be saved stays in the page (and in this tab's session storage) until it could.
+// @ts-check
+// Saves every edit as it is made, one after the other, each for the project and scene it was made in and with the
+// revision it was made on. What could not be saved stays in the page and is tried again. Draws nothing.
 
-import { ask, scene, state, subscribe } from './store.js';
+import { ask } from './actions.js';
+import { notifier } from './notifier.js';
 import { announce, banner, say } from './notices.js';
+import { addedFields, makesScene, placeAfter } from './pending.js';
+import { boardOf, listen, savedBoard, sceneExists, setOperations, state } from './store.js';
 
 const PAUSE_MS = 350;
-const drafts = new Map(); // 'scene-1 prompt' -> {scene, field, value, revision, problem, conflict, timer}
-const watchers = new Set();
-let server = null;
+const RETRY_MS = 4000;
+const RECHECK_MS = 700;
+const MAX_RECHECKS = 8;
+/** @type {Map<string, Draft>} */
+const drafts = new Map();
+const changes = notifier();
+let count = 0;
+/** @type {Promise<unknown>} */
 let line = Promise.resolve();
-let waiting = 0;
-let shelved = [];
+let num_working = 0;
+let num_failures = 0;
+let retryTimer = 0;
 
-/** The panel whose functions save; the first one mounted serves all. */
-export function saveWith(given) {
-  server ??= given;
-}
+/** Calls `watcher()` whenever drafts or the state of saving change. @param {() => void} watcher */
+export const watchSaving = (watcher) => changes.watch(watcher);
+export const allDrafts = () => [...drafts.values()];
 
-export const keyOf = (sceneId, field) => `${state.project} ${sceneId ?? ''} ${field}`;
-export const draftOf = (sceneId, field) => drafts.get(keyOf(sceneId, field)) ?? null;
+/** @param {string} project @param {string | null} sceneId @param {string} field */
+const keyOf = (project, sceneId, field) => `${project} ${sceneId ?? ''} ${field}`;
 
-/** Calls `watcher()` whenever drafts or the state of saving change. */
-export function watchSaving(watcher) {
-  watchers.add(watcher);
-}
+/** What is typed into a field of the project that is shown, and not saved yet.
+ *  @param {string | null} sceneId @param {string} field */
+export const draftOf = (sceneId, field) => drafts.get(keyOf(state.project ?? '', sceneId, field)) ?? null;
 
-function tell() {
-  keepUnsaved();
-  for (const watcher of watchers) watcher();
-}
+/** Whether anything at all is not saved yet. */
+export const isUnsaved = () => drafts.size > 0 || state.operations.length > 0;
 
-/** `saved`, `saving` or `failed`, for the bar. */
+/** `saved`, `saving`, `failed` or `conflict`, for the bar. */
 export function savingState() {
-  const kept = [...drafts.values()];
-  if (kept.some((draft) => draft.conflict)) return 'conflict';
-  if (kept.some((draft) => draft.problem)) return 'failed';
-  return kept.length || waiting ? 'saving' : 'saved';
+  const unsaved = allDrafts();
+  if (unsaved.some((draft) => draft.conflict)) return 'conflict';
+  if (unsaved.some((draft) => draft.problem || draft.departed)) return 'failed';
+  if (state.operations.some((operation) => operation.problem)) return 'failed';
+  return isUnsaved() || num_working ? 'saving' : 'saved';
 }
 
-/** The author typed: keeps the text, and saves it after a short pause. `sceneId` null: a field of the film. */
-export function typed(sceneId, field, value, pause = PAUSE_MS) {
-  const key = keyOf(sceneId, field);
-  const draft = drafts.get(key) ?? { project: state.project, scene: sceneId, field, revision: state.board.revision };
-  Object.assign(draft, { value, problem: '' });
-  drafts.set(key, draft);
+// ---- what is typed
+
+/**
+ * The author typed: keeps the value, and saves it after a short pause. `sceneId` null: a field of the film.
+ * @param {string | null} sceneId @param {string} field @param {unknown} value
+ * @param {number} [pause] @param {string | null} [project]
+ */
+export function typed(sceneId, field, value, pause = PAUSE_MS, project = state.project) {
+  if (project === null) return;
+  const draft = drafted(project, sceneId, field);
+  Object.assign(draft, { value, problem: '', invalid: false });
+  saveLater(draft, pause);
+  changes.notify();
+}
+
+/**
+ * The author typed what cannot be a value: it stays in its field, and is not sent.
+ * @param {string | null} sceneId @param {string} field @param {string} text @param {string} problem
+ */
+export function typedInvalid(sceneId, field, text, problem) {
+  if (state.project === null) return;
+  const draft = drafted(state.project, sceneId, field);
   clearTimeout(draft.timer);
-  if (!draft.conflict) draft.timer = setTimeout(() => save(key), pause);
-  tell();
+  Object.assign(draft, { value: text, problem, invalid: true });
+  changes.notify();
 }
 
-/** Saves what is typed and not yet saved, now. */
+/** @param {string} project @param {string | null} sceneId @param {string} field @returns {Draft} */
+function drafted(project, sceneId, field) {
+  const key = keyOf(project, sceneId, field);
+  const revision = savedBoard(project)?.revision ?? 1;
+  const draft = drafts.get(key) ?? {
+    sequence: (count += 1), project, scene: sceneId, field, value: null, revision, problem: '', invalid: false,
+    conflict: null, departed: false, unanswered: undefined, timer: 0,
+  };
+  drafts.set(key, draft);
+  return draft;
+}
+
+/** @param {Draft} draft @param {number} pause */
+function saveLater(draft, pause) {
+  clearTimeout(draft.timer);
+  if (isSendable(draft)) draft.timer = setTimeout(() => save(draft), pause);
+}
+
+/** @param {Draft} draft */
+const keyOfDraft = ({ project, scene, field }) => keyOf(project, scene, field);
+
+/** @param {Draft} draft */
+function forget(draft) {
+  clearTimeout(draft.timer);
+  if (drafts.get(keyOfDraft(draft)) === draft) drafts.delete(keyOfDraft(draft));
+}
+
+/** Whether a draft may be sent: not before its project and its scene are saved. @param {Draft} draft */
+function isSendable(draft) {
+  return !draft.conflict && !draft.invalid && !draft.departed && !state.operations.some((made) => makes(made, draft));
+}
+
+/** @param {Operation} operation @param {{ project: string, scene: string | null }} item */
+function makes(operation, { project, scene }) {
+  if (operation.project !== project) return false;
+  return operation.kind === 'create_project' || (makesScene(operation) && operation.scene === scene);
+}
+
+/** Saves what is not saved yet, in the order in which it was made, now. */
 export function flush() {
-  for (const [key, draft] of drafts) {
-    if (draft.conflict) continue;
-    clearTimeout(draft.timer);
-    save(key);
+  clearTimeout(retryTimer);
+  /** @type {(Draft | Operation)[]} */
+  const unsaved = [...drafts.values(), ...state.operations];
+  for (const item of unsaved.sort((one, other) => one.sequence - other.sequence)) {
+    if (!('kind' in item)) save(item);
+    else if (item.kind !== 'delete_scene') sendOperation(item);
   }
   return line;
 }
 
+/**
+ * Does work after all that is in the line. @template T @param {() => Promise<T>} work @returns {Promise<T | null>}
+ */
 function inLine(work) {
-  waiting += 1;
-  tell();
-  line = line
-    .then(work)
-    .catch((error) => say(error.message, 'bad'))
-    .finally(() => {
-      waiting -= 1;
-      tell();
-    });
-  return line;
+  num_working += 1;
+  const result = line.then(work).catch((error) => (say(error.message, 'bad'), null));
+  line = result.finally(() => {
+    num_working -= 1;
+    changes.notify();
+  });
+  changes.notify();
+  return result;
 }
 
-function save(key) {
-  return inLine(async () => {
-    const draft = drafts.get(key);
-    if (!draft || draft.conflict) return;
-    const [sent, basis] = [draft.value, draft.revision];
+/** @param {Draft} draft */
+function save(draft) {
+  clearTimeout(draft.timer);
+  if (!isSendable(draft)) return;
+  inLine(async () => {
+    if (drafts.get(keyOfDraft(draft)) !== draft || !isSendable(draft)) return;
+    const { project, value, revision } = draft;
     try {
-      settle(key, draft, sent, basis, await ask(server, 'edit', { project: draft.project, revision: draft.revision, edit: editOf(draft) }));
+      settle(draft, value, revision, await ask('edit', { project, revision, edit: editOf(draft) }));
+      answered();
     } catch (error) {
-      failed(key, draft, `Not saved: ${error.message} Your text stays here and is tried again.`);
+      draft.unanswered = value;
+      draft.problem = failed(error);
     }
   });
 }
 
-function editOf(draft) {
-  const { scene: id, field, value } = draft;
-  if (id === null) return { kind: 'change_storyboard', field, value };
-  return { kind: 'change_scene', scene_id: id, field, value };
+/** @param {Draft} draft */
+function editOf({ scene, field, value }) {
+  if (scene === null) return { kind: 'change_storyboard', field, value };
+  return { kind: 'change_scene', scene_id: scene, field, value };
 }
 
-function settle(key, draft, sent, basis, answer) {
-  banner('saving', '');
-  if (answer.conflict) return conflicted(key, draft, answer);
+/** @param {Draft} draft @param {unknown} sent @param {number} basis @param {Answer} answer */
+function settle(draft, sent, basis, answer) {
+  if (answer.conflict) return conflicted(draft, answer);
   if (!answer.ok) {
-    draft.problem = answer.problem;
+    if (draft.value === sent) draft.problem = answer.problem;
     return;
   }
-  Object.assign(draft, { problem: '', tries: 0 });
-  draft.revision = answer.revision;
-  carry(draft, basis, answer.revision);
-  if (draft.value === sent) drafts.delete(key);
-  else draft.timer = setTimeout(() => save(key), PAUSE_MS);
+  const revision = answer.revision ?? basis;
+  Object.assign(draft, { problem: '', unanswered: undefined, revision });
+  carry(draft, basis, revision);
+  if (draft.value === sent) forget(draft);
+  else saveLater(draft, PAUSE_MS);
 }
 
+/** @param {Draft} draft */
 const groupOf = (draft) => `${draft.project} ${draft.scene} ${draft.field.split('.')[0]}`;
 
-// Fields of one group (both strengths of a clip) are one field to the studio: what this tab saved of it is no change
-// made elsewhere to what else of it this tab still has to save.
+/**
+ * Fields of one group (both strengths of a clip) are one field to the studio: what this tab saved of it is no change
+ * made elsewhere to what else of it this tab still has to save.
+ * @param {Draft} saved @param {number} basis @param {number} revision
+ */
 function carry(saved, basis, revision) {
   for (const other of drafts.values()) {
     if (groupOf(other) === groupOf(saved) && other.revision >= basis) other.revision = Math.max(other.revision, revision);
   }
 }
 
-function conflicted(key, draft, answer) {
-  if (isOrphan(draft)) return orphaned(key, draft);
-  draft.conflict = { theirs: answer.conflict.theirs, revision: answer.conflict.revision, problem: answer.problem };
-  const seen = draft.scene === null ? state.film : draft.scene === state.selected;
-  (seen ? announce : say)('A field was changed elsewhere while you typed; both texts are shown beside it.');
+/** @param {Draft} draft @param {Answer} answer */
+function conflicted(draft, answer) {
+  const conflict = { theirs: '', revision: 0, ...answer.conflict, problem: answer.problem };
+  if (draft.scene !== null && !sceneExists(draft.project, draft.scene)) return void (draft.departed = true);
+  if (wasSaved(draft.unanswered, conflict.theirs)) {
+    Object.assign(draft, { revision: conflict.revision, unanswered: undefined });
+    return save(draft);
+  }
+  draft.conflict = conflict;
+  const shown = draft.scene === null ? state.film : draft.scene === state.selected;
+  (shown ? announce : say)('A field was changed elsewhere while you typed; both texts are shown beside it.');
 }
 
-const isOrphan = (draft) => draft.scene !== null && draft.project === state.project && state.board && !scene(draft.scene);
+/** Whether what stands there now is what this tab sent without getting an answer.
+ *  @param {unknown} sent @param {string} theirs */
+function wasSaved(sent, theirs) {
+  if (sent === undefined) return false;
+  if (sent === theirs) return true;
+  try {
+    return JSON.stringify(JSON.parse(theirs)) === JSON.stringify(sent);
+  } catch {
+    return false;
+  }
+}
 
-// The scene was deleted elsewhere while it was typed in: the words stay on the page until they are taken.
-function orphaned(key, draft) {
-  drafts.delete(key);
-  const close = () => {
-    navigator.clipboard?.writeText(String(draft.value)).catch(() => say('The text could not be copied.', 'bad'));
-    banner(key, '');
+/** The studio was reached again. */
+function answered() {
+  num_failures = 0;
+  banner('saving', '');
+}
+
+/** Nothing could be reached: says so, and tries all again later. @param {unknown} error */
+function failed(error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  const problem = `Not saved: ${reason} Your text stays here and is tried again.`;
+  num_failures = state.lost ? 0 : num_failures + 1;
+  const restarted = 'Not saved: the studio was started anew. Reload this page; your text is kept and saved then.';
+  if (num_failures < 4) banner('saving', problem, [{ label: 'Try now', act: flush }]);
+  else banner('saving', restarted, [{ label: 'Reload', act: reload }]);
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(flush, RETRY_MS);
+  return problem;
+}
+
+/** The author decided: `mine` is written over theirs, or theirs is taken.
+ *  @param {string | null} sceneId @param {string} field @param {boolean} mine */
+export function decide(sceneId, field, mine) {
+  const draft = draftOf(sceneId, field);
+  if (!draft?.conflict) return;
+  draft.revision = draft.conflict.revision || (savedBoard(draft.project)?.revision ?? draft.revision);
+  draft.conflict = null;
+  if (mine) save(draft);
+  else forget(draft);
+  changes.notify();
+}
+
+/** Drops what is typed into a scene and not saved. @param {string} project @param {string} sceneId */
+export function dropDrafts(project, sceneId) {
+  for (const draft of allDrafts()) if (draft.project === project && draft.scene === sceneId) forget(draft);
+  changes.notify();
+}
+
+// ---- new scenes and projects, drawn before they are saved
+
+/** @param {Partial<Operation> & { kind: Operation['kind'], project: string }} values @returns {Operation} */
+function operationOf(values) {
+  const revision = savedBoard(values.project)?.revision ?? 1;
+  return {
+    sequence: (count += 1), scene: null, source: null, after: null, place: 0, fields: {}, title: '',
+    problem: '', num_checks: 0, revision, ...values,
   };
-  banner(key, `The scene was deleted elsewhere while you typed. Your text: “${draft.value}”`, { label: 'Copy and close', act: close });
 }
 
-function failed(key, draft, problem) {
-  draft.problem = problem;
-  draft.tries = state.lost ? 0 : (draft.tries ?? 0) + 1;
-  if (draft.tries < 4) banner('saving', problem, { label: 'Try now', act: flush });
-  else banner('saving', 'Not saved: the studio was started anew. Reload this page; your text is kept and saved then.', { label: 'Reload', act: reload });
-  clearTimeout(draft.timer);
-  draft.timer = setTimeout(() => save(key), 4000);
+/**
+ * Makes a scene or a project that the page shows at once; it is saved behind, and tried until it is.
+ * @param {Partial<Operation> & { kind: Operation['kind'], project: string }} values
+ */
+export function make(values) {
+  flush();
+  const operation = operationOf(values);
+  setOperations([...state.operations, operation]);
+  sendOperation(operation);
+  changes.notify();
+}
+
+/** Brings a scene back as a card was, with what is typed into it. @param {SceneCard} card @param {string} project */
+export function makeAgain(card, project) {
+  const place = card.number - 1;
+  const after = boardOf(project)?.scenes[place - 1]?.id ?? null;
+  make({ kind: 'add_scene', project, scene: card.id, after, place, fields: addedFields(card) });
+}
+
+/** @param {Operation} operation */
+function sendOperation(operation) {
+  inLine(async () => {
+    if (!state.operations.includes(operation) || mustWait(operation)) return;
+    if (isSaved(operation)) return finished(operation, savedBoard(operation.project)?.revision ?? 1);
+    try {
+      await settleOperation(operation, await ask(...requestOf(operation)));
+      answered();
+    } catch (error) {
+      operation.problem = failed(error);
+    }
+  });
+}
+
+/** Whether an operation comes after others that are not saved yet. @param {Operation} operation */
+function mustWait(operation) {
+  const { project, source, sequence } = operation;
+  const earlier = state.operations.filter((other) => other.sequence < sequence);
+  if (earlier.some((other) => makes(other, operation) || makes(other, { project, scene: source }))) return true;
+  return source !== null && allDrafts().some((draft) => draft.scene === source && draft.unanswered !== undefined);
+}
+
+/** Whether the studio has it already: its answer may have been lost. @param {Operation} operation */
+function isSaved({ kind, project, scene }) {
+  const board = savedBoard(project);
+  return kind !== 'create_project' && Boolean(board?.scenes.some((card) => card.id === scene));
+}
+
+/** @param {Operation} operation @returns {[string, Record<string, unknown>]} */
+function requestOf(operation) {
+  const { kind, project, scene, source, after, fields, title } = operation;
+  if (kind === 'create_project') return ['create', { project: '', id: project, title }];
+  const board = savedBoard(project);
+  const revision = board?.revision ?? operation.revision;
+  if (kind === 'duplicate_scene') return ['edit', { project, revision, edit: { kind, scene_id: source, new_id: scene } }];
+  const position = board ? placeAfter(board.scenes, operation) : operation.place;
+  return ['edit', { project, revision, edit: { kind, scene_id: scene, after, position, ...fields } }];
+}
+
+/** @param {Operation} operation @param {Answer} answer */
+async function settleOperation(operation, answer) {
+  if (answer.ok) return finished(operation, answer.revision ?? 1);
+  if (operation.kind === 'create_project') {
+    const { projects = [] } = await ask('projects');
+    if (projects.some((project) => project.id === operation.project)) return finished(operation, 1);
+  } else if (answer.conflict && operation.num_checks < MAX_RECHECKS) {
+    // The scene may be there since an attempt whose answer was lost: the stream will tell.
+    operation.num_checks += 1;
+    setTimeout(() => sendOperation(operation), RECHECK_MS);
+    return;
+  }
+  say(answer.problem, 'bad');
+  setOperations(state.operations.filter((other) => other !== operation));
+}
+
+/** @param {Operation} operation @param {number} revision */
+function finished(operation, revision) {
+  for (const draft of allDrafts()) {
+    if (makes(operation, draft)) draft.revision = Math.max(draft.revision, revision);
+  }
+  setOperations(state.operations.filter((other) => other !== operation));
+  if (operation.kind === 'create_project') listen(operation.project);
+  flush();
+}
+
+/** Deletes a scene after what is typed into it has been saved; the page shows it at once. @param {string} sceneId */
+export async function deleteScene(sceneId) {
+  const { project } = state;
+  if (project === null) return null;
+  flush();
+  const operation = operationOf({ kind: 'delete_scene', project, scene: sceneId });
+  const answer = edit(project, () => ({ kind: 'delete_scene', scene_id: sceneId }), 'It could not be deleted');
+  state.operations.push(operation);
+  setOperations(state.operations);
+  const result = await answer;
+  if (result?.ok) dropDrafts(project, sceneId);
+  setOperations(state.operations.filter((other) => other !== operation));
+  return result;
+}
+
+// ---- everything else, after what is typed has been saved
+
+/**
+ * An edit of the structure, made on the newest revision after all text has been saved. Resolves with the answer.
+ * @param {Record<string, unknown> | ((board: BoardView) => Record<string, unknown> | null)} wanted the edit, or a
+ *   function that makes it of the board as it is when its turn comes (or nothing)
+ */
+export function change(wanted) {
+  const { project } = state;
+  flush();
+  if (project === null) return Promise.resolve(null);
+  return edit(project, typeof wanted === 'function' ? wanted : () => wanted, 'This could not be done');
+}
+
+/**
+ * @param {string} project @param {(board: BoardView) => Record<string, unknown> | null} wanted @param {string} failure
+ */
+function edit(project, wanted, failure) {
+  return inLine(async () => {
+    const board = boardOf(project);
+    const made = board && wanted(board);
+    if (!board || !made) return null;
+    try {
+      const answer = await ask('edit', { project, revision: board.revision, edit: made });
+      const prefix = answer.conflict ? 'Changed elsewhere meanwhile; nothing was done. ' : '';
+      if (!answer.ok) say(prefix + answer.problem, 'bad');
+      return answer;
+    } catch (error) {
+      say(`${failure}: ${error instanceof Error ? error.message : error}`, 'bad');
+      return null;
+    }
+  });
+}
+
+/**
+ * Calls a function of the studio for the project that is shown now, after all edits so far; says what is wrong.
+ * @param {string} name @param {Record<string, unknown>} [values]
+ */
+export function act(name, values = {}) {
+  const { project } = state;
+  flush();
+  return inLine(async () => {
+    const answer = await ask(name, { project: project ?? '', ...values });
+    if (!answer.ok) say(answer.problem, 'bad');
+    return answer;
+  });
+}
+
+// ---- over a reload
+
+/** What is not saved, as JSON values. */
+export const unsaved = () => ({
+  drafts: allDrafts().map(({ project, scene, field, value, revision }) => ({ project, scene, field, value, revision })),
+  operations: state.operations.filter((operation) => operation.kind !== 'delete_scene'),
+});
+
+/** Saves what a reload interrupted, on the revision it was made on. @param {Unsaved} kept */
+export function restore(kept) {
+  const made = kept.operations.map((operation) => operationOf(operation));
+  setOperations([...state.operations, ...made.map((operation) => ({ ...operation, sequence: (count += 1) }))]);
+  for (const { project, scene, field, value, revision } of kept.drafts) {
+    Object.assign(drafted(project, scene, field), { value, revision });
+  }
+  flush();
+}
+
+/** @param {BeforeUnloadEvent} event */
+function askBefore(event) {
+  if (isUnsaved()) event.preventDefault();
 }
 
 function reload() {
@@ -148,83 +435,5 @@ function reload() {
   location.reload();
 }
 
-/** The author decided: `mine` is written over theirs, or theirs is taken. */
-export function decide(sceneId, field, mine) {
-  const key = keyOf(sceneId, field);
-  const draft = drafts.get(key);
-  if (!draft?.conflict) return;
-  draft.revision = draft.conflict.revision ?? state.board.revision;
-  draft.conflict = null;
-  if (mine) save(key);
-  else drafts.delete(key);
-  tell();
-}
-
-/** An edit of the structure, made on the newest revision after all text has been saved. Resolves with the answer.
- *  `wanted`: the edit, or a function that makes it of the board as it is then (or nothing). */
-export function change(wanted, failure = 'This could not be done') {
-  flush();
-  let answer = null;
-  return inLine(async () => {
-    const edit = typeof wanted === 'function' ? wanted(state.board) : wanted;
-    if (!edit) return;
-    try {
-      answer = await ask(server, 'edit', { revision: state.board.revision, edit });
-      if (!answer.ok) say(answer.conflict ? `Changed elsewhere meanwhile; nothing was done. ${answer.problem}` : answer.problem, 'bad');
-    } catch (error) {
-      say(`${failure}: ${error.message}`, 'bad');
-    }
-  }).then(() => answer);
-}
-
-/** Runs anything that must come after all edits so far: undo, render. */
-export function afterSaving(work) {
-  flush();
-  return inLine(work);
-}
-
-const SHELF = 'storyboard unsaved';
-
-function keepUnsaved() {
-  const plain = ({ project, scene: id, field, value, revision }) => ({ project, scene: id, field, value, revision });
-  const kept = [...shelved, ...[...drafts.values()].map(plain)];
-  try {
-    if (kept.length) sessionStorage.setItem(SHELF, JSON.stringify(kept));
-    else sessionStorage.removeItem(SHELF);
-  } catch (error) {
-    console.warn('unsaved text cannot be kept over a reload', error);
-  }
-}
-
-subscribe(() => {
-  for (const [key, draft] of drafts) if (draft.conflict && isOrphan(draft)) orphaned(key, draft);
-});
-
-function unshelved() {
-  try {
-    return JSON.parse(sessionStorage.getItem(SHELF) ?? '[]');
-  } catch (error) {
-    console.warn('text kept over a reload cannot be read', error);
-    return [];
-  }
-}
-
-// What a reload interrupted is saved on the revision it was typed on: a change made meanwhile becomes a conflict.
-shelved = unshelved();
-subscribe(({ board, project }) => {
-  if (!board || !server || !shelved.length) return;
-  const mine = shelved.filter((kept) => kept.project === project);
-  shelved = shelved.filter((kept) => kept.project !== project);
-  for (const kept of mine) {
-    if (kept.scene !== null && !scene(kept.scene)) continue;
-    drafts.set(keyOf(kept.scene, kept.field), { ...kept, problem: '' });
-    save(keyOf(kept.scene, kept.field));
-  }
-});
-
-function askBefore(event) {
-  if (savingState() === 'failed' || savingState() === 'conflict') event.preventDefault();
-}
-
 addEventListener('beforeunload', askBefore);
-addEventListener('pagehide', () => keepUnsaved());
+addEventListener('online', flush);

@@ -2,7 +2,8 @@
 // where they are in conflict. Never writes into a field that is being typed in.
 
 import { h, setAttributes, setText } from '../core/dom.js';
-import { decide, draftOf, typed } from '../core/saving.js';
+import { decide, draftOf, typed, typedInvalid } from '../core/saving.js';
+import { state } from '../core/store.js';
 
 /**
  * A bound field. `settings`: id, label, path (of the edit), read(view) -> value, and for choices options(view).
@@ -35,14 +36,10 @@ const controls = {
 };
 
 function entered(settings, parts) {
-  const { control, problem } = parts;
+  const { control } = parts;
   const value = parsed(settings, control);
   if (settings.kind === 'text') grow(control);
-  if (value instanceof Error) {
-    parts.wrong = value.message;
-    return showProblem(problem, control, value.message);
-  }
-  parts.wrong = '';
+  if (value instanceof Error) return typedInvalid(parts.sceneId, settings.path, control.value, value.message);
   typed(parts.sceneId, settings.path, value, settings.kind === 'choice' ? 0 : undefined);
 }
 
@@ -58,13 +55,13 @@ function parsed(settings, control) {
 
 function show(settings, parts, view, sceneId) {
   const { node, control, hint, problem, conflict } = parts;
-  const another = parts.sceneId !== sceneId;
-  parts.sceneId = sceneId;
-  if (another) parts.wrong = '';
+  const of = `${state.project} ${sceneId}`;
+  const another = parts.of !== of;
+  Object.assign(parts, { of, sceneId });
   if (settings.kind === 'choice') showOptions(control, settings.options(view));
   const draft = draftOf(sceneId, settings.path);
   const value = draft ? draft.value : settings.read(view);
-  const busy = document.activeElement === control && !another && (draft || parts.wrong);
+  const busy = document.activeElement === control && !another && draft;
   if (!busy && differs(settings, control, value)) control.value = value ?? '';
   if (settings.kind === 'text') grow(control);
   if (settings.kind === 'slider') control.style.setProperty('--share', (control.value - control.min) / (control.max - control.min));
@@ -72,7 +69,7 @@ function show(settings, parts, view, sceneId) {
   if (settings.placeholderOf) setAttributes(control, { placeholder: settings.placeholderOf(view) });
   setAttributes(control, { disabled: settings.disabled?.(view) ?? false });
   node.hidden = settings.hidden?.(view) ?? false;
-  showProblem(problem, control, parts.wrong || draft?.problem || '');
+  showProblem(problem, control, draft?.problem ?? '');
   showConflict(conflict, settings, sceneId, draft);
 }
 

@@ -4,16 +4,15 @@ import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
 import { model } from '../core/capabilities.js';
 import { field } from './field.js';
 import { say } from '../core/notices.js';
-import { afterSaving } from '../core/saving.js';
-import { ask, mediaAddress } from '../core/store.js';
+import { act } from '../core/saving.js';
+import { mediaAddress } from '../core/store.js';
 
 /** A node with `show(card)`; nothing is shown where no picture model makes the scene's first frame. */
-export function firstFramePanel(server) {
+export function firstFramePanel() {
   let card = null;
-  const act = (name, said) => () => work(server(), name, card, said);
   const picture = h('div.made-picture');
-  const again = h('button.button', { type: 'button', id: 'another-picture', onclick: act('another_picture', '') }, icon('dice'), 'Make another');
-  const keep = h('button.button', { type: 'button', id: 'keep-picture', onclick: act('keep_picture', 'It is your picture now: it stays when words or model change.') }, icon('check'), 'Use as my picture');
+  const again = h('button.button', { type: 'button', id: 'another-picture', onclick: () => act('another_picture', { scene: card.id }) }, icon('dice'), 'Make another');
+  const keep = h('button.button', { type: 'button', id: 'keep-picture', onclick: () => keepPicture(card) }, icon('check'), 'Use as my picture');
   const words = field({ id: 'first-prompt', kind: 'text', rows: 2, label: 'What it shows', path: 'first_frame.prompt', read: (scene) => scene.first_frame.prompt, placeholder: 'As the prompt', hint: () => 'else the prompt' });
   const node = h('div.first-frame', {}, picture, h('div.row', {}, again, keep), h('details.own-words', {}, h('summary', {}, 'Other words for the first frame'), words));
   node.show = (scene) => {
@@ -44,10 +43,7 @@ function showPicture(node, { first_frame: { media, text, can_make: can } }) {
   else setChildren(node, [h('p.quiet', {}, words)]);
 }
 
-function work(server, name, card, said) {
-  return afterSaving(async () => {
-    const answer = await ask(server, name, { scene: card.id });
-    if (!answer.ok) say(answer.problem, 'bad');
-    else if (said) say(said);
-  });
+async function keepPicture(card) {
+  const answer = await act('keep_picture', { scene: card.id });
+  if (answer?.ok) say('It is your picture now: it stays when words or model change.');
 }

@@ -12,11 +12,11 @@ import { mediaAddress, state } from '../core/store.js';
 const PATH = 'conditioning';
 
 /** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
-export async function uploaded(file) {
+export async function uploaded(file, project = state.project) {
   const form = new FormData();
   form.append('file', file);
   try {
-    const response = await fetch(new URL(`media/${state.project}`, document.baseURI), { method: 'POST', body: form });
+    const response = await fetch(new URL(`media/${project}`, document.baseURI), { method: 'POST', body: form });
     const answer = response.headers.get('content-type')?.includes('json')
       ? await response.json()
       : { ok: false, problem: await response.text() };
@@ -29,9 +29,9 @@ export async function uploaded(file) {
 }
 
 /** A node with `show(card, cardBefore)`. */
-export function startPanel(server) {
+export function startPanel() {
   const input = h('input.sr-only', { type: 'file', id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
-  const parts = { thumb: h('span.thumb'), words: h('span.words'), input, made: firstFramePanel(server), conflict: conflictBox() };
+  const parts = { thumb: h('span.thumb'), words: h('span.words'), input, made: firstFramePanel(), conflict: conflictBox() };
   const pick = h('label.pick', { for: 'field-conditioning' }, icon('upload'), h('span', {}, 'Choose or drop a picture or clip'));
   const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, PATH, null, 0));
   Object.assign(parts, { pick, remove, zone: h('div.drop-zone', {}, parts.thumb, parts.words, input, pick, remove) });
@@ -43,11 +43,12 @@ export function startPanel(server) {
 }
 
 async function use(parts, file) {
-  const id = parts.card.id;
+  const { id } = parts.card;
+  const { project } = state;
   parts.zone.classList.add('busy');
-  const media = await uploaded(file);
+  const media = await uploaded(file, project);
   parts.zone.classList.remove('busy');
-  if (media) typed(id, PATH, conditioningOf(media), 0);
+  if (media) typed(id, PATH, conditioningOf(media), 0, project);
 }
 
 function show(node, parts, card, before) {

@@ -1,25 +1,25 @@
 // The board: scene cards in a grid, moved by keys or pointer. Draws what the store holds; changes go through saving.
 
 import { dragging } from './drag.js';
-import { h, icon, setAttributes, setChildren } from '../core/dom.js';
+import { h, icon, isWriting, setAttributes, setChildren } from '../core/dom.js';
 import { sceneCard } from './card.js';
 import { newProject } from './projects.js';
 import { conditioningOf } from '../core/conditioning.js';
 import { dropping, uploaded } from '../fields/start_frames.js';
 import { showKeys } from './keys.js';
 import { announce, confirmed, say } from '../core/notices.js';
-import { afterSaving, change, flush, saveWith } from '../core/saving.js';
-import { ask, scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
+import { act, change, deleteScene, make } from '../core/saving.js';
+import { connectPanel } from '../core/unsaved.js';
+import { newSceneId } from '../core/pending.js';
+import { boardOf, scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
 import { progressShare } from '../core/labels.js';
 
 const HELP = 'Arrow keys go from scene to scene, Enter edits, Alt with arrows moves the scene, Delete deletes it, N adds one.';
 const cells = new Map();
-let server = null;
 let list = null;
 
-export function mount(element, given) {
-  server = given;
-  saveWith(given);
+export function mount(element, server) {
+  connectPanel(server);
   list = h('ol.cards', { role: 'listbox', 'aria-label': 'Scenes', 'aria-describedby': 'board-help' });
   const add = h('button.add', { type: 'button', id: 'add-scene', onclick: () => addScene(Infinity) }, icon('plus'), h('span', {}, 'Add a scene, or drop pictures here'));
   const empty = h('div.vacant', { role: 'status' });
@@ -111,7 +111,7 @@ function focused(event) {
 /** Goes to a field of the inspector (on a narrow screen it comes up as a sheet). */
 function openInspector(field = 'prompt') {
   update({ sheet: true });
-  if (field) requestAnimationFrame(() => document.getElementById(`field-${field}`)?.focus());
+  document.getElementById(`field-${field}`)?.focus();
 }
 
 function columns() {
@@ -163,25 +163,32 @@ function dropped(cell, place) {
   moved(cell.dataset.scene, () => place);
 }
 
-/** A new scene at a place (Infinity: at the end), selected, its prompt ready to be typed. */
-export async function addScene(place, fields = {}) {
+/** A new scene at a place (Infinity: at the end): drawn, selected and ready to be typed in, and saved behind. */
+export function addScene(place) {
   if (!state.board) return;
-  const known = new Set(state.board.scenes.map((card) => card.id));
-  const position = Math.min(place, known.size);
-  const answer = await change({ kind: 'add_scene', position, ...fields });
-  const added = answer?.ok && state.board.scenes.find((card) => !known.has(card.id));
-  if (!added) return;
-  select(added.id);
-  cells.get(added.id)?.scrollIntoView({ block: 'nearest', behavior: calm.matches ? 'auto' : 'smooth' });
+  const id = made(state.project, place, {});
+  select(id);
+  cells.get(id)?.scrollIntoView({ block: 'nearest', behavior: calm.matches ? 'auto' : 'smooth' });
   openInspector();
-  announce(`Scene ${added.number} added.`);
+  announce(`Scene ${scene(id)?.number} added.`);
 }
 
-// One new scene for each picture or clip that was dropped on the board.
+function made(project, place, fields) {
+  const scenes = boardOf(project)?.scenes ?? [];
+  const id = newSceneId();
+  const position = Math.min(place, scenes.length);
+  make({ kind: 'add_scene', project, scene: id, after: scenes[position - 1]?.id ?? null, place: position, fields });
+  return id;
+}
+
+// One new scene for each picture or clip that was dropped on the board. It is selected unless the author writes.
 async function addPictures(files) {
+  const { project } = state;
   for (const file of files) {
-    const media = await uploaded(file);
-    if (media) await addScene(Infinity, { conditioning: conditioningOf(media) });
+    const media = await uploaded(file, project);
+    if (!media) continue;
+    const id = made(project, Infinity, { conditioning: conditioningOf(media) });
+    if (project === state.project && !isWriting(document.activeElement)) focusScene(id);
   }
 }
 
@@ -191,34 +198,30 @@ export async function remove(id) {
   const text = 'Its takes are kept: undo brings the scene back as it was.';
   if (!(await confirmed(`Delete scene ${card.number}?`, text, 'Delete scene'))) return;
   const place = card.number - 1;
-  const answer = await change({ kind: 'delete_scene', scene_id: id });
-  if (!answer?.ok) return;
+  const deleted = deleteScene(id);
   update({ sheet: false });
   focusScene(state.board.scenes[Math.min(place, state.board.scenes.length - 1)]?.id);
+  if (!(await deleted)?.ok) return;
   say(`Scene ${card.number} deleted.`, '', { label: 'Undo', act: () => step('undo') });
 }
 
 /** `undo` or `redo`, after what is being typed has been saved. */
 export function step(name) {
-  flush();
-  return afterSaving(async () => {
-    const answer = await ask(server, name, {});
-    if (!answer.ok) say(answer.problem, 'bad');
-    else announce(name === 'undo' ? 'Undone.' : 'Done again.');
+  return act(name).then((answer) => {
+    if (answer?.ok) announce(name === 'undo' ? 'Undone.' : 'Done again.');
   });
 }
 
 // A field that undoes its own typing, and one that letters are meant for.
-const writing = (node) => node?.matches?.('textarea, [contenteditable], input:not([type=range], [type=radio], [type=file])') ?? false;
-const listening = (node) => writing(node) || (node?.matches?.('select') ?? false);
+const listening = (node) => isWriting(node) || (node?.matches?.('select') ?? false);
 
 function pressedAnywhere(event) {
   if (!state.board || event.defaultPrevented || document.querySelector('dialog[open]')) return;
   const key = event.key.toLowerCase();
-  if ((event.ctrlKey || event.metaKey) && !event.altKey && key === 'z' && !writing(event.target)) {
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && key === 'z' && !isWriting(event.target)) {
     event.preventDefault();
     step(event.shiftKey ? 'redo' : 'undo');
-  } else if ((event.ctrlKey || event.metaKey) && key === 'y' && !writing(event.target)) {
+  } else if ((event.ctrlKey || event.metaKey) && key === 'y' && !isWriting(event.target)) {
     event.preventDefault();
     step('redo');
   } else if (key === 'n' && !event.ctrlKey && !event.metaKey && !event.altKey && !listening(event.target)) {

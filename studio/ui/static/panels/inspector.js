@@ -4,17 +4,16 @@ import { h, iconButton, setAttributes, setText } from '../core/dom.js';
 import { moveBy, remove } from './board.js';
 import { filmForm } from './film_form.js';
 import { say } from '../core/notices.js';
-import { afterSaving, change, saveWith, watchSaving } from '../core/saving.js';
+import { act, change, draftOf, make, watchSaving } from '../core/saving.js';
+import { connectPanel } from '../core/unsaved.js';
+import { newSceneId } from '../core/pending.js';
 import { sceneForm } from './scene_form.js';
-import { ask, scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
+import { scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
 
-let server = null;
-
-export function mount(element, given) {
-  server = given;
-  saveWith(given);
+export function mount(element, server) {
+  connectPanel(server);
   const head = heading();
-  const forms = { scene: sceneForm(() => server, work), film: filmForm() };
+  const forms = { scene: sceneForm(work), film: filmForm() };
   const panel = h('div.inspector-scroll', { role: 'tabpanel', id: 'inspector-forms' }, forms.scene, forms.film);
   const sheet = h('aside.inspector', { 'aria-label': 'Inspector' }, head, panel);
   element.replaceChildren(h('div.veil', { onclick: () => update({ sheet: false }) }), sheet);
@@ -42,10 +41,10 @@ function heading() {
   const list = h('div.tabs', { role: 'tablist', 'aria-label': 'What is edited', onkeydown: (event) => turned(event, tabs) }, tabs.scene, tabs.film);
   const node = h('header.inspector-head', {}, list, tools, close);
   node.show = (card, film) => {
-    setText(tabs.scene, card ? `Scene ${card.number}` : 'Scene');
+    setText(tabs.scene, isGone(card) ? 'Deleted scene' : card ? `Scene ${card.number}` : 'Scene');
     setAttributes(tabs.scene, { 'aria-selected': String(!film), disabled: !card, tabindex: film ? -1 : 0 });
     setAttributes(tabs.film, { 'aria-selected': String(film), tabindex: film ? 0 : -1 });
-    tools.hidden = film;
+    tools.hidden = film || isGone(card);
     if (card) tools.querySelector('.merge').disabled = card.number === state.board.scenes.length;
   };
   return node;
@@ -71,18 +70,27 @@ function sceneTools() {
   ];
 }
 
-async function duplicate(card) {
-  const answer = await change({ kind: 'duplicate_scene', scene_id: card.id });
-  const copy = answer?.ok && state.board.scenes[card.number];
-  if (copy) select(copy.id);
+/** Whether a scene was deleted elsewhere while it is shown here. */
+const isGone = (card) => Boolean(card && !scene(card.id));
+
+function duplicate(card) {
+  const copy = newSceneId();
+  make({ kind: 'duplicate_scene', project: state.project, scene: copy, source: card.id, after: card.id, fields: typedFields(card.id) });
+  select(copy);
+}
+
+/** What is typed into a scene and not saved yet, as far as a copy shows it. */
+function typedFields(id) {
+  const names = ['prompt', 'negative_prompt', 'duration_s', 'notes'];
+  const drafts = names.map((name) => [name, draftOf(id, name)]);
+  return Object.fromEntries(drafts.filter(([, draft]) => draft && !draft.problem).map(([name, draft]) => [name, draft.value]));
 }
 
 // Submits and answers at once; the stream tells the rest.
 function work(name, card) {
   if (!scene(card?.id)) return;
-  return afterSaving(async () => {
-    const answer = await ask(server, name, { scene: card.id });
-    if (!answer.ok) say(answer.problem, 'bad');
-    else if (!answer.jobs.length) say('This scene is rendered already.', '', { label: 'Another take', act: () => work('another_take', card) });
+  return act(name, { scene: card.id }).then((answer) => {
+    if (!answer?.ok || answer.jobs?.length) return;
+    say('This scene is rendered already.', '', { label: 'Another take', act: () => work('another_take', card) });
   });
 }

@@ -5,17 +5,15 @@ import { h, icon, iconButton, setAttributes, setChildren, setText } from '../cor
 import { focusScene } from './board.js';
 import { chooseTheme } from '../core/colours.js';
 import { showKeys } from './keys.js';
-import { say } from '../core/notices.js';
-import { afterSaving } from '../core/saving.js';
-import { ask, mediaAddress, selectedScene, state, subscribe } from '../core/store.js';
+import { act } from '../core/saving.js';
+import { connectPanel } from '../core/unsaved.js';
+import { mediaAddress, selectedScene, state, subscribe } from '../core/store.js';
 import { screen } from './screen.js';
 import { strip } from './strip.js';
 import { progressWords, stateWords } from '../core/labels.js';
 
-let server = null;
-
-export function mount(element, given) {
-  server = given;
+export function mount(element, server) {
+  connectPanel(server);
   const film = screen();
   const scenes = strip((card, start) => {
     focusScene(card.id);
@@ -42,7 +40,7 @@ function filmParts(film) {
     links,
     head: h('header.film-head', {}, h('h2', {}, 'Film'), which, h('span.spring'), links.film, links.board, links.prompts),
     words: h('p.film-words', { role: 'status' }),
-    make: h('button.button', { type: 'button', onclick: () => work('assemble', {}) }, 'Try again'),
+    make: h('button.button', { type: 'button', onclick: () => act('assemble') }, 'Try again'),
   };
 }
 
@@ -61,7 +59,7 @@ function showWords({ links, words, make }, board) {
 function queuePanel() {
   const list = h('ol.queue-list');
   const none = h('p.quiet');
-  const pause = h('button.link', { type: 'button', onclick: () => work('pause', { paused: !state.board.render.paused }) });
+  const pause = h('button.link', { type: 'button', onclick: () => act('pause', { paused: !state.board.render.paused }) });
   const engine = h('div.engine', {}, h('i.dot'), h('span.name'), iconButton('help', 'Keys (?)', showKeys), iconButton('sun', 'Light or dark', chooseTheme, '.colours'));
   const node = h('section.queue', { 'aria-label': 'Queue' }, h('header', {}, h('h2', {}, 'Queue'), pause), list, none, engine);
   const rows = new Map();
@@ -82,7 +80,7 @@ function queuePanel() {
 
 function queueRow(rows, card, place) {
   if (!rows.has(card.id)) {
-    const sooner = iconButton('up', 'Render this next', () => work('render_next', { job: rows.get(card.id).job, position: 0 }));
+    const sooner = iconButton('up', 'Render this next', () => act('render_next', { job: rows.get(card.id).job, position: 0 }));
     rows.set(card.id, h('li', {}, h('span.name'), h('span.when'), sooner));
   }
   const row = rows.get(card.id);
@@ -93,11 +91,4 @@ function queueRow(rows, card, place) {
   setAttributes(row, { 'data-state': card.state });
   row.children[2].hidden = working || place <= 1;
   return row;
-}
-
-function work(name, wish) {
-  return afterSaving(async () => {
-    const answer = await ask(server, name, wish);
-    if (!answer.ok) say(answer.problem, 'bad');
-  });
 }

@@ -1,18 +1,19 @@
 // The projects: a slim list on the left, opened by a click. Which one a tab shows is the tab's own business.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
+import { h, iconButton, isWriting, setAttributes, setChildren, setText } from '../core/dom.js';
 import { confirmed, say } from '../core/notices.js';
-import { afterSaving, flush } from '../core/saving.js';
+import { flush, make } from '../core/saving.js';
+import { ask, connect } from '../core/actions.js';
+import { newProjectId } from '../core/pending.js';
 import { dropping } from '../fields/start_frames.js';
-import { ask, open, start, state, subscribe } from '../core/store.js';
+import { isBeingMade, open, start, state, subscribe } from '../core/store.js';
 
 const FOLDED = 'storyboard projects folded';
 const IMPORT = 'Open storyboards: our own, batch files of Cosmos, prompts of TTT-Video';
-let server = null;
 let known = [];
 
-export function mount(element, given) {
-  server = given;
+export function mount(element, server) {
+  connect(server);
   const list = h('ul.project-list');
   const node = h('nav.projects', { 'aria-label': 'Projects' }, heading(), list);
   element.replaceChildren(node);
@@ -78,7 +79,7 @@ function row(project) {
 }
 
 function made(id) {
-  const show = () => (flush().then(() => open(id)), narrow.matches && fold(true));
+  const show = () => (flush(), open(id), narrow.matches && fold(true));
   const main = h('button.project', { type: 'button', onclick: show }, h('span.name'), h('span.count'));
   const copy = iconButton('copy', 'Duplicate project', () => go('duplicate', { project: id }));
   const away = iconButton('trash', 'Delete project', () => remove(id));
@@ -87,9 +88,9 @@ function made(id) {
 
 async function call(name, wish) {
   try {
-    const answer = await ask(server, name, wish);
+    const answer = await ask(name, wish);
     if (!answer.ok) say(answer.problem, 'bad');
-    if (answer.projects) known = answer.projects;
+    if (answer.projects) known = [...beingMade(answer.projects), ...answer.projects];
     return answer;
   } catch (error) {
     say(`The projects could not be reached: ${error.message}`, 'bad');
@@ -97,24 +98,33 @@ async function call(name, wish) {
   }
 }
 
-function go(name, wish) {
-  return afterSaving(async () => {
-    const answer = await call(name, wish);
-    if (answer.ok && answer.project) open(answer.project);
-    if (answer.ok && name === 'create') focusPrompt(answer.project);
-    if (answer.ok && narrow.matches) fold(true);
-  });
+/** Projects of this page that the studio does not list yet. */
+function beingMade(listed) {
+  return known.filter((project) => isBeingMade(project.id) && !listed.some((other) => other.id === project.id));
 }
 
-/** Makes an empty project and opens it. */
-export const newProject = () => go('create', { title: 'Untitled film' });
+async function go(name, wish) {
+  await flush();
+  const answer = await call(name, wish);
+  if (answer.ok && answer.project) openUnlessWriting(answer.project);
+  if (answer.ok && narrow.matches) fold(true);
+}
 
-// A new project is for writing: the first prompt is ready as soon as it is drawn.
-function focusPrompt(project) {
-  const leave = subscribe(({ board }) => {
-    if (board?.project_id !== project || narrow.matches) return;
-    requestAnimationFrame(() => (leave(), document.getElementById('field-prompt')?.focus()));
-  });
+// An answer comes when it comes: what the author writes meanwhile must not go into another project.
+function openUnlessWriting(project) {
+  if (!isWriting(document.activeElement)) return open(project);
+  const title = known.find((entry) => entry.id === project)?.title || 'Untitled';
+  say(`“${title}” is ready.`, '', { label: 'Open', act: () => open(project) });
+}
+
+/** Makes an empty project and opens it, its first prompt ready to be typed; it is saved behind. */
+export function newProject() {
+  const [project, title] = [newProjectId(), 'Untitled film'];
+  make({ kind: 'create_project', project, title });
+  known = [{ id: project, title, num_scenes: 1, updated_s: Date.now() / 1000 }, ...known];
+  open(project);
+  if (narrow.matches) fold(true);
+  else document.getElementById('field-prompt')?.focus();
 }
 
 async function remove(id) {
@@ -135,7 +145,7 @@ async function bring(files) {
   if (!made.length) return;
   await flush();
   await call('projects', {});
-  open(made[0]);
+  openUnlessWriting(made[0]);
   if (made.length > 1) say(`${made.length} projects made; this is the first.`);
 }
 

@@ -3,16 +3,14 @@
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
 import { focusScene, step } from './board.js';
-import { banner, say } from '../core/notices.js';
-import { afterSaving, draftOf, flush, savingState, saveWith, typed, watchSaving } from '../core/saving.js';
-import { ask, state, subscribe } from '../core/store.js';
+import { banner } from '../core/notices.js';
+import { act, draftOf, flush, savingState, typed, watchSaving } from '../core/saving.js';
+import { connectPanel } from '../core/unsaved.js';
+import { state, subscribe } from '../core/store.js';
 import { toggleProjects } from './projects.js';
 
-let server = null;
-
-export function mount(element, given) {
-  server = given;
-  saveWith(given);
+export function mount(element, server) {
+  connectPanel(server);
   const parts = { ...titleParts(), ...actingParts() };
   const skip = h('button.skip', { type: 'button', onclick: () => focusScene(state.selected) }, 'Skip to the scenes');
   const top = h('header.topbar', {}, skip, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
@@ -39,8 +37,8 @@ function titleParts() {
 function actingParts() {
   const why = h('ul');
   const what = h('details.what', {}, h('summary', {}, h('span.what-words'), h('span.estimate')), h('div.popover', {}, h('p', {}, 'What the button will do'), why));
-  const go = h('button.button.primary', { type: 'button', id: 'render-film', onclick: () => work('render_film') }, 'Render film');
-  const stop = h('button.button.stop', { type: 'button', id: 'stop', onclick: () => work('stop') }, icon('stop'), h('span', {}, 'Stop'));
+  const go = h('button.button.primary', { type: 'button', id: 'render-film', onclick: () => act('render_film') }, 'Render film');
+  const stop = h('button.button.stop', { type: 'button', id: 'stop', onclick: () => act('stop') }, icon('stop'), h('span', {}, 'Stop'));
   document.addEventListener('pointerdown', (event) => what.contains(event.target) || (what.open = false));
   what.addEventListener('keydown', (event) => event.key === 'Escape' && ((what.open = false), event.stopPropagation()));
   return { presets: h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' }), what, why, go, stop };
@@ -79,7 +77,9 @@ function titleOf({ title, scenes, render }) {
 
 function showTitle({ title, saved, undo, redo }, board) {
   const value = draftOf(null, 'title')?.value ?? board.title;
-  if (title.value !== value && document.activeElement !== title) title.value = value;
+  const isTypedIn = document.activeElement === title && title.dataset.of === board.project_id;
+  title.dataset.of = board.project_id;
+  if (title.value !== value && !isTypedIn) title.value = value;
   if (title.dataset.fitted !== title.value) fit(title);
   const words = { saved: 'saved', saving: 'saving…', failed: 'not saved', conflict: 'two versions' }[savingState()];
   const scenes = board.scenes.length === 1 ? '1 scene' : `${board.scenes.length} scenes`;
@@ -135,11 +135,4 @@ function showWhat({ what, why }, render) {
   if (why.dataset.told === lines.join('\n')) return;
   why.dataset.told = lines.join('\n');
   setChildren(why, lines.map((line) => h('li', {}, line)));
-}
-
-function work(name) {
-  return afterSaving(async () => {
-    const answer = await ask(server, name, {});
-    if (!answer.ok) say(answer.problem, 'bad');
-  });
 }

@@ -6,7 +6,7 @@ import { field } from '../fields/field.js';
 import { partsPanel } from '../fields/chunk_prompts.js';
 import { notesList } from '../fields/plan_notes.js';
 import { clipPanel } from '../fields/reimagine.js';
-import { flush, typed } from '../core/saving.js';
+import { typed } from '../core/saving.js';
 import { startPanel } from '../fields/start_frames.js';
 import { selectedScene, state } from '../core/store.js';
 import { takesPanel } from './takes.js';
@@ -40,21 +40,18 @@ function sceneFields() {
 const SAMPLERS = { euler: 'Euler', heun: 'Heun', res_2ab: 'RES 2AB', dpmpp_2m_sde: 'DPM++ 2M SDE', ddim: 'DDIM' };
 const samplers = () => [{ value: '', label: 'as preset' }, ...(model()?.samplers ?? []).map((value) => ({ value, label: SAMPLERS[value] ?? value }))];
 
-/** A form with `show(card)`. `server()`: the panel's functions; `work(name, card)`: renders. */
-export function sceneForm(server, work) {
+/** A form with `show(card)`. `work(name, card)`: renders. */
+export function sceneForm(work) {
   const fields = sceneFields();
-  const parts = { parts: partsPanel(), start: startPanel(server), clip: clipPanel(), takes: takesPanel((card) => work('another_take', card)), notes: notesList() };
+  const parts = { parts: partsPanel(), start: startPanel(), clip: clipPanel(), takes: takesPanel((card) => work('another_take', card)), notes: notesList() };
   const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
   const go = h('button.button.wide', { type: 'button', id: 'render-scene', onclick: () => renderThis(selectedScene(), work) }, 'Render this scene');
   const finer = h('details.finer', {}, h('summary', {}, 'Finer settings'), h('div.pair', {}, fields.steps, fields.guidance), fields.sampler, fields.notes);
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' },
+  const form = h('form.form.scene-form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Scene' },
     condition, fields.prompt, vocabulary, parts.parts, parts.notes, fields.negative, parts.start, parts.clip,
     h('div.pair', {}, fields.duration, fields.transition), fields.crossfade, seedRow(fields.seed), parts.takes, go, finer);
-  let shown = null;
   form.show = (card) => {
-    if (shown !== null && shown !== card.id) flush();
-    shown = card.id;
     for (const node of Object.values(fields)) node.show(card, card.id);
     showParts(parts, card);
     fields.seed.row.show(card);
