@@ -37,7 +37,12 @@ def write(page: Page, text: str, delay: int = KEY_MS) -> None:
 
 def all_saved(served: ServedStudio, page: Page, project: str, prompts: list[str]) -> None:
     """The studio has exactly these prompts, and so do the cards."""
-    wait_for(lambda: served.prompts(project) == prompts, seconds=SAVED_S)
+
+    def saved() -> bool:
+        page.wait_for_timeout(20)  # what the test does to the page's requests is done meanwhile
+        return served.prompts(project) == prompts
+
+    wait_for(saved, seconds=SAVED_S)
     expect(page.locator(".cell .prompt")).to_have_text([prompt or re.compile("") for prompt in prompts])
     expect(page.locator(".saved .word")).to_have_text("saved")
 

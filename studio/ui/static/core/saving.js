@@ -3,24 +3,17 @@
 // revision it was made on. What could not be saved stays in the page and is tried again. Draws nothing.
 
 import { ask } from './actions.js';
-import { notifier } from './notifier.js';
-import { announce, banner, say } from './notices.js';
+import { answered, changes, endOfLine, failed, inLine, isWorking, onReachable, stopRetrying } from './line.js';
+import { announce, say } from './notices.js';
 import { addedFields, makesScene, placeAfter } from './pending.js';
 import { boardOf, listen, savedBoard, sceneExists, setOperations, state } from './store.js';
 
 const PAUSE_MS = 350;
-const RETRY_MS = 4000;
 const RECHECK_MS = 700;
 const MAX_RECHECKS = 8;
 /** @type {Map<string, Draft>} */
 const drafts = new Map();
-const changes = notifier();
 let count = 0;
-/** @type {Promise<unknown>} */
-let line = Promise.resolve();
-let num_working = 0;
-let num_failures = 0;
-let retryTimer = 0;
 
 /** Calls `watcher()` whenever drafts or the state of saving change. @param {() => void} watcher */
 export const watchSaving = (watcher) => changes.watch(watcher);
@@ -42,7 +35,7 @@ export function savingState() {
   if (unsaved.some((draft) => draft.conflict)) return 'conflict';
   if (unsaved.some((draft) => draft.problem || draft.departed)) return 'failed';
   if (state.operations.some((operation) => operation.problem)) return 'failed';
-  return isUnsaved() || num_working ? 'saving' : 'saved';
+  return isUnsaved() || isWorking() ? 'saving' : 'saved';
 }
 
 // ---- what is typed
@@ -112,28 +105,14 @@ function makes(operation, { project, scene }) {
 
 /** Saves what is not saved yet, in the order in which it was made, now. */
 export function flush() {
-  clearTimeout(retryTimer);
+  stopRetrying();
   /** @type {(Draft | Operation)[]} */
   const unsaved = [...drafts.values(), ...state.operations];
   for (const item of unsaved.sort((one, other) => one.sequence - other.sequence)) {
     if (!('kind' in item)) save(item);
     else if (item.kind !== 'delete_scene') sendOperation(item);
   }
-  return line;
-}
-
-/**
- * Does work after all that is in the line. @template T @param {() => Promise<T>} work @returns {Promise<T | null>}
- */
-function inLine(work) {
-  num_working += 1;
-  const result = line.then(work).catch((error) => (say(error.message, 'bad'), null));
-  line = result.finally(() => {
-    num_working -= 1;
-    changes.notify();
-  });
-  changes.notify();
-  return result;
+  return endOfLine();
 }
 
 /** @param {Draft} draft */
@@ -210,25 +189,6 @@ function wasSaved(sent, theirs) {
   } catch {
     return false;
   }
-}
-
-/** The studio was reached again. */
-function answered() {
-  num_failures = 0;
-  banner('saving', '');
-}
-
-/** Nothing could be reached: says so, and tries all again later. @param {unknown} error */
-function failed(error) {
-  const reason = error instanceof Error ? error.message : String(error);
-  const problem = `Not saved: ${reason} Your text stays here and is tried again.`;
-  num_failures = state.lost ? 0 : num_failures + 1;
-  const restarted = 'Not saved: the studio was started anew. Reload this page; your text is kept and saved then.';
-  if (num_failures < 4) banner('saving', problem, [{ label: 'Try now', act: flush }]);
-  else banner('saving', restarted, [{ label: 'Reload', act: reload }]);
-  clearTimeout(retryTimer);
-  retryTimer = setTimeout(flush, RETRY_MS);
-  return problem;
 }
 
 /** The author decided: `mine` is written over theirs, or theirs is taken.
@@ -425,15 +385,4 @@ export function restore(kept) {
   flush();
 }
 
-/** @param {BeforeUnloadEvent} event */
-function askBefore(event) {
-  if (isUnsaved()) event.preventDefault();
-}
-
-function reload() {
-  removeEventListener('beforeunload', askBefore);
-  location.reload();
-}
-
-addEventListener('beforeunload', askBefore);
-addEventListener('online', flush);
+onReachable(flush, isUnsaved);
