@@ -103,12 +103,15 @@ class Reimagine(Value):
     strength: float = Field(ge=0, le=1)
 
 
+Offload = Literal["none", "components"]
+"""Where a model's components wait: on the device; or off it but while they work."""
+
+
 class Speed(Value):
     """How the ranks work. ``precision`` decides pixels; the others must not, and are left out of the recipe."""
 
     precision: Precision
-    offload: Literal["none", "components"] = "none"
-    """components: text encoder, network and autoencoder are on the device only while they work."""
+    offload: Offload = "none"
     guidance: Literal["batched", "sequential"] = "batched"
     """Whether both guidance branches run in one batch."""
     preview_every: int = Field(default=2, ge=1, le=5)

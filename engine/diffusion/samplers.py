@@ -12,7 +12,7 @@ A new sampler is a step function, a line in SAMPLERS, and its name and line in e
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -29,11 +29,13 @@ class SamplerState:
     """A sampler between two steps. ``step``: index of the next one, 0 to N; at N only the last evaluation is left.
 
     x and previous_x0 (the x0 of the step before; None at the start): (B, C, T, h, w) float32.
+    extra: the state of stateful denoisers after the step (``stack.state_of``); no step function reads it.
     """
 
     x: Tensor
     step: int = 0
     previous_x0: Tensor | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
 
 Step = Callable[[Denoise, SamplerState, Sigmas], SamplerState]

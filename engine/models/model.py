@@ -27,6 +27,12 @@ class Autoencoder(Protocol):
     def decode(self, latents: Tensor) -> Iterator[Frames]: ...
 
 
+def blocks_of(component: nn.Module) -> list[nn.Module]:
+    """The transformer blocks of a network in the order in which they run: its ``blocks``. None of another component."""
+    blocks = getattr(component, "blocks", None)
+    return list(blocks) if isinstance(blocks, nn.ModuleList) else []
+
+
 @dataclass(frozen=True, slots=True)
 class Codecs:
     """What stands before and behind the network: needed by one rank only.
@@ -41,7 +47,7 @@ class Codecs:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """``dtype``: of the network."""
+    """``network``: with ``blocks``, an ``nn.ModuleList`` (``blocks_of``). ``dtype``: of the network."""
 
     card: ModelCard
     network: nn.Module

@@ -1,28 +1,95 @@
-"""Conditioning frames: from a stored picture or clip, or losslessly from the end of another take.
+"""The first verb of the pipeline: the text and the frames of one sampler call, as the network takes them.
 
-Comes in: what a job names, and the workspace. Goes out: uint8 frames of the job's size, or Rejected("conditioning").
-Does not know latents, noise or samplers.
+Comes in: a ``RenderContext``; prompts, and conditioning frames from a stored picture or clip, or from the lossless end
+of another take. Goes out: ``CallInputs``, the same on every rank, or Rejected("conditioning"). Does not know noise or
+samplers.
 
-Letters: F H W frames and pixels.
+Letters: C latent channels, T latent frames, h w latent size, L text length, D text width, F H W frames and pixels.
 """
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromModel, FromTake, JobConditioning
 from engine.contract.values import SizePx
+from engine.diffusion.denoisers import Conditioning
+from engine.runtime.render_context import RenderContext
 from engine.storage.media import Frames, MediaStore, read_frames, read_range
 from engine.storage.takes import read_tail
 from engine.storage.workspace import Workspace
 
 
+@dataclass(frozen=True, slots=True)
+class CallInputs:
+    """Of one sampler call: its conditioning, and the latents (1, C, T, h, w) of a clip to re-imagine, or None."""
+
+    conditioning: Conditioning
+    init_latents: Tensor | None
+
+
+def condition(work: RenderContext, call: int) -> CallInputs:
+    """Text and frames of a sampler call; read and encoded by rank 0, the same on every rank."""
+    work.progress.stage("encode", call)
+    work.step_boundary()
+    tensors = work.ranks.share_tensors(lambda: _encode(work, call))
+    fps = float(work.job.fps)
+    conditioning = Conditioning(tensors["text"], tensors.get("negative"), tensors.get("frames"), fps)
+    return CallInputs(conditioning, tensors.get("clip"))
+
+
+def _encode(work: RenderContext, call: int) -> dict[str, Tensor]:
+    assert work.model.codecs is not None, "rank 0 has the codecs"
+    encoded = _encode_texts(work, call)
+    pictures = {"frames": _first_frames(work, call), "clip": _clip_frames(work, call)}
+    if any(frames is not None for frames in pictures.values()):
+        with work.residency.on_device(work.model.codecs.autoencoder) as autoencoder:
+            encoded |= {name: autoencoder.encode(frames) for name, frames in pictures.items() if frames is not None}
+    return encoded
+
+
+def _encode_texts(work: RenderContext, call: int) -> dict[str, Tensor]:
+    """(1, L, D) each; for a joint model (1, number of segments, L, D)."""
+    segments = work.calls[call]
+    length = work.card.text_length(len(segments), work.job.size_px)
+    prompts_by_name = {"text": [segment.prompt for segment in segments]}
+    if work.job.guidance_scale != 1.0:
+        prompts_by_name["negative"] = [segment.negative_prompt for segment in segments]
+    prompts = [prompt for group in prompts_by_name.values() for prompt in group]
+    cache = work.context.models.prompt_cache(work.context.workspace)
+    embeddings = cache.encode(prompts, length, work.residency).split(len(segments))
+    shaped = [group[None] if work.job.joint else group for group in embeddings]
+    return dict(zip(prompts_by_name, shaped, strict=True))
+
+
+def _first_frames(work: RenderContext, call: int) -> Frames | None:
+    """What a sampler call starts from: the conditioning of the job, or the lossless end of the segment before."""
+    if call > 0:
+        return work.sink.tail[-work.calls[call][0].num_overlap_frames :]
+    if work.job.conditioning is None:
+        return None
+    return conditioning_frames(work.job.conditioning, work.job.size_px, work.context.workspace)
+
+
+def _clip_frames(work: RenderContext, call: int) -> Frames | None:
+    """The part of a clip that this sampler call re-imagines."""
+    reimagine, workspace = work.job.reimagine, work.context.workspace
+    if reimagine is None:
+        return None
+    before = sum(segment.num_frames - segment.num_overlap_frames for segment in work.job.segments[:call])
+    segment = work.calls[call][0]
+    start = before - (segment.num_overlap_frames if call else 0)
+    return clip_frames(reimagine.media, max(0, start), segment.num_frames, work.job.size_px, workspace)
+
+
 def conditioning_frames(conditioning: JobConditioning, size_px: SizePx, workspace: Workspace) -> Frames:
-    """(F, H, W, 3) uint8, as many as the job asks for. Raises Rejected("conditioning")."""
+    """(F, H, W, 3) uint8, as many as the conditioning says. Raises Rejected("conditioning")."""
     if isinstance(conditioning, FromTake):
         return fit(read_tail(workspace.take_folder(conditioning.recipe), conditioning.num_frames), size_px)
     if isinstance(conditioning, FromModel):
@@ -34,7 +101,7 @@ def conditioning_frames(conditioning: JobConditioning, size_px: SizePx, workspac
 
 
 def clip_frames(media: str, start: int, num_frames: int, size_px: SizePx, workspace: Workspace) -> Frames:
-    """(F, H, W, 3) uint8 of a stored clip from frame ``start`` on; a picture, and a clip after its end, stand still.
+    """(F, H, W, 3) uint8 of a stored clip from frame ``start`` on; a picture, and a clip after its end, repeats.
 
     Raises Rejected("conditioning").
     """

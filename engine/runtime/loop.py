@@ -22,6 +22,7 @@ from engine.runtime.model_cache import ModelCache
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
 from engine.runtime.render_context import RankContext
+from engine.runtime.residency import smaller_offload
 from engine.storage.workspace import Workspace
 
 NOTHING, JOB, LEAVE = range(3)
@@ -36,14 +37,14 @@ def work(num_threads: int) -> None:
     ranks = connect()
     workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
     folders = Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE])
-    shelf = ModelCache(ranks, *folders, workspace.file_hashes)
+    models = ModelCache(ranks, *folders, workspace.file_hashes)
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
     if ranks.leads:
-        for name in shelf.families():
+        for name in models.families():
             family(name).warm_up()  # seconds of imports, while the first job is on its way
-    room = RankContext(ranks, shelf, workspace, link.send if link else drop, link.flags if link else ControlFlags())
+    context = RankContext(ranks, models, workspace, link.send if link else drop, link.flags if link else ControlFlags())
     while (job := next_job(ranks, link)) is not None:
-        do(job, room)
+        run_job(job, context)
 
 
 def drop(event: JobEvent | EngineEvent) -> None:
@@ -71,45 +72,45 @@ def next_job(ranks: Ranks, link: Link | None) -> Job | None:
             return Job.model_validate_json(ranks.share_text(job.model_dump_json() if job is not None else ""))
 
 
-def do(job: Job, room: RankContext) -> None:
-    """Runs one job and tells how it ended."""
+def run_job(job: Job, context: RankContext) -> None:
+    """Runs one job and reports how it ended."""
     try:
-        takes = run(job, room)
+        takes = run(job, context)
         if takes:
-            room.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
+            context.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
     except Leaving:
         return
     except Cancelled:
-        room.send(JobCancelled(time_s=time.time(), job_id=job.id))
+        context.send(JobCancelled(time_s=time.time(), job_id=job.id))
     except Rejected as error:
-        room.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
+        context.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
     except OutOfMemory as error:
-        room.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
+        context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
     except EngineError as error:
         traceback.print_exc()
-        room.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
+        context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the tensors of what failed
-        fail_for_memory(job, room)
+        fail_for_memory(job, context)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Of a device or of the host."""
-    told = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in told for words in NO_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(phrase in message for phrase in NO_MEMORY)
 
 
-def fail_for_memory(job: Job, room: RankContext) -> None:
-    """Tells which settings would fit. Alone, a rank goes on; in a group the others may wait inside a collective."""
-    room.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
-    room.models.drop()
-    if room.ranks.device.type == "cuda":
+def fail_for_memory(job: Job, context: RankContext) -> None:
+    """Reports which settings would fit. Alone, a rank continues; in a group the others may wait in a collective."""
+    context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
+    context.models.drop()
+    if context.ranks.device.type == "cuda":
         torch.cuda.empty_cache()
-    if room.ranks.size > 1:
-        if not room.ranks.leads:
-            time.sleep(3.0)  # rank 0 says it, if it can
+    if context.ranks.size > 1:
+        if not context.ranks.leads:
+            time.sleep(3.0)  # rank 0 reports it, if it can
         leave_hard("out of memory")
 
 
@@ -118,8 +119,8 @@ def memory_advice(job: Job) -> str:
     lengths = [segment.num_frames for segment in job.segments]
     frames = sum(lengths) if job.joint else max(lengths)
     ways: list[str] = []
-    if job.speed.offload == "none":
-        ways.append("offload: components")
+    if offload := smaller_offload(job.speed.offload):
+        ways.append(f"offload: {offload}")
     if job.speed.guidance == "batched" and job.guidance_scale != 1.0:
         ways.append("guidance: sequential (half the memory while denoising)")
     if job.speed.precision == "float32":

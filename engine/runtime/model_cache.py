@@ -1,4 +1,4 @@
-"""The models a rank holds: read once, kept loaded between jobs, checked against what each job names.
+"""The model of a rank: read once, kept loaded between jobs, checked against what each job names.
 
 Comes in: the folders of cards and models, and jobs. Goes out: a loaded model, or Rejected. Does not know sampling.
 """
@@ -17,7 +17,7 @@ from engine.models import family
 from engine.models.model import Model
 from engine.runtime.prompt_cache import PromptEmbeddingCache
 from engine.runtime.ranks import Ranks
-from engine.runtime.residency import withdraw
+from engine.runtime.residency import Residency
 from engine.storage.card_files import card_paths, find_part, fingerprint, own_cards, read_card, text_encoder_files
 from engine.storage.hashes import FileHashes
 from engine.storage.workspace import Workspace
@@ -56,40 +56,37 @@ class ModelCache:
                 here.add(card.family)
         return here
 
-    def holds(self, wanted: ModelKey) -> bool:
+    def holds(self, key: ModelKey) -> bool:
         """Whether that model is loaded already."""
-        return self._key == wanted
+        return self._key == key
 
-    def model(self, wanted: ModelKey) -> Model:
+    def model(self, key: ModelKey) -> Model:
         """On the CPU or where it was left. Collective: every rank asks for the same."""
-        card = self._card(wanted.name)
-        self.ranks.lead(lambda: self._check_weights(card, wanted.weights))
-        if wanted != self._key:
+        card = self._card(key.name)
+        self.ranks.lead(lambda: self._check_weights(card, key.weights))
+        if key != self._key:
             self._forget_model()
-            self.ranks.together(lambda: self._load(card, wanted.precision))
-            self._key = wanted
+            self.ranks.together(lambda: self._load(card, key.precision))
+            self._key = key
             gc.collect()
             gc.freeze()  # what is loaded stays: later collections need not walk through it, mid-job
         assert self._model is not None
         return self._model
 
-    def withdraw(self) -> None:
-        """Leaves nothing on the device of what a job without offload kept there."""
+    def prepare(self, residency: Residency) -> None:
+        """Before a job: everything loaded is where the residency of the job wants it."""
         assert self._model is not None, "a model is loaded"
-        if self._prompt_cache is not None:
-            self._prompt_cache.unload()
-        withdraw(self._model.network, self.ranks.device)
-        if self._model.codecs is not None:
-            withdraw(self._model.codecs.autoencoder, self.ranks.device)
+        codecs = [self._model.codecs.autoencoder] if self._model.codecs is not None else []
+        residency.prepare([self._model.network, *codecs], self._prompt_cache.encoder if self._prompt_cache else None)
 
     def prompt_cache(self, workspace: Workspace) -> PromptEmbeddingCache:
-        """The loaded model's text encoder, behind what was encoded before. On the rank that has the ends.
+        """The embeddings of the loaded model's text encoder. On the rank that has the codecs.
 
         Models that share an encoder share it here: a picture model and the video model after it load it once.
         """
-        assert self._model is not None and self._model.codecs is not None, "a model with its ends is loaded"
+        assert self._model is not None and self._model.codecs is not None, "a model with its codecs is loaded"
         key = self._encoder_key(self._model.card)
-        if self._prompt_cache is None or self._prompt_cache.encoder != key:
+        if self._prompt_cache is None or self._prompt_cache.encoder_key != key:
             self._prompt_cache = PromptEmbeddingCache(workspace.texts, key, self._model.codecs.load_text_encoder)
         return self._prompt_cache
 
@@ -113,9 +110,9 @@ class ModelCache:
 
     def _card(self, name: str) -> ModelCard:
         """Read by rank 0 and shared, so that all ranks work from one text."""
-        found: list[str] = []
-        self.ranks.lead(lambda: found.append(self._read_card(name).model_dump_json()))
-        return ModelCard.model_validate_json(self.ranks.share_text("".join(found)))
+        card_json: list[str] = []
+        self.ranks.lead(lambda: card_json.append(self._read_card(name).model_dump_json()))
+        return ModelCard.model_validate_json(self.ranks.share_text("".join(card_json)))
 
     def _read_card(self, name: str) -> ModelCard:
         """Of this name alone: a card that cannot be read takes no other model away."""

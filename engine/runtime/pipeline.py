@@ -1,6 +1,6 @@
-"""From a job to its takes, told on one screen: condition, sample, decode, write, for each sampler call.
+"""From a job to its takes, on one screen: condition, sample, decode, write, for each sampler call.
 
-Comes in: a complete ``Job`` and what this rank has at hand. Goes out: the takes, with events on the way. Does not know
+Comes in: a complete ``Job`` and the context of this rank. Goes out: the takes, with events on the way. Does not know
 sockets, queues or how any of the four verbs is done.
 """
 
@@ -13,53 +13,57 @@ from engine.contract.jobs import FromModel, Job, Reimagine, Segment, Take, make_
 from engine.contract.values import Sha256
 from engine.models.model import Model
 from engine.runtime.checks import check_job
+from engine.runtime.conditioning import condition
+from engine.runtime.decode import decode
 from engine.runtime.model_cache import model_key
 from engine.runtime.render_context import RankContext, RenderContext, versions
+from engine.runtime.residency import residency_for
+from engine.runtime.sampling import sample, saved_latents
 from engine.storage.pictures import PictureWriter, is_whole, stored
 from engine.storage.takes import TakesWriter, finished_takes
 
 
-def run(job: Job, room: RankContext) -> tuple[Take, ...]:
+def run(job: Job, context: RankContext) -> tuple[Take, ...]:
     """Renders a job. -> the takes on rank 0, none on the others.
 
-    A recipe that has its takes already is not rendered again. After a death, work goes on from what was saved.
+    A recipe that has its takes already is not rendered again. After a restart the job continues from its saved state.
     Raises Rejected, Cancelled, another EngineError, or Leaving; the same on every rank.
     """
     began_s = time.monotonic()
-    done = finished_takes(room.workspace, job) if room.ranks.leads else None
-    if room.ranks.agree(int(done is not None)):
-        return done or ()
-    picture = first_frame(job, job.conditioning, room) if isinstance(job.conditioning, FromModel) else None
-    model = loaded(job, room, "film")
+    finished = finished_takes(context.workspace, job) if context.ranks.leads else None
+    if context.ranks.agree(int(finished is not None)):
+        return finished or ()
+    picture = first_frame(job, job.conditioning, context) if isinstance(job.conditioning, FromModel) else None
+    model = loaded(job, context, "film")
     overlaps = [segment.num_overlap_frames for segment in job.segments]
-    writer = TakesWriter(room.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
+    writer = TakesWriter(context.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
     takes: list[Take] = []
-    with torch.inference_mode(), RenderContext(job, room, model, writer, "film") as work:
+    with torch.inference_mode(), RenderContext(job, context, model, writer, "film") as work:
         render(work)
         work.finish(lambda: takes.extend(writer.finish(work.progress.timings, began_s, versions())))
     return tuple(takes)
 
 
-def first_frame(job: Job, wish: FromModel, room: RankContext) -> Sha256 | None:
+def first_frame(job: Job, source: FromModel, context: RankContext) -> Sha256 | None:
     """Makes the picture that a job begins with, unless it is there. -> its hash on rank 0."""
-    path = room.workspace.picture(wish.recipe)
-    if not room.ranks.agree(int(room.ranks.leads and is_whole(path))):
-        inner, writer = picture_job(job, wish), PictureWriter(path)
-        model = loaded(inner, room, "first_frame")
-        with torch.inference_mode(), RenderContext(inner, room, model, writer, "first_frame") as work:
+    path = context.workspace.picture(source.recipe)
+    if not context.ranks.agree(int(context.ranks.leads and is_whole(path))):
+        inner, writer = picture_job(job, source), PictureWriter(path)
+        model = loaded(inner, context, "first_frame")
+        with torch.inference_mode(), RenderContext(inner, context, model, writer, "first_frame") as work:
             render(work)
             work.finish(writer.finish)
     picture: list[Sha256] = []
-    room.ranks.lead(lambda: picture.append(stored(path, room.workspace)))
+    context.ranks.lead(lambda: picture.append(stored(path, context.workspace)))
     return picture[0] if picture else None
 
 
-def picture_job(job: Job, wish: FromModel) -> Job:
+def picture_job(job: Job, source: FromModel) -> Job:
     """What the picture model does, as a job of one frame with the outer job's id."""
     segment = Segment(
         scene_id=job.scene_ids[0],
-        prompt=wish.prompt,
-        negative_prompt=wish.negative_prompt,
+        prompt=source.prompt,
+        negative_prompt=source.negative_prompt,
         num_frames=1,
         num_overlap_frames=0,
         starts_scene=True,
@@ -68,39 +72,39 @@ def picture_job(job: Job, wish: FromModel) -> Job:
         id=job.id,
         project_id=job.project_id,
         scene_ids=job.scene_ids[:1],
-        model=wish.model,
-        weights=wish.weights,
+        model=source.model,
+        weights=source.weights,
         segments=(segment,),
-        size_px=wish.size_px,
+        size_px=source.size_px,
         fps=job.fps,
         num_frames=1,
-        seed=wish.seed,
-        sampler=wish.sampler,
-        guidance_scale=wish.guidance_scale,
+        seed=source.seed,
+        sampler=source.sampler,
+        guidance_scale=source.guidance_scale,
         conditioning=None,
-        reimagine=Reimagine(media=wish.source, strength=wish.strength) if wish.source else None,
-        speed=job.speed.model_copy(update={"precision": wish.precision}),
+        reimagine=Reimagine(media=source.source, strength=source.strength) if source.source else None,
+        speed=job.speed.model_copy(update={"precision": source.precision}),
     )
 
 
 def render(work: RenderContext) -> None:
-    """The story itself."""
+    """Every sampler call in order; what an earlier attempt finished is not sampled again."""
     for call in range(work.num_calls):
-        latents = work.saved_latents(call)
+        latents = saved_latents(work, call)
         if latents is None:
-            conditioning = work.condition(call)
-            latents = work.sample(call, conditioning)
-        work.decode(call, latents)
+            inputs = condition(work, call)
+            latents = sample(work, call, inputs)
+        decode(work, call, latents)
 
 
-def loaded(job: Job, room: RankContext, phase: Phase) -> Model:
-    """The model of a job, once it is sure that it can do what is asked."""
-    wanted, num_segments = model_key(job), len(job.segments)
-    if not room.models.holds(wanted):
-        told = {"time_s": time.time(), "job_id": job.id, "phase": phase, "num_segments": num_segments}
-        room.send(Stage(stage="load", segment=0, **told))
-    model = room.models.model(wanted)
-    check_job(job, model.card, room.ranks.size)
-    if job.speed.offload == "components":
-        room.models.withdraw()
+def loaded(job: Job, context: RankContext, phase: Phase) -> Model:
+    """The model of a job, loaded and able to do what the job asks. Raises Rejected."""
+    key = model_key(job)
+    if not context.models.holds(key):
+        now_s, num_segments = time.time(), len(job.segments)
+        stage = Stage(time_s=now_s, job_id=job.id, phase=phase, stage="load", segment=0, num_segments=num_segments)
+        context.send(stage)
+    model = context.models.model(key)
+    check_job(job, model.card, context.ranks.size)
+    context.models.prepare(residency_for(job.speed.offload, context.ranks.device))
     return model

@@ -26,7 +26,16 @@ COLLECTIVE_TIMEOUT_S = 1200
 """Longer than the engine service's own patience with a silent group (``stall_timeout_s``), which is what ends one: the
 other ranks wait while rank 0 reads a text encoder of 45 GB. An idle group speaks every ``IDLE_BEAT_S``."""
 IDLE_BEAT_S = 10.0
-DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.uint8, torch.int64)}
+SHARED_DTYPES = (
+    torch.float64,
+    torch.float32,
+    torch.bfloat16,
+    torch.float16,
+    torch.uint8,
+    torch.int32,
+    torch.int64,
+)
+DTYPES = {str(dtype): dtype for dtype in SHARED_DTYPES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Work that outlives its process: the latents of finished segments, and the sampler's state of the running one.
+"""Progress of a job on disk: latents of finished sampler calls, and the sampler's state of the running one.
 
-Comes in: states as they change. Goes out: the newest of them after the death of the process, bit-exact. Does not know
-what is sampled, or why it stopped.
+Comes in: states as they change. Goes out: the newest saved state after a restart, bit-exact. Does not know what is
+sampled, or why it stopped.
 """
 
 import shutil
@@ -20,10 +20,11 @@ from engine.storage.atomic import replacing
 from engine.storage.workspace import Workspace
 
 SAVE_EVERY_S = 2.0
+EXTRA = "extra."
 
 
 class ResumeStore:
-    """Of one job, in its folder of the workspace, under its recipe. Used by rank 0."""
+    """The saved work of one job, in the job's folder of the workspace, under its recipe. Used by rank 0."""
 
     def __init__(self, workspace: Workspace, job: Job) -> None:
         self.folder = workspace.job_folder(job.id) / job.recipe[:16]
@@ -37,7 +38,7 @@ class ResumeStore:
         return self.folder / f"segment_{segment:03d}.latents.safetensors"
 
     def keep(self, segment: int, state: SamplerState, now: bool = False) -> None:
-        """Saves the state if the last time is long enough ago (or at once)."""
+        """Saves the state if SAVE_EVERY_S have passed since the last time, or at once."""
         if now or time.monotonic() - self._saved_s >= SAVE_EVERY_S:
             self._write(state, self._state_path(segment))
             self._saved_s = time.monotonic()
@@ -55,30 +56,40 @@ class ResumeStore:
         return state.x if state is not None else None
 
     def _write(self, state: SamplerState, path: Path) -> None:
-        """A state that cannot be saved costs nothing but the way back: the job goes on."""
+        """A state that cannot be saved is logged, and the job continues."""
         try:
             save_state(state, path)
         except (OSError, SafetensorError) as error:
-            print(f"{path}: the state of the work was not saved ({error})", file=sys.stderr, flush=True)
+            print(f"{path}: the state of the job was not saved ({error})", file=sys.stderr, flush=True)
 
     def forget(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def tensors_of(state: SamplerState) -> dict[str, Tensor]:
+    """By name: x, previous_x0 where there is one, and ``extra.NAME`` for each of ``extra``."""
+    tensors = {"x": state.x} | {f"{EXTRA}{name}": tensor for name, tensor in state.extra.items()}
+    return tensors | ({"previous_x0": state.previous_x0} if state.previous_x0 is not None else {})
+
+
+def state_from(tensors: dict[str, Tensor], step: int) -> SamplerState:
+    """The inverse of ``tensors_of``. Raises KeyError where there is no x."""
+    extra = {name.removeprefix(EXTRA): tensor for name, tensor in tensors.items() if name.startswith(EXTRA)}
+    return SamplerState(tensors["x"], step, tensors.get("previous_x0"), extra)
+
+
 def save_state(state: SamplerState, path: Path) -> None:
     """Writes the state whole or not at all, bit-exact."""
-    tensors = {"x": state.x.cpu().contiguous()}
-    if state.previous_x0 is not None:
-        tensors["previous_x0"] = state.previous_x0.cpu().contiguous()
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors_of(state).items()}
     with replacing(path, durable=False) as draft:
         save_file(tensors, draft, metadata={"step": str(state.step)})
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> SamplerState | None:
-    """The saved state; None where there is none, or none that can be read: then the work begins again."""
+    """The saved state; None where there is none that can be read: then the call starts again."""
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return SamplerState(tensors["x"], int((file.metadata() or {})["step"]), tensors.get("previous_x0"))
+            return state_from(tensors, int((file.metadata() or {})["step"]))
     except (OSError, SafetensorError, KeyError, ValueError):
         return None

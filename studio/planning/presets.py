@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from engine.contract.cards import ModelCard, Precision
 from engine.contract.errors import Rejected
-from engine.contract.jobs import SamplerSettings, Speed
+from engine.contract.jobs import Offload, SamplerSettings, Speed
 from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
 from engine.storage.card_files import card_paths, own_cards, with_base
@@ -39,7 +39,7 @@ class Preset(Value):
     num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | Literal["model"]
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | Literal["model"]
     precision: Precision | Literal["model"]
-    offload: Literal["none", "components"]
+    offload: Offload
     guidance: Literal["batched", "sequential"]
     preview_every: Annotated[int, Field(strict=True, ge=1, le=5)]
 

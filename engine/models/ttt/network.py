@@ -73,6 +73,11 @@ class TttVideo(nn.Module):
         self.transformer_norm = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.final_layer = FinalLayer(config)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The layers, under the name that every network has for them; the weights' keys say ``layers``."""
+        return self.layers
+
     def forward(
         self,
         x: Tensor,

@@ -9,7 +9,7 @@ import torch
 
 from engine.contract.events import EngineEvent, Failed, JobEvent
 from engine.runtime.link import ControlFlags
-from engine.runtime.loop import do
+from engine.runtime.loop import run_job
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext
 from engine.storage.workspace import Workspace
@@ -30,7 +30,7 @@ class Held:
 
 
 class FullModelCache:
-    """Has no room for any model."""
+    """Has no context for any model."""
 
     def __init__(self, error: Exception) -> None:
         self.error, self.held, self.was_free = error, weakref.ref(Held()), False
@@ -47,23 +47,25 @@ class FullModelCache:
         self.was_free = self.held() is None
 
 
-def room_with(shelf: Any, folder: Path) -> tuple[RankContext, list[JobEvent | EngineEvent]]:
+def context_with(models: Any, folder: Path) -> tuple[RankContext, list[JobEvent | EngineEvent]]:
     sent: list[JobEvent | EngineEvent] = []
-    return RankContext(Ranks(0, 1, torch.device("cpu")), shelf, Workspace.at(folder), sent.append, ControlFlags()), sent
+    return RankContext(
+        Ranks(0, 1, torch.device("cpu")), models, Workspace.at(folder), sent.append, ControlFlags()
+    ), sent
 
 
 @pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: str(error)[:24])
-def test_a_job_without_room_fails_and_the_rank_goes_on(error: Exception, root: Path, tmp_path: Path) -> None:
-    shelf = FullModelCache(error)
-    room, sent = room_with(shelf, tmp_path)
-    do(tiny_job(root), room)
+def test_a_job_without_context_fails_and_the_rank_goes_on(error: Exception, root: Path, tmp_path: Path) -> None:
+    models = FullModelCache(error)
+    context, sent = context_with(models, tmp_path)
+    run_job(tiny_job(root), context)
     (event,) = sent
     assert isinstance(event, Failed) and "What would fit: offload: components" in event.reason
-    assert shelf.was_free, "nothing of the failed work is held while its memory is given back"
+    assert models.was_free, "nothing of the failed work is held while its memory is given back"
 
 
 def test_any_other_error_ends_the_rank(root: Path, tmp_path: Path) -> None:
-    room, sent = room_with(FullModelCache(RuntimeError("CUDA error: device-side assert triggered")), tmp_path)
+    context, sent = context_with(FullModelCache(RuntimeError("CUDA error: device-side assert triggered")), tmp_path)
     with pytest.raises(RuntimeError, match="device-side"):
-        do(tiny_job(root), room)
+        run_job(tiny_job(root), context)
     assert not sent
