@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
+from engine.storage import atomic
 from studio.cli.batch import BatchOptions, RunBatch
 from studio.cli.batch_videos import RunVideos, place_of
 from studio.cli.engine_supervisor import EngineSession, engine_source_of
@@ -140,7 +141,7 @@ def _export(flags: argparse.Namespace) -> int:
         print(text, end="")
         return DONE
     try:
-        yaml_file.write_text(flags.out, text)
+        atomic.write_text(flags.out, text)
     except OSError as error:
         what = f"{flags.out}: cannot be written ({error.strerror or error})"
         raise LibraryError(f"{what}. Choose another place with --out.") from error

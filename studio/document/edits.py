@@ -1,8 +1,8 @@
-"""Changes to a storyboard: pure functions (Storyboard, ...) -> Storyboard, and the same as values to be stored.
+"""Changes to a storyboard: pure functions (Storyboard, ...) -> Storyboard, and ``Edit`` values that name them.
 
 Comes in: a storyboard and what to change. Goes out: the changed storyboard, checked, or a ``StoryboardError`` that
 names the field. Does not know who asked, where it is saved or how many revisions there were. Nothing here is random:
-an id for a new scene is given by the caller or is the next free ``scene-N``.
+the caller passes the id of a new scene, or it is the next free ``scene-N``.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
-from engine.contract.jobs import Take
 from engine.contract.values import Identifier, Value
 from studio.document.storyboard import Conditioning, FirstFrame, Scene, Storyboard, free_id
 from studio.document.validation import problems_in, show, suggestion
@@ -25,45 +24,44 @@ _GROUPS = ("conditioning", "first_frame", "overrides")
 def add_scene(
     storyboard: Storyboard, position: int | None = None, scene_id: str | None = None, **fields: object
 ) -> Storyboard:
-    """A new scene at a position (None: at the end) with the fields given."""
-    place = len(storyboard.scenes) if position is None else _clamped(position, len(storyboard.scenes))
-    new_id = scene_id or _free_id(storyboard)
-    scene = _checked_scene({"id": new_id, **fields}, f"scenes[{place}]")
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], scene, *storyboard.scenes[place:]))
+    """A new scene at a position (None: at the end) with these fields."""
+    at = len(storyboard.scenes) if position is None else _clamped(position, len(storyboard.scenes))
+    scene = _checked_scene({"id": scene_id or _free_id(storyboard), **fields}, f"scenes[{at}]")
+    return _with_scenes(storyboard, (*storyboard.scenes[:at], scene, *storyboard.scenes[at:]))
 
 
 def duplicate_scene(storyboard: Storyboard, scene_id: str, new_id: str | None = None) -> Storyboard:
-    """A copy right after the scene: same words and settings, no chosen take. It joins by a cut."""
-    place = storyboard.position_of(scene_id)
-    scene = storyboard.scenes[place]
-    copy = _changed(scene, place, id=new_id or _free_id(storyboard), chosen_take=None, transition="cut")
-    return _with_scenes(storyboard, (*storyboard.scenes[: place + 1], copy, *storyboard.scenes[place + 1 :]))
+    """A copy right after the scene: same prompts and settings, no chosen take. It joins by a cut."""
+    position = storyboard.position_of(scene_id)
+    scene = storyboard.scenes[position]
+    copy = _changed(scene, position, id=new_id or _free_id(storyboard), chosen_take=None, transition="cut")
+    return _with_scenes(storyboard, (*storyboard.scenes[: position + 1], copy, *storyboard.scenes[position + 1 :]))
 
 
 def delete_scene(storyboard: Storyboard, scene_id: str) -> Storyboard:
-    place = storyboard.position_of(scene_id)
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], *storyboard.scenes[place + 1 :]))
+    position = storyboard.position_of(scene_id)
+    return _with_scenes(storyboard, (*storyboard.scenes[:position], *storyboard.scenes[position + 1 :]))
 
 
 def move_scene(storyboard: Storyboard, scene_id: str, position: int) -> Storyboard:
     """The scene at a position counted without it: 0 is first, anything past the end is last."""
     scene = storyboard.scene(scene_id)
     others = tuple(other for other in storyboard.scenes if other.id != scene_id)
-    place = _clamped(position, len(others))
-    return _with_scenes(storyboard, (*others[:place], scene, *others[place:]))
+    at = _clamped(position, len(others))
+    return _with_scenes(storyboard, (*others[:at], scene, *others[at:]))
 
 
 def split_scene(storyboard: Storyboard, scene_id: str, at_s: float, new_id: str | None = None) -> Storyboard:
     """Two scenes of one: the second begins after ``at_s`` seconds and continues the first."""
-    place = storyboard.position_of(scene_id)
-    scene = storyboard.scenes[place]
+    position = storyboard.position_of(scene_id)
+    scene = storyboard.scenes[position]
     if not 0 < at_s < scene.duration_s:
         message = f"a split must lie inside the scene, between 0 and {scene.duration_s:g} s, not at {at_s:g} s"
-        raise StoryboardError.at(f"scenes[{place}].duration_s", message)
-    first = _changed(scene, place, duration_s=round(at_s, 6))
+        raise StoryboardError.at(f"scenes[{position}].duration_s", message)
+    first = _changed(scene, position, duration_s=round(at_s, 6))
     rest = _changed(
         scene,
-        place + 1,
+        position + 1,
         id=new_id or _free_id(storyboard),
         duration_s=round(scene.duration_s - at_s, 6),
         transition="continue",
@@ -73,25 +71,25 @@ def split_scene(storyboard: Storyboard, scene_id: str, at_s: float, new_id: str 
         notes="",
         chosen_take=None,
     )
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], first, rest, *storyboard.scenes[place + 1 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:position], first, rest, *storyboard.scenes[position + 1 :]))
 
 
 def merge_scenes(storyboard: Storyboard, scene_id: str) -> Storyboard:
-    """One scene of this one and the next: words joined, durations added, everything else of the first."""
-    place = storyboard.position_of(scene_id)
-    if place + 1 == len(storyboard.scenes):
-        raise StoryboardError.at(f"scenes[{place}]", "is the last scene; there is no next one to merge it with")
-    first, second = storyboard.scenes[place : place + 2]
+    """This scene and the next as one: texts joined, durations added, everything else of the first."""
+    position = storyboard.position_of(scene_id)
+    if position + 1 == len(storyboard.scenes):
+        raise StoryboardError.at(f"scenes[{position}]", "is the last scene; there is no next one to merge it with")
+    first, second = storyboard.scenes[position : position + 2]
     merged = _changed(
         first,
-        place,
-        prompt=_joined(first.prompt, second.prompt, " "),
-        chunk_prompts=_all_prompts(first.chunk_prompts, second.chunk_prompts),
-        negative_prompt=_joined(first.negative_prompt, second.negative_prompt, ", "),
-        notes=_joined(first.notes, second.notes, "\n"),
+        position,
+        prompt=_joined_text(first.prompt, second.prompt, " "),
+        chunk_prompts=_merged_chunk_prompts(first.chunk_prompts, second.chunk_prompts),
+        negative_prompt=_joined_text(first.negative_prompt, second.negative_prompt, ", "),
+        notes=_joined_text(first.notes, second.notes, "\n"),
         duration_s=round(first.duration_s + second.duration_s, 6),
     )
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], merged, *storyboard.scenes[place + 2 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:position], merged, *storyboard.scenes[position + 2 :]))
 
 
 def change_scene(storyboard: Storyboard, scene_id: str, field: str, value: object) -> Storyboard:
@@ -99,35 +97,31 @@ def change_scene(storyboard: Storyboard, scene_id: str, field: str, value: objec
 
     ``conditioning.media`` set to nothing takes the conditioning away.
     """
-    place = storyboard.position_of(scene_id)
-    path = f"scenes[{place}]"
-    values = storyboard.scenes[place].model_dump()
+    position = storyboard.position_of(scene_id)
+    path = f"scenes[{position}]"
+    values = storyboard.scenes[position].model_dump()
     _set_field(values, field, value, Scene, _FIXED_SCENE_FIELDS, path)
     changed = _checked_scene(values, path)
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], changed, *storyboard.scenes[place + 1 :]))
+    return _with_scenes(storyboard, (*storyboard.scenes[:position], changed, *storyboard.scenes[position + 1 :]))
 
 
 def change_storyboard(storyboard: Storyboard, field: str, value: object) -> Storyboard:
     """One field of the storyboard itself: title, aspect, size_px, fps, look, model, seed ..."""
     values: dict[str, Any] = dict(storyboard)
     _set_field(values, field, value, Storyboard, _FIXED_STORYBOARD_FIELDS, "")
-    return _checked_board(values)
+    return _checked_storyboard(values)
 
 
-def choose_take(storyboard: Storyboard, scene_id: str, take: Take) -> Storyboard:
-    """The take that the film shows. The scene gets its seed too: what is chosen is what would be rendered."""
-    return _choose(storyboard, scene_id, take.id, take.seed)
+def choose_take(storyboard: Storyboard, scene_id: str, take_id: str | None, seed: int | None) -> Storyboard:
+    """The take that the film shows. The scene gets the take's seed too: what is chosen is what would be rendered."""
+    position = storyboard.position_of(scene_id)
+    chosen = _changed(storyboard.scenes[position], position, chosen_take=take_id, seed=seed)
+    return _with_scenes(storyboard, (*storyboard.scenes[:position], chosen, *storyboard.scenes[position + 1 :]))
 
 
 def clear_take(storyboard: Storyboard, scene_id: str) -> Storyboard:
-    """No take chosen: the film shows the newest one that is fresh. The seed stays."""
-    return _choose(storyboard, scene_id, None, storyboard.scene(scene_id).seed)
-
-
-def _choose(storyboard: Storyboard, scene_id: str, take_id: str | None, seed: int | None) -> Storyboard:
-    place = storyboard.position_of(scene_id)
-    chosen = _changed(storyboard.scenes[place], place, chosen_take=take_id, seed=seed)
-    return _with_scenes(storyboard, (*storyboard.scenes[:place], chosen, *storyboard.scenes[place + 1 :]))
+    """No take chosen: the film shows the newest. The seed stays."""
+    return choose_take(storyboard, scene_id, None, storyboard.scene(scene_id).seed)
 
 
 def _set_field(
@@ -157,8 +151,8 @@ def _set_field(
         values[head] = {**group, inner: value}
 
 
-def _changed(scene: Scene, place: int, **changes: object) -> Scene:
-    return _checked_scene({**scene.model_dump(), **changes}, f"scenes[{place}]")
+def _changed(scene: Scene, position: int, **changes: object) -> Scene:
+    return _checked_scene({**scene.model_dump(), **changes}, f"scenes[{position}]")
 
 
 def _checked_scene(values: dict[str, Any], path: str) -> Scene:
@@ -168,7 +162,7 @@ def _checked_scene(values: dict[str, Any], path: str) -> Scene:
         raise StoryboardError(problems_in(error, Scene, path)) from error
 
 
-def _checked_board(values: dict[str, Any]) -> Storyboard:
+def _checked_storyboard(values: dict[str, Any]) -> Storyboard:
     try:
         return Storyboard.model_validate(values)
     except ValidationError as error:
@@ -176,7 +170,7 @@ def _checked_board(values: dict[str, Any]) -> Storyboard:
 
 
 def _with_scenes(storyboard: Storyboard, scenes: tuple[Scene, ...]) -> Storyboard:
-    return _checked_board({**dict(storyboard), "scenes": scenes})
+    return _checked_storyboard({**dict(storyboard), "scenes": scenes})
 
 
 def _free_id(storyboard: Storyboard) -> str:
@@ -187,11 +181,11 @@ def _clamped(position: int, length: int) -> int:
     return max(0, min(position, length))
 
 
-def _all_prompts(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+def _merged_chunk_prompts(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return first if first == second else (*first, *second)
 
 
-def _joined(first: str, second: str, between: str) -> str:
+def _joined_text(first: str, second: str, between: str) -> str:
     if first == second or not second:
         return first
     return f"{first}{between}{second}" if first else second
@@ -255,7 +249,7 @@ class ChangeStoryboard(Value):
 
 
 class ChooseTake(Value):
-    """``take_id`` None: no take chosen. ``seed`` is the take's."""
+    """``seed``: the take's. ``take_id`` None: no take is chosen and the newest is shown; the seed stays."""
 
     kind: Literal["choose_take"] = "choose_take"
     scene_id: Identifier
@@ -280,16 +274,16 @@ EDIT: TypeAdapter[Edit] = TypeAdapter(Edit)
 """Reads and writes any edit as JSON: ``EDIT.validate_json(text)``, ``EDIT.dump_json(edit)``."""
 
 
-def apply(storyboard: Storyboard, edit: Edit, used: Collection[str] = ()) -> Storyboard:
+def apply(storyboard: Storyboard, edit: Edit, reserved_ids: Collection[str] = ()) -> Storyboard:
     """The storyboard after an edit. Raises StoryboardError, and then nothing has changed.
 
-    ``used``: ids that a new scene must not get because scenes that are gone left takes under them.
+    ``reserved_ids``: ids that a new scene must not get, since deleted scenes have left takes under them.
     """
-    unused = free_id({*(scene.id for scene in storyboard.scenes), *used})
+    unused = free_id({*(scene.id for scene in storyboard.scenes), *reserved_ids})
     match edit:
         case AddScene():
             fields = {name: getattr(edit, name) for name in ("prompt", "duration_s", "transition", "conditioning")}
-            return add_scene(storyboard, _place_of(storyboard, edit), edit.scene_id or unused, **fields)
+            return add_scene(storyboard, _position_of(storyboard, edit), edit.scene_id or unused, **fields)
         case DuplicateScene():
             return duplicate_scene(storyboard, edit.scene_id, edit.new_id or unused)
         case DeleteScene():
@@ -306,27 +300,9 @@ def apply(storyboard: Storyboard, edit: Edit, used: Collection[str] = ()) -> Sto
             return change_storyboard(storyboard, edit.field, edit.value)
         case ChooseTake():
             seed = storyboard.scene(edit.scene_id).seed if edit.seed is None else edit.seed
-            return _choose(storyboard, edit.scene_id, edit.take_id, seed)
+            return choose_take(storyboard, edit.scene_id, edit.take_id, seed)
 
 
-def _place_of(storyboard: Storyboard, edit: AddScene) -> int | None:
+def _position_of(storyboard: Storyboard, edit: AddScene) -> int | None:
     ids = [scene.id for scene in storyboard.scenes]
     return ids.index(edit.after) + 1 if edit.after in ids else edit.position
-
-
-_SAID = {
-    "add_scene": "add a scene",
-    "duplicate_scene": "duplicate a scene",
-    "delete_scene": "delete a scene",
-    "move_scene": "move a scene",
-    "split_scene": "split a scene",
-    "merge_scenes": "merge two scenes",
-    "choose_take": "choose a take",
-}
-
-
-def describe(edit: Edit) -> str:
-    """What an edit does, in words for an undo button: ``change prompt``."""
-    if isinstance(edit, ChangeScene | ChangeStoryboard):
-        return f"change {edit.field.replace('_', ' ').replace('.', ' ').removesuffix(' s').removesuffix(' px')}"
-    return _SAID[edit.kind]

@@ -17,7 +17,7 @@ from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.workspace import Workspace
 from studio.cli.engine_supervisor import EngineSession, EngineSource, EngineSupervisor
 from studio.cli.render import DONE, RenderFile
-from studio.document.formats.yaml_file import write_file
+from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
 from studio.views.types import BoardView
@@ -78,7 +78,7 @@ def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
 ) -> None:
     path, out, codes = tmp_path / "slow.yaml", tmp_path / "slow.mp4", list[int]()
     storyboard = Storyboard(scenes=(SLOW, QUICK))
-    write_file(path, storyboard)
+    path.write_text(to_text(storyboard))
     project = studio.projects.open_file(path, storyboard)
     file = RenderFile(studio, path, True, EngineSession(studio, EngineSource(studio.workspace, ranks=1, group="fake")))
     making = threading.Thread(target=lambda: codes.append(file.run(storyboard, out)), daemon=True)

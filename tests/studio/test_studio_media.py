@@ -8,7 +8,7 @@ from PIL import Image
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromMedia
 from studio.document.edits import ChangeScene
-from studio.document.formats.yaml_file import from_text, write_file
+from studio.document.formats.yaml_file import from_text, to_text
 from studio.document.storyboard import Conditioning, Scene, Storyboard
 from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
 from studio.studio import Studio
@@ -122,7 +122,7 @@ def test_a_file_brings_its_pictures_along(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     picture(tmp_path / "pictures" / "p.png")
     scene = ONE.model_copy(update={"conditioning": Conditioning(media="pictures/p.png")})
-    write_file(tmp_path / "board.yaml", Storyboard(title="From file", scenes=(scene,)))
+    (tmp_path / "board.yaml").write_text(to_text(Storyboard(title="From file", scenes=(scene,))))
     with benched(tmp_path) as bench:
         project = bench.studio.projects.import_file(tmp_path / "board.yaml")
         (tmp_path / "pictures" / "p.png").unlink()
@@ -136,7 +136,7 @@ def test_a_file_that_was_sent_brings_only_what_lies_beside_it(media: str, tmp_pa
     picture(tmp_path / "beyond.png")
     (tmp_path / "sent").mkdir()
     scene = ONE.model_copy(update={"conditioning": Conditioning(media=media.format(folder=tmp_path))})
-    write_file(tmp_path / "sent" / "board.yaml", Storyboard(scenes=(scene,)))
+    (tmp_path / "sent" / "board.yaml").write_text(to_text(Storyboard(scenes=(scene,))))
     with benched(tmp_path) as bench:
         project = bench.studio.projects.import_file(tmp_path / "sent" / "board.yaml")
         card = bench.studio.views.board(project.id).scenes[0]
@@ -147,7 +147,7 @@ def test_a_file_that_was_sent_brings_only_what_lies_beside_it(media: str, tmp_pa
 def test_a_damaged_picture_beside_a_file_names_the_scene(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no pixels")
     scene = ONE.model_copy(update={"conditioning": Conditioning(media="bad.png")})
-    write_file(tmp_path / "board.yaml", Storyboard(scenes=(scene,)))
+    (tmp_path / "board.yaml").write_text(to_text(Storyboard(scenes=(scene,))))
     with benched(tmp_path) as bench:
         with pytest.raises(StoryboardError, match=r"scenes\[0\].conditioning.media: bad.png"):
             bench.studio.projects.import_file(tmp_path / "board.yaml")

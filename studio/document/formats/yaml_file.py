@@ -1,13 +1,12 @@
 """The storyboard's own format: readable YAML (JSON is accepted).
 
-Comes in: text of a file. Goes out: a ``Storyboard``, and text that a person likes to read: what is at its default is
-left out, keys are in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
+Comes in: a file or its text. Goes out: a ``Storyboard``, and text that a person likes to read: what is at its default
+is left out, keys are in a fixed order, prompts of several lines are blocks. Does not know projects or the library.
 """
 
 from pathlib import Path
 from typing import Any
 
-from engine.storage import atomic
 from studio.document.formats.plain_yaml import MAX_BYTES, YamlError, dump, parse
 from studio.document.storyboard import SCHEMA, Scene, Storyboard, read_document
 from studio.errors import Problem, StoryboardError
@@ -57,13 +56,3 @@ def file_bytes(path: Path) -> bytes:
     except OSError as error:
         message = f"cannot be read ({error.strerror}); check that it is a file and that you may read it"
         raise StoryboardError((Problem("", message),), str(path)) from error
-
-
-def write_file(path: Path, storyboard: Storyboard) -> None:
-    """Writes the file whole or not at all. Raises OSError."""
-    write_text(path, to_text(storyboard))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all. Raises OSError."""
-    atomic.write_text(path, text)

@@ -186,7 +186,7 @@ def test_another_take_chosen_before_it_makes_the_next_scene_stale() -> None:
     start = board({}, {"transition": "continue"})
     takes = rendered(start)
     again = take_of(planned(change_scene(start, "scene-1", "seed", 3)).jobs[0])
-    plan = planned(choose_take(start, "scene-1", again), takes=[*takes, again])
+    plan = planned(choose_take(start, "scene-1", again.id, again.seed), takes=[*takes, again])
     assert states(plan) == ["fresh", "stale"]
     assert plan.scenes[0].take_id == again.id
     assert plan.scenes[1].reason == "continues scene 1, which changed"
@@ -196,7 +196,7 @@ def test_a_stale_scene_shows_its_chosen_take_and_is_compared_with_it() -> None:
     start = board({})
     first = take_of(planned(start).jobs[0], "first")
     second = take_of(planned(change_scene(start, "scene-1", "prompt", "a boat")).jobs[0], "second")
-    changed = change_scene(choose_take(start, "scene-1", first), "scene-1", "duration_s", 2.0)
+    changed = change_scene(choose_take(start, "scene-1", first.id, first.seed), "scene-1", "duration_s", 2.0)
     plan = planned(changed, takes=[first, second])
     assert plan.scenes[0].take_id == "first"
     assert "prompt changed" not in plan.scenes[0].reason
@@ -445,7 +445,7 @@ def test_the_chosen_take_is_shown_even_where_a_take_of_the_recipe_is_there() -> 
     first = take_of(planned(start).jobs[0], "first")
     fox = change_scene(start, "scene-1", "prompt", "a fox")
     second = take_of(planned(fox).jobs[0], "second")
-    scene = planned(choose_take(fox, "scene-1", first), takes=[first, second]).scenes[0]
+    scene = planned(choose_take(fox, "scene-1", first.id, first.seed), takes=[first, second]).scenes[0]
     assert (scene.state, scene.take_id) == ("fresh", "first")
 
 
