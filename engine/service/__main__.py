@@ -1,8 +1,8 @@
-"""``python -m engine.service``: one engine process over one workspace, until it is told to stop.
+"""``python -m engine.service``: one engine process over one workspace, until it is asked to stop.
 
 Comes in: flags. Goes out: an HTTP interface; ``engine.json`` in the workspace with its address once it answers. Exit
-codes: 2 wrong flags or port in use, 3 another engine has this workspace. Told to stop, it ends its ranks, then itself
-by the signal that told it (15 where standard input closed). Does not know who started it.
+codes: 2 wrong flags or port in use, 3 another engine has this workspace. Asked to stop, it ends its ranks, then itself
+by the signal that asked it (15 where standard input closed). Does not know who started it.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from engine.contract.errors import EngineError
 from engine.service.api import make_api
 from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
-from engine.service.groups import Group
+from engine.service.groups import make_group
 from engine.service.lock import AlreadyRunning, WorkspaceLock
 from engine.service.models import Models
 from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
@@ -57,13 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _leave(USAGE_ERROR, f"cannot use the database: {error}. Check --database-url, and the disk's space.")
 
 
-def _leave(code: int, words: str) -> int:
-    print(f"storyboard engine: {words}", file=sys.stderr)
+def _leave(code: int, message: str) -> int:
+    print(f"storyboard engine: {message}", file=sys.stderr)
     return code
 
 
 class PortInUse(EngineError):
-    """Somebody else listens there, or may."""
+    """Another process listens there, or may."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine.service", description="The engine alone, without a page.")
     parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="folder of all state")
     parser.add_argument("--cards", type=Path, default=cards, help="folder of model cards (yaml)")
-    parser.add_argument("--models-root", type=Path, default=models_root, help="folder that cards' folders stand in")
+    parser.add_argument("--models-root", type=Path, default=models_root, help="folder that the cards' folders are in")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: the last one used here, or any free one")
     parser.add_argument("--ranks", type=int, default=0, help="0: one for each GPU, else one")
@@ -112,21 +112,21 @@ def _bind(settings: Settings) -> socket.socket:
         except OSError as error:
             listening.close()
             if port == settings.port:
-                words = f"cannot listen on {settings.host}:{port}: {error.strerror or error}."
-                raise PortInUse(f"{words} Choose another port, or stop what uses this one.") from error
+                problem = f"cannot listen on {settings.host}:{port}: {error.strerror or error}."
+                raise PortInUse(f"{problem} Choose another port, or stop what uses this one.") from error
     raise AssertionError("the last port is the one that was asked for")
 
 
 def _last_port(workspace: Workspace) -> int:
     try:
-        found: dict[str, str] = json.loads(workspace.engine_address.read_text())
-        return int(found["url"].rpartition(":")[2])
+        address: dict[str, str] = json.loads(workspace.engine_address.read_text())
+        return int(address["url"].rpartition(":")[2])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 
 class _Server(uvicorn.Server):
-    """Ends event streams when told to stop; uvicorn alone would wait for them."""
+    """Ends event streams when asked to stop; uvicorn alone would wait for them."""
 
     def __init__(self, config: uvicorn.Config, changes: ChangeSignal) -> None:
         super().__init__(config)
@@ -143,7 +143,7 @@ def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespa
     store.recover("the engine ended while the job was running; it goes on now.")
     store.prune()
     _log_to(settings.workspace.logs)
-    dispatcher = Dispatcher(settings, store, changes, lambda: Group(settings))
+    dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
     models = Models(settings.cards, settings.models_root, settings.workspace.file_hashes)
     app = make_api(settings, store, changes, models, dispatcher)
     app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, flags.ready_fd)

@@ -1,7 +1,8 @@
-"""The dispatcher: hands waiting jobs to the group one after the other, and records the results in the store.
+"""The dispatcher: gives the waiting jobs to the group one after the other, and records in the store what came of them.
 
-Comes in: the store's requests and the group's events. Goes out: commands to the group, states into the store. It reads
-all it decides from the store, so that a restart finds everything again. Does not know HTTP, torch or pixels.
+Comes in: the store's queue and requests (cancel, pause), and the group's events. Goes out: commands to the group, and
+states into the store. It decides from the store alone, so that nothing is lost in a restart. Does not know HTTP,
+processes, torch or pixels.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, assert_never
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,10 +20,15 @@ from engine.contract.events import (
     EngineDown,
     EngineUp,
     Event,
+    Failed,
     Finished,
+    Interrupted,
+    JobCancelled,
     JobRejected,
     Preview,
+    Queued,
     Stage,
+    Started,
     Step,
 )
 from engine.contract.jobs import PIPELINE_VERSION, Job
@@ -36,7 +42,8 @@ from engine.storage.workspace import Workspace
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Waits before a new group after deaths with no finished job between them; the last one repeats."""
 RETRY_STORE_S = 1.0
-LAST_WORDS_S = 5.0
+STOP_RECORD_S = 5.0
+"""For the store to record that the engine was stopped."""
 
 _log = logging.getLogger("engine.dispatcher")
 
@@ -69,7 +76,7 @@ class Dispatcher:
         return "busy" if self._running else "ready"
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._keep_group()), asyncio.create_task(self._work())]
+        self._tasks = [asyncio.create_task(self._supervise_group()), asyncio.create_task(self._run_queue())]
 
     async def stop(self) -> None:
         """Ends the group; a running job waits again and goes on at the next start. Its attempt does not count."""
@@ -79,12 +86,12 @@ class Dispatcher:
         if self._group is not None:
             await self._group.stop()
         try:
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._say_last_words()
+            async with asyncio.timeout(STOP_RECORD_S):
+                await self._record_stop()
         except TimeoutError:
-            _log.error("the store took no last words; the next start finds the job as it was.")
+            _log.error("the stop was not recorded in time; the next start finds the job as running, and repeats it.")
 
-    async def _say_last_words(self) -> None:
+    async def _record_stop(self) -> None:
         job_id = await asyncio.to_thread(self._store.running_job_id)
         if self._group is not None:
             await self._record(EngineDown(time_s=time.time(), reason="the engine was stopped."))
@@ -92,8 +99,8 @@ class Dispatcher:
             await self._persist(lambda: self._store.interrupt(job_id, STOPPED, counts=False))
 
     # ---- the group
-    async def _keep_group(self) -> None:
-        """Group after group, for ever: each death is recorded, and the next group is started after a while."""
+    async def _supervise_group(self) -> None:
+        """Group after group, for ever: each one's death is recorded, and the next is started after a while."""
         while True:
             self._group = self._make_group()
             try:
@@ -115,33 +122,33 @@ class Dispatcher:
         self._group = self._ready = None
         await self._record(EngineDown(time_s=time.time(), reason=reason))
         if not started:
-            await self._persist(lambda: self._blame_first_waiting(f"the ranks did not start: {reason}"))
+            await self._persist(lambda: self._count_against_first_waiting(f"the ranks did not start: {reason}"))
         wait_s = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
         self._deaths += 1
         await asyncio.sleep(wait_s)
 
-    def _blame_first_waiting(self, reason: str) -> None:
+    def _count_against_first_waiting(self, reason: str) -> None:
         """A group that does not even start costs the next job an attempt, so that no job waits for ever."""
         waiting = [] if self._store.paused() else self._store.waiting()
         if waiting:
             self._store.interrupt(waiting[0].job.id, reason)
 
     # ---- the queue
-    async def _work(self) -> None:
+    async def _run_queue(self) -> None:
         with self._changes.subscribe() as woken:
             while True:
                 woken.clear()
                 try:
-                    busy = await self._turn()
-                except Exception as error:  # a full disk, most likely; whatever it is, the queue goes on
-                    _log.error("the queue stands still: %s", error, exc_info=error)
+                    busy = await self._run_next()
+                except Exception as error:  # a full disk, most likely; in any case the queue goes on
+                    _log.error("the queue is stopped: %s", error, exc_info=error)
                     await asyncio.sleep(RETRY_STORE_S)
                     continue
                 if not busy:
                     await woken.wait()
 
-    async def _turn(self) -> bool:
-        """One job, or what can be settled without ranks. -> whether anything was done."""
+    async def _run_next(self) -> bool:
+        """One job, after those that end without ranks. -> whether anything was done."""
         job = await asyncio.to_thread(self._next)
         group = self._ready
         if job is None or group is None or not group.alive:
@@ -156,12 +163,12 @@ class Dispatcher:
         return True
 
     def _next(self) -> Job | None:
-        """The first waiting job that needs ranks now. Jobs before it that need none are settled on the way."""
+        """The first waiting job that needs ranks now. Jobs before it that need none end on the way."""
         if self._store.paused():
             return None
         waiting = self._store.waiting()
         for each in waiting:
-            event = self._settled(each.job, waiting)
+            event = self._end_without_ranks(each.job, waiting)
             if event == "later":
                 continue
             if event is None:
@@ -169,14 +176,14 @@ class Dispatcher:
             self._store.record(event)
         return None
 
-    def _settled(self, job: Job, waiting: list[Waiting]) -> Event | Literal["later"] | None:
-        """The event that ends a job without ranks; None: it is to be rendered; "later": after another that waits."""
+    def _end_without_ranks(self, job: Job, waiting: list[Waiting]) -> Event | Literal["later"] | None:
+        """The event that ends a job without ranks; None: it must be rendered; "later": after another that waits."""
         takes = self._takes.finished(job)
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
         if job.pipeline != PIPELINE_VERSION:
-            reason = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
-            return _rejected(job, "pipeline", f"{reason} Render it again from a studio of this engine's version.")
+            problem = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
+            return _rejected(job, "pipeline", f"{problem} Render it again from a studio of this engine's version.")
         to_come = frozenset(span.recipe for other in waiting if other.job.id != job.id for span in other.job.spans)
         missing = self._takes.missing(job, to_come)
         if missing is None:
@@ -194,9 +201,9 @@ class Dispatcher:
             self._deaths = 0
         except GroupDied as death:
             await self._interrupted(job, str(death))
-        except Exception as error:  # whatever it is, the job does not stay behind as running
+        except Exception as error:  # of any kind: the job does not stay behind as running
             _log.error("job %s: %s", job.id, error, exc_info=error)
-            group.kill(f"the engine lost hold of job {job.id}: {error}")
+            group.kill(f"the engine failed at job {job.id}: {error}")
             await self._interrupted(job, await group.died())
         finally:
             requests.cancel()  # not awaited: that would swallow a cancellation of this task
@@ -211,44 +218,35 @@ class Dispatcher:
     async def _interrupted(self, job: Job, reason: str) -> None:
         await self._persist(lambda: self._store.interrupt(job.id, reason))
         if not await asyncio.to_thread(self._store.is_active, job.id):
-            self._deaths = 0  # what it did to the group is over: the next job does not wait for it
+            self._deaths = 0  # the job has ended: the next one does not wait for it
 
     async def _relay_events(self, group: Group, job: Job) -> None:
-        """Events into the store, up to the terminal one. A group that says what cannot be is ended: GroupDied."""
+        """Events into the store, up to the terminal one. A group that breaks the protocol is ended: GroupDied."""
         while True:
             try:
-                found = await group.next_events(self._settings.stall_timeout_s)
+                events = await group.next_events(self._settings.stall_timeout_s)
             except TimeoutError:
                 if not self._store.paused():
                     group.kill(f"no sign of life from the ranks for {self._settings.stall_timeout_s:.0f} s.")
                 continue
-            lie = await asyncio.to_thread(self._first_protocol_violation, job, found)
-            if lie is not None:
-                group.kill(lie)
+            violation = await asyncio.to_thread(self._first_violation, job, events)
+            if violation is not None:
+                group.kill(violation)
                 raise GroupDied(await group.died())
-            await self._record(*found)
-            if isinstance(found[-1], TERMINAL):
+            await self._record(*events)
+            if isinstance(events[-1], TERMINAL):
                 return
 
-    def _first_protocol_violation(self, job: Job, events: list[Event]) -> str | None:
-        return next(filter(None, (self._protocol_violation(job, event) for event in events)), None)
-
-    def _protocol_violation(self, job: Job, event: Event) -> str | None:
-        """What is wrong with an event; None: nothing."""
-        job_id: str | None = getattr(event, "job_id", None)
-        if job_id != job.id:
-            return f"rank 0 spoke of {job_id or event.type} while job {job.id} was running."
-        if event.type in ("queued", "started", "interrupted"):
-            return f"rank 0 said {event.type}, which is the service's to say."
-        return self._takes.fault(job, event.takes) if isinstance(event, Finished) else None
+    def _first_violation(self, job: Job, events: list[Event]) -> str | None:
+        return next(filter(None, (protocol_violation(job, event, self._takes) for event in events)), None)
 
     async def _relay_requests(self, group: Group, job_id: str) -> None:
-        """Cancel, pause and resume, as the store has them, to the ranks."""
+        """Cancel, pause and resume, from the store to the ranks."""
         sent_pause: bool | None = None  # the ranks may still be paused from the job before
         with self._changes.subscribe() as woken:
             while True:
                 woken.clear()
-                paused, cancel = await self._requests(job_id)
+                paused, cancel = await self._read_requests(job_id)
                 if cancel:
                     await group.send(wire.CancelJob(job_id=job_id))
                     await asyncio.sleep(self._settings.cancel_timeout_s)
@@ -259,20 +257,20 @@ class Dispatcher:
                     sent_pause = paused
                 await woken.wait()
 
-    async def _requests(self, job_id: str) -> tuple[bool, bool]:
+    async def _read_requests(self, job_id: str) -> tuple[bool, bool]:
         """-> (paused, cancel)."""
         while True:
             try:
                 paused = await asyncio.to_thread(self._store.paused)
                 return paused, await asyncio.to_thread(self._store.cancel_asked, job_id)
             except SQLAlchemyError as error:
-                _log.error("the author's wishes cannot be read: %s", error)
+                _log.error("the author's requests cannot be read: %s", error)
                 await asyncio.sleep(RETRY_STORE_S)
 
     # ---- the store, which may fail for a while (a full disk) without a fact being lost
     async def _record(self, *events: Event) -> None:
         """Events of progress may be lost; any other is kept until the store takes it."""
-        if not all(isinstance(event, (Stage, Step, Preview)) for event in events):
+        if not all(_is_progress(event) for event in events):
             return await self._persist(lambda: self._store.record(*events))
         try:
             await asyncio.to_thread(self._store.record, *events)
@@ -289,8 +287,34 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_STORE_S)
 
 
-def _rejected(job: Job, code: str, why: str) -> JobRejected:
-    return JobRejected(time_s=time.time(), job_id=job.id, code=code, reason=f"job {job.id}: {why}")
+def protocol_violation(job: Job, event: Event, takes: Takes) -> str | None:
+    """What is wrong with an event that rank 0 sent while this job was running; None: nothing."""
+    match event:
+        case EngineUp() | EngineDown() | Queued() | Started() | Interrupted():
+            return f"rank 0 sent {event.type}, an event that only the service makes."
+        case Stage() | Step() | Preview() | Finished() | Failed() | JobRejected() | JobCancelled():
+            if event.job_id != job.id:
+                return f"rank 0 sent {event.type} of job {event.job_id} while job {job.id} was running."
+            return takes.fault(job, event.takes) if isinstance(event, Finished) else None
+        case _:
+            assert_never(event)
+
+
+def _is_progress(event: Event) -> bool:
+    """Whether the event may be lost: the next one of its kind says the same and more."""
+    match event:
+        case Stage() | Step() | Preview():
+            return True
+        case Queued() | Started() | Interrupted() | EngineUp() | EngineDown():
+            return False
+        case Finished() | Failed() | JobRejected() | JobCancelled():
+            return False
+        case _:
+            assert_never(event)
+
+
+def _rejected(job: Job, code: str, reason: str) -> JobRejected:
+    return JobRejected(time_s=time.time(), job_id=job.id, code=code, reason=f"job {job.id}: {reason}")
 
 
 STOPPED = "the engine was stopped; the job goes on when it is started again."

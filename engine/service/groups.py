@@ -1,7 +1,11 @@
-"""A group of ranks: started, spoken to, and its death known at once. One ``Group`` is one life.
+"""What renders jobs, as the dispatcher sees it (``Group``), and the kind that this machine makes (``ProcessGroup``).
 
-Comes in: settings and commands. Goes out: events, or ``GroupDied`` with the reason. Does not know the queue,
-the store or what a job is for.
+A group is started, gets one job at a time, and may die at any moment; one object is one life. ``ProcessGroup`` is
+processes over one loopback socket to rank 0, below the guard, so that none outlives this one: the ranks, or the fake
+rank of the tests.
+
+Comes in: settings, and commands of ``engine.contract.wire``. Goes out: events, or ``GroupDied`` with the reason in
+words. Does not know the queue, the store or what a job is for.
 """
 
 import asyncio
@@ -13,8 +17,10 @@ import secrets
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -22,7 +28,7 @@ from engine.contract import wire
 from engine.contract.errors import EngineError
 from engine.contract.events import EVENT, TERMINAL, Event
 from engine.service.deaths import describe_death
-from engine.service.settings import Settings
+from engine.service.settings import GroupKind, Settings
 
 HELLO_TIMEOUT_S = 10.0
 REPORT_TIMEOUT_S = 10.0
@@ -39,9 +45,51 @@ class GroupDied(EngineError):
     """The group is gone; the text says why."""
 
 
-class Group:
-    def __init__(self, settings: Settings) -> None:
+class Group(Protocol):
+    @property
+    def alive(self) -> bool:
+        """Whether it has not died yet."""
+        ...
+
+    async def start(self) -> wire.Hello:
+        """Waits until the group can take a job. Raises GroupDied, or OSError where nothing could be started."""
+        ...
+
+    async def send(self, command: wire.Command) -> None:
+        """A dead group is no error here: ``next_events`` reports its death."""
+        ...
+
+    async def next_events(self, timeout_s: float) -> list[Event]:
+        """At least one event: all that are there, up to the end of a job. All events come before the death.
+
+        Raises GroupDied, or TimeoutError on silence.
+        """
+        ...
+
+    async def died(self) -> str:
+        """Waits for the group's death. -> the reason."""
+        ...
+
+    def kill(self, reason: str) -> None:
+        """Ends the group now; ``died`` returns this reason, or that of an earlier ``kill``."""
+        ...
+
+    async def stop(self) -> None:
+        """Asks the group to leave, and ends it where it does not. Returns when it is gone."""
+        ...
+
+
+def make_group(settings: Settings) -> Group:
+    """The kind of group that the settings name."""
+    return ProcessGroup(settings, LAUNCHERS[settings.group](settings))
+
+
+class ProcessGroup:
+    """``launcher``: the command that starts all ranks."""
+
+    def __init__(self, settings: Settings, launcher: list[str]) -> None:
         self._settings = settings
+        self._launcher = launcher
         self._secret = secrets.token_hex(32)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_EVENTS_AHEAD)
         self._hello: asyncio.Future[wire.Hello] = asyncio.get_running_loop().create_future()
@@ -49,12 +97,12 @@ class Group:
         self._writer: asyncio.StreamWriter | None = None
         self._disconnected = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
-        self._blame: str | None = None
+        self._kill_reason: str | None = None
         self._tail: deque[str] = deque(maxlen=NUM_TAIL_LINES)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> wire.Hello:
-        """Starts the processes and waits until they can take a job. Raises GroupDied."""
+        """Starts the processes and waits for rank 0's hello."""
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=wire.MAX_LINE_BYTES)
         port: int = server.sockets[0].getsockname()[1]
         try:
@@ -71,37 +119,32 @@ class Group:
         return not self._death.done()
 
     async def died(self) -> str:
-        """Waits for the group's death. -> the reason."""
         return await asyncio.shield(self._death)
 
     async def next_events(self, timeout_s: float) -> list[Event]:
-        """At least one event: all that are there, up to the end of a job. All events come before the death.
-
-        Raises GroupDied, or TimeoutError on silence.
-        """
         async with asyncio.timeout(timeout_s):  # wait_for may swallow a cancellation
             event = await self._events.get()
-        found: list[Event] = []
+        events: list[Event] = []
         while event is not None:
-            found.append(event)
+            events.append(event)
             if isinstance(event, TERMINAL) or self._events.empty():
-                return found
+                return events
             event = self._events.get_nowait()
         self._events.put_nowait(None)
-        if found:
-            return found
+        if events:
+            return events
         raise GroupDied(await self.died())
 
     async def send(self, command: wire.Command) -> None:
-        """To rank 0. A dead group is no error here: ``next_events`` reports its death."""
+        """To rank 0."""
         if self._writer is not None:
             self._writer.write(wire.line(command))
             with suppress(ConnectionError):
                 await self._writer.drain()
 
-    def kill(self, blame: str) -> None:
-        """Ends all ranks now; ``blame`` is what ``died`` will say."""
-        self._blame = self._blame or blame
+    def kill(self, reason: str) -> None:
+        """The guard ends all ranks when its pipe closes."""
+        self._kill_reason = self._kill_reason or reason
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
@@ -109,18 +152,18 @@ class Group:
         """Asks the ranks to leave, and kills those that do not within ``grace_s``."""
         if self._process is None:
             return
-        self._blame = self._blame or "the engine was stopped."
+        self._kill_reason = self._kill_reason or "the engine was stopped."
         if self._writer is not None and not self._death.done():
             await self.send(wire.Shutdown())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.died(), grace_s)
-        self.kill(self._blame)
+        self.kill(self._kill_reason)
         await self.died()
 
     # ---- the processes
     async def _spawn(self, port: int) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "engine.service.guard", *self._command()),
+            *(sys.executable, "-m", "engine.service.guard", *self._launcher),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -128,12 +171,6 @@ class Group:
             start_new_session=True,
         )
         self._tasks.append(asyncio.create_task(self._watch(self._process)))
-
-    def _command(self) -> list[str]:
-        if self._settings.group == "fake":
-            return [sys.executable, "-m", "engine.service.fake_worker"]
-        spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(self._settings.num_ranks)]
-        return [*spawn, "-m", "engine.runtime.worker"]
 
     def _environment(self, port: int) -> dict[str, str]:
         num_cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -151,7 +188,7 @@ class Group:
         }
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """Follows the processes to their end, and says why it came."""
+        """Waits for the end of the processes, and sets the reason of the group's death."""
         output = asyncio.create_task(self._read_output(process))
         exited = asyncio.create_task(process.wait())
         closed = asyncio.create_task(self._disconnected.wait())
@@ -168,11 +205,11 @@ class Group:
         closed.cancel()
         self._close_connection()
         if not self._death.done():
-            self._death.set_result(self._blame or describe_death(process.returncode, "\n".join(self._tail)))
+            self._death.set_result(self._kill_reason or describe_death(process.returncode, "\n".join(self._tail)))
         await self._events.put(None)
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
-        """Standard output and error of all ranks, into the log and the tail that deaths are read from."""
+        """Standard output and error of all ranks, into the log and the tail that ``describe_death`` reads."""
         assert process.stdout is not None, "the process was started with a pipe"
         rest = b""
         while chunk := await process.stdout.read(1 << 16):
@@ -204,7 +241,7 @@ class Group:
             self._disconnected.set()
 
     async def _read_hello(self, reader: asyncio.StreamReader) -> wire.Hello | None:
-        """None for a stranger: no valid line in time, or another secret."""
+        """None for anything but our rank 0: no valid line in time, or another secret."""
         try:
             raw = await asyncio.wait_for(reader.readline(), HELLO_TIMEOUT_S)
             hello = wire.Hello.model_validate_json(raw)
@@ -218,7 +255,7 @@ class Group:
                 try:
                     event = EVENT.validate_json(raw)
                 except ValidationError as error:
-                    self.kill(f"rank 0 said what is no event: {raw[:200]!r} ({error.error_count()} errors).")
+                    self.kill(f"rank 0 sent a line that is no event: {raw[:200]!r} ({error.error_count()} errors).")
                     return
                 await self._events.put(event)
 
@@ -226,13 +263,26 @@ class Group:
         try:
             return await reader.readline()
         except ValueError:
-            self.kill(f"rank 0 said a line longer than {wire.MAX_LINE_BYTES} bytes.")
+            self.kill(f"rank 0 sent a line longer than {wire.MAX_LINE_BYTES} bytes.")
             return b""
 
     def _close_connection(self) -> None:
         self._disconnected.set()
         if self._writer is not None:
             self._writer.close()
+
+
+def local_ranks(settings: Settings) -> list[str]:
+    spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(settings.num_ranks)]
+    return [*spawn, "-m", "engine.runtime.worker"]
+
+
+def fake_rank(_settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "engine.service.fake_worker"]
+
+
+LAUNCHERS: dict[GroupKind, Callable[[Settings], list[str]]] = {"local": local_ranks, "fake": fake_rank}
+"""The commands that start a group's processes, by the kind that the settings name."""
 
 
 def _package_root() -> str:

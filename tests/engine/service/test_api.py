@@ -19,7 +19,7 @@ from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.service.api import make_api
 from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
-from engine.service.groups import Group
+from engine.service.groups import make_group
 from engine.service.models import Models
 from engine.service.settings import Settings
 from engine.service.store import Store
@@ -135,7 +135,7 @@ def test_a_fault_that_nobody_thought_of_has_the_form_of_every_error(tmp_path: Pa
         session.add(JobRow(id="j1", body="{}", state="queued"))
     changes, models = ChangeSignal(), Models(tmp_path, tmp_path, tmp_path / "hashes.json")
     store = Store(database, changes.notify)
-    api = make_api(settings, store, changes, models, Dispatcher(settings, store, changes, lambda: Group(settings)))
+    api = make_api(settings, store, changes, models, Dispatcher(settings, store, changes, lambda: make_group(settings)))
     headers = {"Authorization": f"Bearer {settings.workspace.token()}"}
     answer = TestClient(api, raise_server_exceptions=False, headers=headers).get("/jobs")
     assert (answer.status_code, answer.json()["code"]) == (500, "engine")

@@ -7,19 +7,32 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.client.client import EngineClient
 from engine.contract import wire
-from engine.contract.events import EVENT, EngineDown, Event, Failed, Finished, Interrupted, JobRejected
+from engine.contract.events import (
+    EVENT,
+    EngineDown,
+    EngineUp,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    JobRejected,
+    Queued,
+    Started,
+)
 from engine.contract.jobs import FromMedia, FromTake, Job
 from engine.service.change_signal import ChangeSignal
-from engine.service.dispatcher import Dispatcher
-from engine.service.groups import Group
+from engine.service.dispatcher import Dispatcher, protocol_violation
+from engine.service.groups import Group, GroupDied, ProcessGroup, fake_rank, make_group
 from engine.service.settings import Settings
 from engine.service.store import Store
 from engine.service.tables import open_database
+from engine.service.takes import Takes
 from engine.storage.media import probe
 from engine.storage.workspace import Workspace
 from tests.engine.conftest import StartEngine
@@ -167,7 +180,7 @@ def test_a_pause_ends_for_the_next_job_too(shared: EngineClient) -> None:
 def dispatch(
     folder: Path,
     story: Callable[[Store], Awaitable[None]],
-    make_group: Callable[[Settings], Group] = Group,
+    group_of: Callable[[Settings], Group] = make_group,
     **patience: float,
 ) -> list[Event]:
     """Runs a dispatcher over a fresh workspace while ``story`` goes on. -> all events."""
@@ -178,7 +191,7 @@ def dispatch(
         changes = ChangeSignal()
         changes.bind(asyncio.get_running_loop())
         store = Store(open_database(settings.database), changes.notify)
-        dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
+        dispatcher = Dispatcher(settings, store, changes, lambda: group_of(settings))
         dispatcher.start()
         try:
             await asyncio.wait_for(story(store), 60)
@@ -239,19 +252,19 @@ def test_a_group_whose_processes_cannot_be_started_is_followed_by_another(tmp_pa
     job = a_job("after a while")
     groups: list[Group] = []
 
-    class Refused(Group):
+    class Refused(ProcessGroup):
         async def _spawn(self, port: int) -> None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    def make_group(settings: Settings) -> Group:
-        groups.append(Group(settings) if groups else Refused(settings))
+    def refused_once(settings: Settings) -> Group:
+        groups.append(make_group(settings) if groups else Refused(settings, fake_rank(settings)))
         return groups[-1]
 
     async def story(store: Store) -> None:
         store.submit(job)
         await ended(store, job)
 
-    seen = dispatch(tmp_path, story, make_group)
+    seen = dispatch(tmp_path, story, refused_once)
     assert any(isinstance(event, EngineDown) and "temporarily unavailable" in event.reason for event in seen)
     assert [e.type for e in seen if e.type in ("failed", "finished")] == ["finished"]
 
@@ -259,7 +272,7 @@ def test_a_group_whose_processes_cannot_be_started_is_followed_by_another(tmp_pa
 def test_an_unknown_fault_in_a_job_leaves_no_job_behind_as_running(tmp_path: Path) -> None:
     job, behind = a_job("unlucky"), a_job("lucky")
 
-    class Faulty(Group):
+    class Faulty(ProcessGroup):
         async def send(self, command: wire.Command) -> None:
             if isinstance(command, wire.RunJob) and (command.job.id, command.attempt) == (job.id, 1):
                 raise ValueError("nobody thought of this")
@@ -270,7 +283,7 @@ def test_an_unknown_fault_in_a_job_leaves_no_job_behind_as_running(tmp_path: Pat
         store.submit(behind)
         await ended(store, behind)
 
-    seen = dispatch(tmp_path, story, Faulty)
+    seen = dispatch(tmp_path, story, lambda settings: Faulty(settings, fake_rank(settings)))
     own = [event for event in seen if getattr(event, "job_id", "") == job.id]
     assert milestones(own) == ["queued", "started", "interrupted", "started", "finished"]
     assert any(isinstance(e, Interrupted) and "nobody thought of this" in e.reason for e in own)
@@ -290,18 +303,83 @@ def test_a_clean_stop_puts_the_job_back(tmp_path: Path) -> None:
     assert seen[-1].type == "interrupted" and "stopped" in seen[-1].reason
 
 
-def test_events_that_are_not_the_jobs(tmp_path: Path) -> None:
-    """A group that speaks of another job, as one that mixed up two would."""
-    store = Store(open_database(f"sqlite:///{tmp_path / 'engine.db'}"), lambda: None)
-    settings = Settings(Workspace.at(tmp_path / "workspace"), tmp_path, tmp_path, group="fake")
+class InProcess:
+    """A group without a process: it rejects every job, and dies when it is asked to render "die"."""
 
-    async def lie(event: Event) -> str | None:
-        return Dispatcher(settings, store, ChangeSignal(), lambda: Group(settings))._protocol_violation(
-            a_job(job_id="mine"), event
-        )
+    def __init__(self) -> None:
+        self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
 
-    assert "other" in (asyncio.run(lie(Failed(time_s=1, job_id="other", reason=""))) or "")
-    assert asyncio.run(lie(Failed(time_s=1, job_id="mine", reason=""))) is None
+    @property
+    def alive(self) -> bool:
+        return not self._death.done()
+
+    async def start(self) -> wire.Hello:
+        return wire.Hello(secret="", device="none", num_ranks=3, pid=1)
+
+    async def send(self, command: wire.Command) -> None:
+        if isinstance(command, wire.RunJob) and command.job.segments[0].prompt == "die" and command.attempt == 1:
+            self.kill("it was asked to die")
+        elif isinstance(command, wire.RunJob):
+            refusal = JobRejected(time_s=1, job_id=command.job.id, code="none", reason="there is no process here.")
+            await self._events.put(refusal)
+
+    async def next_events(self, timeout_s: float) -> list[Event]:
+        event = await asyncio.wait_for(self._events.get(), timeout_s)
+        if event is None:
+            raise GroupDied(await self.died())
+        return [event]
+
+    async def died(self) -> str:
+        return await asyncio.shield(self._death)
+
+    def kill(self, reason: str) -> None:
+        if self.alive:
+            self._death.set_result(reason)
+            self._events.put_nowait(None)
+
+    async def stop(self) -> None:
+        self.kill("stopped")
+
+
+def test_a_group_of_another_make_needs_no_more_than_the_interface(tmp_path: Path) -> None:
+    job, deadly = a_job("refused"), a_job("die")
+
+    async def story(store: Store) -> None:
+        store.submit(job)
+        store.submit(deadly)
+        await ended(store, job)
+        await ended(store, deadly)
+
+    seen = dispatch(tmp_path, story, lambda _: InProcess())
+    of_job = [event for event in seen if getattr(event, "job_id", "") == job.id]
+    assert milestones(of_job) == ["queued", "started", "rejected"]
+    of_deadly = [event for event in seen if getattr(event, "job_id", "") == deadly.id]
+    assert milestones(of_deadly) == ["queued", "started", "interrupted", "started", "rejected"]
+    assert any(isinstance(event, EngineUp) and event.num_ranks == 3 for event in seen)
+    assert any(isinstance(event, EngineDown) and event.reason == "it was asked to die" for event in seen)
+
+
+TIME_AND_JOB: dict[str, Any] = {"time_s": 1, "job_id": "mine"}
+ONLY_THE_SERVICES = [
+    Queued(**TIME_AND_JOB),
+    Started(**TIME_AND_JOB, attempt=1),
+    Interrupted(**TIME_AND_JOB, attempt=1, reason=""),
+    EngineUp(time_s=1, num_ranks=1, device="cpu"),
+    EngineDown(time_s=1, reason=""),
+]
+
+
+def test_events_that_rank_0_may_not_send(tmp_path: Path) -> None:
+    """Of another job, as from a group that mixed up two; or one that only the service makes."""
+    job, takes = a_job(job_id="mine"), Takes(Workspace.at(tmp_path / "workspace"))
+    assert protocol_violation(job, Failed(**TIME_AND_JOB, reason=""), takes) is None
+    other = protocol_violation(job, Failed(time_s=1, job_id="other", reason=""), takes)
+    assert other == "rank 0 sent failed of job other while job mine was running."
+    for event in ONLY_THE_SERVICES:
+        assert "only the service makes" in (protocol_violation(job, event, takes) or ""), event.type
+    finished = protocol_violation(job, Finished(**TIME_AND_JOB, takes=()), takes)
+    assert finished == "0 takes were announced for 1 scenes."
 
 
 def test_two_readers_see_the_same(shared: EngineClient) -> None:
