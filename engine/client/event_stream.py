@@ -5,33 +5,41 @@ An event of a ``type`` that this version does not know comes from a newer engine
 each type, and the stream goes on. Does not know jobs or what the events mean.
 """
 
-import json
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import cast, get_args
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from engine.client.answers import error_of, read_answer
 from engine.contract.errors import Rejected
-from engine.contract.events import EVENT, Event
+from engine.contract.events import EVENT, EVENT_TYPES, Event
 
-LOG = logging.getLogger(__name__)
-KNOWN_TYPES = frozenset(str(kind.model_fields["type"].default) for kind in get_args(get_args(Event)[0]))
 SILENCE_TIMEOUT_S = 45.0
 """Longest silence of the event stream, keep-alive comments included, before it is opened again."""
 RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Waits between attempts to reach the event stream; the last one repeats."""
 
 
+LOG = logging.getLogger(__name__)
+
+
+class _Newer(BaseModel):
+    """What every event has, of whatever version."""
+
+    type: str
+    seq: int
+    time_s: float
+
+
 class EventStream(Iterator[Event]):
     """Events in order, each once; reconnects by itself with ``Last-Event-ID`` until closed, from any thread.
 
-    Raises Rejected where the token is refused, EngineError where an event of a known type has other fields; an engine
-    that does not answer is waited for.
+    Raises Rejected where the token is refused, EngineError where something comes that no engine sends; an engine that
+    does not answer is waited for. Event types that only a newer engine knows are logged once and left out.
 
     ``http`` is the stream's own. An iteration that is left midway ends when the garbage collector comes to it, which
     may be amid another call of the same thread; were that call's connections the same, it would wait for itself.
@@ -41,10 +49,9 @@ class EventStream(Iterator[Event]):
         self.last_seq = after
         self._http = http
         self._on_close = on_close
+        self._logged: set[str] = set()
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
-        self._skipped: set[str] = set()
-        """Unknown types that the log names already."""
         self._events = self._follow()
 
     def __next__(self) -> Event:
@@ -89,25 +96,26 @@ class EventStream(Iterator[Event]):
                 for data in _sse_data(answer.iter_lines()):
                     if self._closed.is_set():
                         return
-                    if self._is_skipped(data):
-                        continue
-                    event = read_answer(EVENT, data, str(answer.request.url))
+                    event = self._newer(data) or read_answer(EVENT, data, str(answer.request.url))
                     if event.seq > self.last_seq:
                         self.last_seq = event.seq
-                        yield event
+                        if not isinstance(event, _Newer):
+                            yield event
             finally:
                 self._socket = None
 
-    def _is_skipped(self, data: str) -> bool:
-        """Whether an event is of a type that this version does not know; its number is known from then on."""
-        kind, seq = _type_and_seq(data)
-        if kind is None or kind in KNOWN_TYPES:
-            return False
-        if kind not in self._skipped:
-            self._skipped.add(kind)
-            LOG.warning('events of type "%s" are skipped: the engine is newer than this program', kind)
-        self.last_seq = max(self.last_seq, seq)
-        return True
+    def _newer(self, data: str) -> "_Newer | None":
+        """An event of a type that this version does not know; None: any other text."""
+        try:
+            event = _Newer.model_validate_json(data)
+        except ValidationError:
+            return None
+        if event.type in EVENT_TYPES:
+            return None
+        if event.type not in self._logged:
+            self._logged.add(event.type)
+            LOG.warning('events of type "%s" are skipped: the engine is newer than this program', event.type)
+        return event
 
     def _refused(self, answer: httpx.Response) -> None:
         error = error_of(answer)
@@ -115,16 +123,6 @@ class EventStream(Iterator[Event]):
             self.last_seq = 0  # the engine's history is younger than ours: it started again
         elif answer.status_code < 500:
             raise error
-
-
-def _type_and_seq(data: str) -> tuple[str | None, int]:
-    """Of an event as JSON; type None for what is no event at all, which is then refused where it is read."""
-    try:
-        fields = cast("dict[str, object]", json.loads(data))
-        kind, seq = fields["type"], fields.get("seq")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, 0
-    return (kind if isinstance(kind, str) else None), (seq if isinstance(seq, int) else 0)
 
 
 def _sse_data(lines: Iterator[str]) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""Events: the facts that the engine reports, in order, each once.
+"""Events: what happens at the engine, in order, each once.
 
 Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished,
-Failed, JobRejected or JobCancelled. Does not know who listens.
+Failed, JobRejected or JobCancelled. Does not know who reads them. A client ignores types that it does not
+know (``EVENT_TYPES``): a newer engine may send them; from a rank, an unknown type is a fault of the protocol.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -132,6 +133,9 @@ Event = Annotated[
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 """Reads and writes any event as JSON: ``EVENT.validate_json(line)``, ``EVENT.dump_json(event)``."""
+
+EVENT_TYPES = frozenset(str(kind.model_fields["type"].default) for kind in get_args(get_args(Event)[0]))
+"""Every value of ``type`` that this version knows."""
 
 TERMINAL = (Finished, Failed, JobRejected, JobCancelled)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import assert_never
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
@@ -16,17 +17,20 @@ from sqlalchemy.orm import Session
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.events import (
     EVENT,
-    TERMINAL,
+    EngineDown,
+    EngineUp,
     Event,
     Failed,
     Finished,
     Interrupted,
     JobCancelled,
-    JobEvent,
     JobRejected,
     JobState,
+    Preview,
     Queued,
+    Stage,
     Started,
+    Step,
 )
 from engine.contract.jobs import Job
 from engine.contract.status import JobStatus
@@ -42,7 +46,7 @@ _QUEUE_ORDER = (JobRow.place, JobRow.id)
 
 
 class OutOfTurn(EngineError):
-    """An event of a job that does not run, or a second end: a bug or a lying rank."""
+    """An event of a job that does not run, or a second end: a bug, here or in a rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Store:
         self._changed = changed
         self._writing = threading.Lock()
 
-    # ---- what the author requests
+    # ---- the author's requests
     def submit(self, job: Job) -> tuple[JobStatus, bool]:
         """-> (status, whether it is new). Raises Conflict where the id belongs to a job with another body."""
         body = job.model_dump_json()
@@ -72,7 +76,7 @@ class Store:
         return self.job(job.id), known is None
 
     def cancel(self, job_id: str) -> JobStatus:
-        """A waiting job ends at once; a running one keeps the request until the ranks have answered it."""
+        """A waiting job ends at once; a running one is marked, and ends when the ranks answer."""
         with self._write() as session:
             row = _row(session, job_id)
             if row.state == "queued":
@@ -82,7 +86,7 @@ class Store:
         return self.job(job_id)
 
     def move(self, job_id: str, position: int) -> JobStatus:
-        """Moves a waiting job; raises Rejected("job") where it waits no more."""
+        """Moves a waiting job; raises Rejected("job") where it does not wait any more."""
         with self._write() as session:
             row = _row(session, job_id)
             if row.state != "queued":
@@ -97,9 +101,9 @@ class Store:
         with self._write() as session:
             session.merge(SettingRow(name="paused", value="1" if paused else ""))
 
-    # ---- what happens
+    # ---- what happens to jobs
     def start(self, job_id: str) -> int | None:
-        """queued -> running. -> the attempt's number, or None where the job waits no more."""
+        """queued -> running. -> the attempt's number, or None where the job does not wait any more."""
         with self._write() as session:
             row = _row(session, job_id)
             if row.state != "queued":
@@ -112,11 +116,7 @@ class Store:
         """Stores events, all or none; a terminal one ends its job. Raises OutOfTurn."""
         with self._write() as session:
             for event in events:
-                if isinstance(event, TERMINAL):
-                    _end(session, _row(session, event.job_id), event)
-                else:
-                    _require_running(session, event)
-                    _add_event(session, event)
+                _record(session, event)
 
     def interrupt(self, job_id: str, reason: str, counts: bool = True) -> bool:
         """The group died under a job. -> whether the job is tried again: it is then the next in the queue.
@@ -135,8 +135,8 @@ class Store:
             if row.cancel_asked:
                 _end(session, row, JobCancelled(time_s=now, job_id=job_id))
             elif not again:
-                reason = f"Given up after {row.failures} attempts. The last one ended so: {reason}"
-                _end(session, row, Failed(time_s=now, job_id=job_id, reason=reason))
+                message = f"Given up after {row.failures} attempts. The last one ended so: {reason}"
+                _end(session, row, Failed(time_s=now, job_id=job_id, reason=message))
             else:
                 first = session.scalar(select(func.min(JobRow.place)).where(JobRow.state == "queued"))
                 row.state, row.reason, row.changed_s = "queued", reason, now
@@ -202,8 +202,8 @@ class Store:
 
     def paused(self) -> bool:
         with Session(self._database) as session:
-            fact = session.get(SettingRow, "paused")
-            return fact is not None and bool(fact.value)
+            setting = session.get(SettingRow, "paused")
+            return setting is not None and bool(setting.value)
 
     def last_seq(self) -> int:
         with Session(self._database) as session:
@@ -213,8 +213,8 @@ class Store:
         """The next events as (seq, JSON), ascending."""
         with Session(self._database) as session:
             query = select(EventRow.seq, EventRow.body).where(EventRow.seq > seq).order_by(EventRow.seq).limit(limit)
-            found = [(row.seq, row.body) for row in session.execute(query)]
-        return [(number, _numbered(body, number)) for number, body in found]
+            rows = [(row.seq, row.body) for row in session.execute(query)]
+        return [(number, _numbered(body, number)) for number, body in rows]
 
     @contextmanager
     def _write(self) -> Generator[Session]:
@@ -247,9 +247,18 @@ def _status(row: JobRow, waiting: list[str]) -> JobStatus:
     )
 
 
-def _require_running(session: Session, event: Event) -> None:
-    if isinstance(event, JobEvent) and _row(session, event.job_id).state != "running":
-        raise OutOfTurn(f"job {event.job_id}: does not run, and said {event.type}.")
+def _record(session: Session, event: Event) -> None:
+    match event:
+        case Finished() | Failed() | JobRejected() | JobCancelled():
+            _end(session, _row(session, event.job_id), event)
+        case Stage() | Step() | Preview() | Queued() | Started() | Interrupted():
+            if _row(session, event.job_id).state != "running":
+                raise OutOfTurn(f"job {event.job_id}: an event {event.type} came, and the job does not run.")
+            _add_event(session, event)
+        case EngineUp() | EngineDown():
+            _add_event(session, event)
+        case _:
+            assert_never(event)
 
 
 def _add_event(session: Session, event: Event, ends_job: str | None = None) -> None:
@@ -262,9 +271,9 @@ def _add_event(session: Session, event: Event, ends_job: str | None = None) -> N
 def _end(session: Session, row: JobRow, event: Finished | Failed | JobRejected | JobCancelled) -> None:
     """The one way out of the queue: the job's state and its terminal event together."""
     if row.state not in ACTIVE:
-        raise OutOfTurn(f"job {row.id}: has ended ({row.state}) and was to end again ({event.type}).")
-    ended: JobState = event.type
-    row.state, row.changed_s, row.cancel_asked = ended, time.time(), False
+        raise OutOfTurn(f"job {row.id}: has ended ({row.state}), and cannot end again ({event.type}).")
+    state: JobState = event.type
+    row.state, row.changed_s, row.cancel_asked = state, time.time(), False
     row.reason = event.reason if isinstance(event, (Failed, JobRejected)) else ""
     _add_event(session, event, ends_job=row.id)
 

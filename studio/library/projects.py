@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.contract.values import Value
@@ -92,7 +93,11 @@ class Library:
             self.trash(project_id, trashed=False)
             return self.open(project_id)
         except ProjectMissing:
+            pass
+        try:
             return self.create(storyboard, project_id)
+        except IntegrityError:  # another process was first
+            return self.open(project_id)
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing."""
@@ -132,21 +137,21 @@ class Library:
             return _project(session, row)
 
     def undo(self, project_id: str) -> Project:
-        """Takes the newest standing edit back; the project as it is where there is none."""
-        return self._turn(project_id, "done", "undone")
+        """Takes the newest edit back that is done; the project as it is where there is none."""
+        return self._switch(project_id, "done", "undone")
 
     def redo(self, project_id: str) -> Project:
-        return self._turn(project_id, "undone", "done")
+        return self._switch(project_id, "undone", "done")
 
-    def _turn(self, project_id: str, standing: str, becomes: str) -> Project:
+    def _switch(self, project_id: str, undo_state: str, becomes: str) -> Project:
         with self._database.write() as session:
             row = _row(session, project_id)
-            entry = _next_to_turn(session, project_id, standing)
+            entry = _next_to_switch(session, project_id, undo_state)
             if entry is not None:
                 changes = StoryboardDiff.model_validate_json(entry.changes)
-                wanted = reversed_diff(changes) if becomes == "undone" else changes
+                diff = reversed_diff(changes) if becomes == "undone" else changes
                 before = _storyboard(row)
-                after = apply_diff(before, wanted)
+                after = apply_diff(before, diff)
                 entry.undo_state = becomes
                 kind = "undo" if becomes == "undone" else "redo"
                 _record(session, row, after, kind, diff_between(before, after))
@@ -175,19 +180,19 @@ def _row(session: Session, project_id: str, trashed: bool = False) -> ProjectRow
 
 
 def _project(session: Session, row: ProjectRow) -> Project:
-    standing = select(RevisionRow.undo_state).where(RevisionRow.project_id == row.id, RevisionRow.undo_state != "none")
-    standings = set(session.scalars(standing.distinct()))
+    query = select(RevisionRow.undo_state).where(RevisionRow.project_id == row.id, RevisionRow.undo_state != "none")
+    undo_states = set(session.scalars(query.distinct()))
     return Project(
         id=row.id,
         revision=row.revision,
         storyboard=_storyboard(row),
-        can_undo="done" in standings,
-        can_redo="undone" in standings,
+        can_undo="done" in undo_states,
+        can_redo="undone" in undo_states,
     )
 
 
 def _since(session: Session, row: ProjectRow, revision: int) -> list[StoryboardDiff]:
-    """What authors changed after a revision; takes that arrived are nobody's words and never conflict."""
+    """What authors changed after a revision; takes that arrived are no author's edit and never conflict."""
     if not 1 <= revision <= row.revision:
         message = f"revision {revision} is not one of this project (1 to {row.revision}). Load the project again."
         raise RevisionConflict(message, row.revision)
@@ -230,10 +235,10 @@ def _forget_undone(session: Session, project_id: str) -> None:
     session.execute(update(RevisionRow).where(*undone).values({RevisionRow.undo_state: "none"}))
 
 
-def _next_to_turn(session: Session, project_id: str, standing: str) -> RevisionRow | None:
+def _next_to_switch(session: Session, project_id: str, undo_state: str) -> RevisionRow | None:
     """For undo the newest done edit; for redo the oldest undone one, which was undone last."""
-    newest_first = RevisionRow.revision.desc() if standing == "done" else RevisionRow.revision.asc()
-    of_project = (RevisionRow.project_id == project_id, RevisionRow.undo_state == standing)
+    newest_first = RevisionRow.revision.desc() if undo_state == "done" else RevisionRow.revision.asc()
+    of_project = (RevisionRow.project_id == project_id, RevisionRow.undo_state == undo_state)
     return session.scalars(select(RevisionRow).where(*of_project).order_by(newest_first).limit(1)).first()
 
 

@@ -55,11 +55,13 @@ def test_events_of_unknown_types_are_skipped_with_one_log_line(caplog: pytest.Lo
 
 def test_the_number_of_a_skipped_event_counts_as_known() -> None:
     old, new = (Queued(seq=seq, time_s=1.0, job_id="a") for seq in (8, 10))
-    with stream_of('{"type": "verdict", "seq": 9}', line(old), line(new)) as stream:
+    with stream_of('{"type": "verdict", "seq": 9, "time_s": 1.0}', line(old), line(new)) as stream:
         assert next(stream) == new
 
 
-@pytest.mark.parametrize("data", ['{"type": "queued", "seq": 1}', '{"seq": 1}', "[]", "no json"])
+@pytest.mark.parametrize(
+    "data", ['{"type": "queued", "seq": 1}', '{"type": "moved", "seq": 1}', '{"seq": 1}', "[]", "no json"]
+)
 def test_what_is_no_event_ends_the_stream_with_an_error(data: str) -> None:
     with stream_of(data) as stream, pytest.raises(EngineError, match="one version"):
         next(stream)

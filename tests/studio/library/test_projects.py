@@ -262,3 +262,23 @@ def test_undo_goes_back_through_every_edit_and_redo_forward_again(edits: list[Ed
         assert library.undo(project.id).storyboard == expected
     for expected in [*seen[1:], seen[-1]]:
         assert library.redo(project.id).storyboard == expected
+
+
+def test_processes_that_open_a_file_at_once_share_one_project(tmp_path: Path) -> None:
+    library_at(tmp_path)
+    libraries = [library_at(tmp_path) for _ in range(4)]
+    for number in range(25):
+        start = threading.Barrier(len(libraries))
+        opened: list[str] = []
+
+        def open_file(library: Library, path: str, start: threading.Barrier, opened: list[str]) -> None:
+            start.wait()
+            opened.append(library.project_of_file(path, WORDS).id)
+
+        path = f"/boats-{number}.yaml"
+        threads = [threading.Thread(target=open_file, args=(each, path, start, opened)) for each in libraries]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert opened == [libraries[0].id_of_file(path)] * len(libraries)
