@@ -1,4 +1,4 @@
-"""What the engine's HTTP interface answers, as values and errors of the contract.
+"""Responses of the engine's HTTP interface, as values and errors of the contract.
 
 Comes in: httpx responses and exceptions. Goes out: parsed values, or ``EngineError``s. Does not know routes.
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Reaching:
-    """Turns what httpx says of connections into ``Unreachable``."""
+    """Turns httpx's errors of connections into ``Unreachable``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -26,9 +26,9 @@ class Reaching:
         if isinstance(error, httpx.TimeoutException):
             raise Unreachable(f"{self._url}: the engine did not answer in time. Is the machine overloaded?") from error
         if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
-            why = str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
             raise Unreachable(
-                f"{self._url}: no engine answers ({why}). Start one (storyboard engine), or check the address."
+                f"{self._url}: no engine answers ({reason}). Start one (storyboard engine), or check the address."
             ) from error
         return False
 
@@ -37,9 +37,11 @@ def read_answer(form: TypeAdapter[T], content: bytes | str, where: str) -> T:
     try:
         return form.validate_json(content)
     except ValidationError as error:
-        why = f"{error.error_count()} errors, the first: {error.errors()[0]['msg']}"
+        reason = f"{error.error_count()} errors, the first: {error.errors()[0]['msg']}"
         hint = "Check the address, and that engine and studio are of one version"
-        raise EngineError(f"{where}: answered, and not as an engine of this version does ({why}). {hint}.") from error
+        raise EngineError(
+            f"{where}: answered, and not as an engine of this version does ({reason}). {hint}."
+        ) from error
 
 
 def checked(answer: httpx.Response) -> httpx.Response:
@@ -49,7 +51,7 @@ def checked(answer: httpx.Response) -> httpx.Response:
 
 
 def error_of(answer: httpx.Response) -> EngineError:
-    """The contract's error for an answer that is none of ours or an error ``{"code", "message"}``."""
+    """The contract's error for a response that is an error ``{"code", "message"}``, or that no engine sends."""
     try:
         body = cast("dict[str, object]", json.loads(answer.content))
         code, message = str(body["code"]), str(body["message"])

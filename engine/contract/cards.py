@@ -86,7 +86,7 @@ class SamplerDefaults(Value):
 
     name: SamplerName
     allowed: tuple[SamplerName, ...] = ("euler", "heun", "res_2ab")
-    """What may be used instead; another wish is answered with ``name``."""
+    """What may be used instead; any other choice is replaced by ``name``."""
     schedule: ScheduleName = "karras"
     sigma_max: float = Field(default=80.0, gt=0)
     sigma_min: float = Field(default=0.002, gt=0)
@@ -190,7 +190,7 @@ class ModelCard(Value):
     dfm: DfmSettings | None = None
     joint: Joint | None = None
     first_frame: Identifier | None = None
-    """The picture model that makes the first frame of a scene that is given none; None: from text alone."""
+    """The picture model that makes the first frame of a scene that has none; None: from text alone."""
     sizes_px: dict[str, SizePx]
     max_size_px: SizePx | None = None
     """(width, height) where a network's learned table of positions ends; None: it has none, or its family says."""
@@ -208,7 +208,7 @@ class ModelCard(Value):
     guidance_scale: float
     guidance_schedule: GuidanceSchedule = "constant"
     negative_prompt: str = ""
-    """Used where neither the scene nor the storyboard says what is not to be seen."""
+    """Used where neither the scene nor the storyboard has a negative prompt."""
     precision: Precision
     capabilities: tuple[Capability, ...]
     vocabulary: tuple[str, ...] = ()

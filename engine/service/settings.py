@@ -48,7 +48,7 @@ class Settings:
 
 def default_roots() -> tuple[Path, Path]:
     """-> (folder of model cards, models' root) of this project: beside the package. The root need not be there: what
-    is brought goes into it, and what the project ships is found without it."""
+    is downloaded goes into it; what the project ships does not need it."""
     package = importlib.util.find_spec("engine")
     locations = list(package.submodule_search_locations or ()) if package else []
     candidates = [Path(location).resolve().parent for location in locations] + [Path.cwd()]
@@ -61,12 +61,12 @@ def default_roots() -> tuple[Path, Path]:
 def default_num_ranks() -> int:
     """One rank for each GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible, 1 where there is none."""
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return 1
-    num_gpus = sum(line.startswith("GPU ") for line in found.stdout.splitlines())
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is not None:  # CUDA reads names up to the first that is none
-        names = takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in wanted.split(",")))
+    num_gpus = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:  # CUDA reads names up to the first that is none
+        names = takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in visible.split(",")))
         num_gpus = min(num_gpus, len(list(names)))
     return max(1, num_gpus)

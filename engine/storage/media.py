@@ -1,4 +1,4 @@
-"""Pictures and clips: a content-addressed store, and reading them with every check a stranger's file needs.
+"""Pictures and clips: a content-addressed store, and reading them with every check that an unknown file needs.
 
 Comes in: files and byte streams from anyone. Goes out: files named by their SHA-256, what they are, and frames as
 uint8 arrays. Does not know jobs, models or tensors.
@@ -162,35 +162,35 @@ def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:
 
 def read_range(path: Path, start: int, num_frames: int) -> Frames:
     """Frames ``start`` up to ``start + num_frames``, (F, H, W, 3) uint8. After a clip's end its last frame stays; a
-    picture stands still. Raises Rejected("conditioning")."""
+    picture is repeated. Raises Rejected("conditioning")."""
     if _image_type(path) is not None:
         return np.repeat(_read_image(path), num_frames, axis=0)
-    kept: list[bytes] = []
+    frames_read: list[bytes] = []
     last = b""
     with _open_clip(path) as (meta, frames):
         width, height = meta["size"]
         for index, frame in enumerate(frames):
             last = frame
             if index >= start:
-                kept.append(frame)
-            if len(kept) == num_frames:
+                frames_read.append(frame)
+            if len(frames_read) == num_frames:
                 break
     if not last:
         raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.")
-    kept += [last] * (num_frames - len(kept))
-    return np.frombuffer(b"".join(kept), dtype=np.uint8).reshape(-1, height, width, 3)
+    frames_read += [last] * (num_frames - len(frames_read))
+    return np.frombuffer(b"".join(frames_read), dtype=np.uint8).reshape(-1, height, width, 3)
 
 
 def _last_clip_frames(path: Path, num_frames: int) -> Frames:
-    kept: list[bytes] = []
+    frames_read: list[bytes] = []
     with _open_clip(path) as (meta, frames):
         width, height = meta["size"]
         for frame in frames:
-            kept.append(frame)
-            del kept[:-num_frames]
-    if len(kept) < num_frames:
-        raise _refuse(path, f"{num_frames} frames were asked for and the clip has {len(kept)}. Ask for fewer.")
-    return np.frombuffer(b"".join(kept), dtype=np.uint8).reshape(-1, height, width, 3)
+            frames_read.append(frame)
+            del frames_read[:-num_frames]
+    if len(frames_read) < num_frames:
+        raise _refuse(path, f"{num_frames} frames were asked for and the clip has {len(frames_read)}. Ask for fewer.")
+    return np.frombuffer(b"".join(frames_read), dtype=np.uint8).reshape(-1, height, width, 3)
 
 
 class MediaStore:

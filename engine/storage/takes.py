@@ -27,9 +27,9 @@ VIDEO_FILE, TAKE_FILE, TAIL_FILE = "take.mp4", "take.json", "tail.safetensors"
 
 def finished_takes(workspace: Workspace, job: Job) -> tuple[Take, ...] | None:
     """The takes of a job, if all are complete: the same recipe is never rendered twice."""
-    found = [_finished_take(workspace, span.recipe) for span in job.spans]
-    takes = tuple(take for take in found if take is not None)
-    return takes if len(takes) == len(found) else None
+    takes = [_finished_take(workspace, span.recipe) for span in job.spans]
+    complete = tuple(take for take in takes if take is not None)
+    return complete if len(complete) == len(takes) else None
 
 
 def _finished_take(workspace: Workspace, recipe: str) -> Take | None:
@@ -86,7 +86,7 @@ class TakesWriter:
     def finish(
         self, timings: Callable[[], dict[str, float]], began_s: float, versions: dict[str, str]
     ) -> tuple[Take, ...]:
-        """Completes the files, writes what stands beside them, and gives the folders their names.
+        """Completes the files, writes the files beside them, and gives the folders their names.
 
         timings: seconds by stage, asked once the film files are whole. began_s: of the monotonic clock.
         """
@@ -112,7 +112,7 @@ class _TakeWriter:
         self.num_written = 0
         self._video = VideoWriter(self.draft / VIDEO_FILE, job.size_px, job.fps, job.model_dump_json())
         self._open = False
-        """Whether a draft stands on the disk."""
+        """Whether a draft is on the disk."""
 
     @property
     def num_frames(self) -> int:
@@ -200,7 +200,7 @@ def read_tail(take_folder: Path, num_frames: int) -> Frames:
 
 @contextlib.contextmanager
 def as_disk_error(path: Path) -> Generator[None]:
-    """A full or missing disk is no fault of the ranks: the job fails with words, and the group lives."""
+    """A full or missing disk is no fault of the ranks: the job fails with a message, and the group goes on."""
     try:
         yield
     except (OSError, SafetensorError) as error:

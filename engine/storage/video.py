@@ -30,7 +30,7 @@ class VideoWriter:
     """``with VideoWriter(...) as writer: writer.write(frames)``. Leaving without an error completes the file.
 
     comment: text kept in the file's metadata (left out where it is longer than MAX_COMMENT_BYTES).
-    Raises EngineError with ffmpeg's own words where it fails; then no file is left.
+    Raises EngineError with ffmpeg's message where it fails; then no file is left.
     """
 
     def __init__(self, path: Path, size_px: SizePx, fps: int, comment: str = "", ffmpeg: str | None = None) -> None:
@@ -112,6 +112,6 @@ class VideoWriter:
         self.process.kill()
         self.process.wait()
         self.errors.seek(0)
-        words = self.errors.read(4000).decode(errors="replace").strip() or f"exit code {self.process.returncode}"
+        message = self.errors.read(4000).decode(errors="replace").strip() or f"exit code {self.process.returncode}"
         self.drop()
-        return EngineError(f"{self.path}: ffmpeg could not write the take: {words}. Is the disk full?")
+        return EngineError(f"{self.path}: ffmpeg could not write the take: {message}. Is the disk full?")

@@ -1,6 +1,6 @@
 """Where all state lives: one folder, with one place for each kind of file.
 
-Comes in: a folder. Goes out: paths, made on demand with private permissions. Does not know what the files say.
+Comes in: a folder. Goes out: paths, made on demand with private permissions. Does not know the files' contents.
 """
 
 import secrets

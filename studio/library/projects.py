@@ -1,7 +1,7 @@
 """Projects and their journal: every edit ever made, undo and redo, in a database.
 
 Comes in: storyboards and pure changes of them, with the revision they were made on. Goes out: projects, each with its
-newest revision. Nothing is ever overwritten: a write lays its changes over the newest revision, or is a
+newest revision. Nothing is ever overwritten: a write applies its changes to the newest revision, or is a
 ``RevisionConflict``. Does not know takes, plans, the engine or the page.
 """
 
