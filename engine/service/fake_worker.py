@@ -136,10 +136,12 @@ class Rank:
         with open_replacing(self._workspace.job_folder(job.id) / "preview.webp", durable=False) as file:
             first.save(file, format="WEBP", save_all=True, append_images=rest, duration=200, loop=0)
 
-    def _takes(self, job: Job, lying: bool) -> tuple[Take, ...]:
+    def _takes(self, job: Job, announce_only: bool) -> tuple[Take, ...]:
         picture = self._picture(job.conditioning) if isinstance(job.conditioning, FromModel) else None
         frames = draw_frames(job, job.num_frames)
-        return tuple(self._write(job, span, frames[span.start : span.end], picture, lying) for span in job.spans)
+        return tuple(
+            self._write(job, span, frames[span.start : span.end], picture, announce_only) for span in job.spans
+        )
 
     def _picture(self, wanted: FromModel) -> str:
         """A first frame of one colour. -> its SHA-256."""
@@ -147,7 +149,7 @@ class Rank:
         Image.new("RGB", wanted.size_px, tuple(bytes.fromhex(wanted.recipe[:6]))).save(path, format="PNG")
         return file_sha256(path)
 
-    def _write(self, job: Job, span: Span, frames: Frames, picture: str | None, lying: bool) -> Take:
+    def _write(self, job: Job, span: Span, frames: Frames, picture: str | None, announce_only: bool) -> Take:
         folder = self._workspace.take_folder(span.recipe)
         draft = draft_of(folder)
         draft.mkdir(parents=True)
@@ -156,7 +158,7 @@ class Rank:
         take = _take(job, span, draft / "take.mp4", time.monotonic() - started_s, picture)
         (draft / "take.json").write_text(take.model_dump_json(indent=2))
         (draft / "tail.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-        if not lying and not folder.exists():
+        if not announce_only and not folder.exists():
             publish_folder(draft, folder)
         return take
 
