@@ -50,7 +50,7 @@ def set_version(database: Path, version: int) -> None:
 def board_when(studio: Studio, project_id: str, wanted: Callable[[BoardView], bool]) -> BoardView:
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
-        board = studio.board(project_id)
+        board = studio.views.board(project_id)
         if wanted(board):
             return board
         assert time.monotonic() < deadline_s, board.model_dump_json(indent=1)
@@ -64,17 +64,17 @@ def test_its_databases_are_of_before_versions_were_counted(workspace: Workspace)
 def test_it_opens_shows_its_takes_as_fresh_and_undoes(workspace: Workspace) -> None:
     studio = Studio(workspace)
     try:
-        (summary,) = studio.projects()
+        (summary,) = studio.projects.summaries()
         assert summary.title == "Two hills"
-        board = studio.board(summary.id)
+        board = studio.views.board(summary.id)
         assert board.scenes[0].state == "fresh"
         assert [len(card.takes) for card in board.scenes] == [2, 0, 0]
-        assert studio.open(summary.id).storyboard.scenes[2].prompt == "a yellow boat at dawn"
-        assert studio.undo(summary.id).storyboard.scenes[2].prompt == "a green boat at night"
-        assert studio.redo(summary.id).storyboard.scenes[2].prompt == "a yellow boat at dawn"
-        assert studio.redo(summary.id).storyboard.scenes[2].prompt == "a white boat in fog"
-        copy = studio.duplicate(summary.id)
-        assert studio.board(copy.id).scenes[0].state == "fresh", "takes are copied row by row"
+        assert studio.projects.open(summary.id).storyboard.scenes[2].prompt == "a yellow boat at dawn"
+        assert studio.projects.undo(summary.id).storyboard.scenes[2].prompt == "a green boat at night"
+        assert studio.projects.redo(summary.id).storyboard.scenes[2].prompt == "a yellow boat at dawn"
+        assert studio.projects.redo(summary.id).storyboard.scenes[2].prompt == "a white boat in fog"
+        copy = studio.projects.duplicate(summary.id)
+        assert studio.views.board(copy.id).scenes[0].state == "fresh", "takes are copied row by row"
     finally:
         studio.close()
     assert user_version(workspace.studio_database) == STUDIO_SCHEMA.version
@@ -84,16 +84,16 @@ def test_rendering_goes_on_from_there(workspace: Workspace) -> None:
     client = ensure_engine(workspace, group="fake", die_with_parent=True)
     studio = Studio(workspace, client)
     try:
-        (summary,) = studio.projects()
-        chosen = studio.open(summary.id).storyboard.scenes[0].chosen_take
+        (summary,) = studio.projects.summaries()
+        chosen = studio.projects.open(summary.id).storyboard.scenes[0].chosen_take
         assert chosen is not None
         assert board_when(studio, summary.id, lambda board: board.render.paused).scenes[1].state == "queued"
-        studio.resume()
+        studio.rendering.resume()
         board_when(studio, summary.id, lambda board: board.scenes[1].state == "fresh")
-        studio.render(summary.id)
+        studio.rendering.render(summary.id)
         board = board_when(studio, summary.id, lambda board: board.film.up_to_date and not board.render.busy)
         assert [card.state for card in board.scenes] == ["fresh"] * 3
-        assert studio.open(summary.id).storyboard.scenes[0].chosen_take == chosen
+        assert studio.projects.open(summary.id).storyboard.scenes[0].chosen_take == chosen
     finally:
         studio.close()
         client.close()
