@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from engine.contract.cards import GuidanceSchedule, Precision
+from engine.contract.card_values import GuidanceSchedule, Precision
 from engine.contract.samplers import SamplerName, ScheduleName, num_evaluations
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 

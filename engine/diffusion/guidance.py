@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.contract.cards import GuidanceSchedule
+from engine.contract.card_values import GuidanceSchedule
 from engine.diffusion.denoisers import Conditioning, Denoiser
 from engine.diffusion.schedules import zero_snr_timesteps
 

@@ -112,7 +112,7 @@ def denoiser_for(
     """The network's own denoiser, without guidance. ``seed``: of the noise over Predict1's conditioning frames."""
     if card.parametrisation == "v_zero_snr":
         return ZeroSnrDenoiser(network, num_steps, dtype, layout)
-    if card.cosmos is not None and card.cosmos.generation == "predict1":
+    if card.traits.augments_conditioning:
         return AugmentedFramesDenoiser(network, partial(seeded_noise, seed=seed), dtype, layout, card.sigma_data)
     scaling = rectified_flow if card.parametrisation == "rectified_flow" else partial(edm, sigma_data=card.sigma_data)
     return NetworkDenoiser(network, scaling, dtype, layout, card.sigma_data)

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from engine.contract.cards import ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
 from engine.storage.media import Frames
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -24,8 +24,9 @@ def _check_size(job: Job, card: ModelCard) -> None:
     if any(side % grid for side in job.size_px):
         width, height = job.size_px
         raise Rejected("size", f"{width} x {height}: {card.name} makes multiples of {grid} pixels. Plan it again.")
-    if card.max_size_px and any(side > most for side, most in zip(job.size_px, card.max_size_px, strict=True)):
-        (width, height), (most_wide, most_high) = job.size_px, card.max_size_px
+    largest = card.traits.max_size_px
+    if largest and any(side > most for side, most in zip(job.size_px, largest, strict=True)):
+        (width, height), (most_wide, most_high) = job.size_px, largest
         limit = f"its positions end at {most_wide} x {most_high}"
         raise Rejected("size", f"{width} x {height}: more than {card.name} can make; {limit}. Plan it again.")
 

@@ -57,7 +57,7 @@ def _encode(work: RenderContext, call: int) -> dict[str, Tensor]:
 def _encode_texts(work: RenderContext, call: int) -> dict[str, Tensor]:
     """(1, L, D) each; for a joint model (1, number of segments, L, D)."""
     segments = work.calls[call]
-    length = work.card.text_length(len(segments), work.job.size_px)
+    length = work.card.traits.text_length(len(segments), work.job.size_px)
     prompts_by_name = {"text": [segment.prompt for segment in segments]}
     if work.job.guidance_scale != 1.0:
         prompts_by_name["negative"] = [segment.negative_prompt for segment in segments]

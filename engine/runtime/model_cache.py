@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.cards import ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
 from engine.contract.jobs import Job
 from engine.contract.values import Sha256

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.contract.cards import LatentPreview
+from engine.contract.card_values import LatentPreview
 from engine.contract.values import SizePx
 from engine.storage.atomic import open_replacing
 from engine.storage.media import Frames

@@ -13,7 +13,8 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from engine.contract.cards import ModelCard, ModelStatus, Part
+from engine.contract.card_values import Part
+from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
 from engine.contract.values import Sha256
 
@@ -30,8 +31,10 @@ BESIDE = ("adapter_config.json", "run_config.yaml")
 
 _DECIDING = {
     *("family", "network", "autoencoder", "text", "parametrisation", "sigma_data"),
-    *("cosmos", "ttt", "dfm", "joint", "loras"),
+    *("joint", "loras"),
 }
+_ALWAYS_THERE = ("cosmos", "ttt", "dfm")
+"""Groups of settings that a fingerprint has even where they are empty: recipes of the first release hold them so."""
 
 
 def read_cards(*folders: Path) -> dict[str, ModelCard]:
@@ -119,7 +122,8 @@ def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sh
 
 def fingerprinted_values(card: ModelCard) -> str:
     """JSON of the card's values that decide what the model draws; part of every recipe, so it must never change."""
-    return json.dumps(card.model_dump(mode="json", include=_DECIDING), sort_keys=True)
+    values = card.model_dump(mode="json", include={*_DECIDING, card.family})
+    return json.dumps({**dict.fromkeys(_ALWAYS_THERE), **values}, sort_keys=True)
 
 
 def find_part(part: Part, models_root: Path) -> Path:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from engine.contract.cards import ModelCard, Part, Precision
+from engine.contract.card_values import Part, Precision
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
 from engine.storage.card_files import find_part, is_weight_file
 

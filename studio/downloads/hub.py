@@ -30,7 +30,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get  # pyright: ignore[reportUnknownVariableType]
 from huggingface_hub.utils import build_hf_headers, httpx  # pyright: ignore[reportUnknownVariableType]
 
-from engine.contract.cards import Part
+from engine.contract.card_values import Part
 from engine.contract.errors import Rejected
 from engine.storage.atomic import publish
 from engine.storage.workspace import Workspace

@@ -7,7 +7,8 @@ Comes in: the arguments of ``plan``. Goes out: a ``PlanContext`` and the notes a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.contract.cards import Joint, ModelCard, ModelStatus
+from engine.contract.card_values import Joint
+from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.jobs import Take
 from engine.contract.media import MediaInfo
 from engine.contract.values import SizePx

@@ -22,7 +22,7 @@ from studio.planning.context import PlanContext, plan_context
 from studio.planning.cost import Timings, cost_of
 from studio.planning.groups import TOGETHER, JobContent, SceneGroup, scenes_by_job
 from studio.planning.joint import joint_content, length_notes
-from studio.planning.joint_cost import joint_cost
+from studio.planning.joint_cost import cost_text
 from studio.planning.presets import Preset
 from studio.planning.scene import scene_content
 from studio.planning.scene_notes import scene_notes
@@ -161,7 +161,7 @@ def _with_id(job: Job) -> Job:
 def _max_tokens(job: Job, context: PlanContext) -> int:
     """Of a prompt; a joint model reads fewer for each segment of a longer film."""
     card = context.card
-    return card.text_length(len(job.segments), context.size_px) if job.joint else card.text.max_tokens
+    return card.traits.text_length(len(job.segments), context.size_px) if job.joint else card.text.max_tokens
 
 
 def _cost_notes(job: Job, context: PlanContext) -> list[Note]:
@@ -169,8 +169,8 @@ def _cost_notes(job: Job, context: PlanContext) -> list[Note]:
     if not job.joint:
         return []
     num_branches = 2 if job.speed.guidance == "batched" and job.guidance_scale != 1 else 1
-    cost = joint_cost(context.card, context.size_px, len(job.segments), num_branches)
-    return [about_all("info", cost.text)]
+    cost = context.card.traits.joint_cost(context.size_px, len(job.segments), num_branches)
+    return [about_all("info", cost_text(cost))] if cost is not None else []
 
 
 def _scope_notes(jobs: Sequence[Job], scene_ids: Collection[str] | None, context: PlanContext) -> list[Note]:

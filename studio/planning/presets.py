@@ -7,10 +7,12 @@ not know storyboards, weights or what a sampler does.
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
-from engine.contract.cards import ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.contract.families import FAMILIES
 from engine.contract.jobs import Offload, SamplerSettings, Speed
 from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
@@ -110,8 +112,16 @@ def _read(path: Path, model: type[T], folders: tuple[Path, ...] = ()) -> T:
     except Rejected as error:
         raise PresetError(str(path), "base", str(error)) from error
     except ValidationError as error:
-        problem = problems_in(error, model)[0]
+        problem = problems_in(error, _with_settings(model, str(values.get("family"))))[0]
         raise PresetError(str(path), problem.field, problem.message) from error
+
+
+def _with_settings(model: type[T], family: str) -> type[BaseModel]:
+    """``model`` with a family's group of settings as one more field, so that messages know the keys of both."""
+    if model is not ModelCard or family not in FAMILIES:
+        return model
+    fields: dict[str, Any] = {family: (FAMILIES[family].settings_type, None)}
+    return create_model("ModelCard", __base__=model, **fields)
 
 
 def _check_card(path: Path, card: ModelCard) -> None:

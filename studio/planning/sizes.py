@@ -12,9 +12,6 @@ from engine.contract.values import SizePx
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
 
-COSMOS_MAX_PATCHES = 120
-"""A side of the tables of positions that NVIDIA's Cosmos networks have."""
-
 
 def size_for(storyboard: Storyboard, card: ModelCard) -> tuple[SizePx, str]:
     """(width, height) and a note ("": none). Raises PlanError for a size that the model cannot make."""
@@ -37,7 +34,7 @@ def fps_for(storyboard: Storyboard, card: ModelCard) -> tuple[int, str]:
     """Frames a second of the takes, and a note ("": none)."""
     if storyboard.fps is None or storyboard.fps == card.fps:
         return card.fps, ""
-    if _reads_fps(card):
+    if card.traits.reads_fps:
         return storyboard.fps, f"{card.title} is told of {storyboard.fps} frames a second (its own are {card.fps})"
     return card.fps, f"{card.title} makes {card.fps} frames a second; the film is brought to {storyboard.fps}"
 
@@ -49,7 +46,7 @@ def num_frames_of(scene: Scene, card: ModelCard, fps: int) -> int:
 
 def chunk_length(num_frames: int, card: ModelCard) -> int:
     """Frames of one sampler call: what the weights were trained at; where that is free, no more than needed."""
-    if card.dfm is None or card.conditioning_num_frames:
+    if not card.traits.any_chunk_length:
         return card.chunk_num_frames
     factor = card.autoencoder.temporal_factor
     return num_pixel_frames(num_latent_frames(num_frames, factor), factor)
@@ -60,9 +57,10 @@ def check_length(scene: Scene, num_frames: int, card: ModelCard, fps: int) -> No
     if card.makes == "picture":
         return
     num_latents = num_latent_frames(num_frames, card.autoencoder.temporal_factor)
-    if card.dfm and not card.conditioning_num_frames and num_latents > card.dfm.max_frames:
-        most = num_pixel_frames(card.dfm.max_frames, card.autoencoder.temporal_factor)
-        table = f"{card.title}'s table of positions ends at {card.dfm.max_frames} ({most} frames, {most / fps:g} s)"
+    most_latents = card.traits.max_latent_frames
+    if most_latents is not None and num_latents > most_latents:
+        most = num_pixel_frames(most_latents, card.autoencoder.temporal_factor)
+        table = f"{card.title}'s table of positions ends at {most_latents} ({most} frames, {most / fps:g} s)"
         raise PlanError(scene.id, f"{num_frames} frames are {num_latents} latent frames, and {table}. Shorten it")
     if scene.duration_s > card.max_duration_s:
         longest = f"{card.title} can make ({card.max_duration_s:g} s)"
@@ -70,11 +68,6 @@ def check_length(scene: Scene, num_frames: int, card: ModelCard, fps: int) -> No
     if not card.conditioning_num_frames and num_frames > chunk_length(num_frames, card):
         once = f"{card.chunk_num_frames} frames ({card.chunk_num_frames / fps:g} s)"
         raise PlanError(scene.id, f"{card.title} makes {once} at once and cannot go on from there. Shorten the scene")
-
-
-def _reads_fps(card: ModelCard) -> bool:
-    """Whether the network itself is told how many frames a second there are."""
-    return card.dfm is not None or (card.cosmos is not None and card.cosmos.generation == "predict1")
 
 
 def _table_size(aspect: str, card: ModelCard) -> tuple[SizePx, str]:
@@ -110,18 +103,11 @@ def _check_grid(size_px: SizePx, card: ModelCard) -> None:
 
 
 def _check_largest(size_px: SizePx, card: ModelCard) -> None:
-    most = _largest(card)
+    most = card.traits.max_size_px
     if most is not None and (size_px[0] > most[0] or size_px[1] > most[1]):
         patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_said(most)} pixels"
         limit = f"{card.title}'s table of positions ends at {patches}"
         raise PlanError("", f"{_said(size_px)} is too large: {limit}. Choose a smaller size")
-
-
-def _largest(card: ModelCard) -> SizePx | None:
-    if card.max_size_px is not None:
-        return card.max_size_px
-    side = card.grid_px * (card.dfm.max_patches if card.dfm else COSMOS_MAX_PATCHES if card.cosmos else 0)
-    return (side, side) if side else None
 
 
 def _said(size_px: SizePx) -> str:

@@ -5,7 +5,7 @@ Does not know the database, the engine or the page.
 
 from collections.abc import Mapping
 
-from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.cards import ModelStatus
 from engine.contract.frames import num_segments_for
 from studio.planning.presets import Preset
 from studio.views.bars_view import engine_view, film_view, render_bar
@@ -72,19 +72,12 @@ def _notes(facts: ProjectState, status: ModelStatus | None) -> tuple[NoteView, .
     return tuple(NoteView(level=note.level, text=note.text) for note in notes if not said or said not in note.text)
 
 
-def family_of(card: ModelCard) -> str:
-    """What the models of one kind are called together, by what their networks are."""
-    if card.family == "cosmos":
-        return f"Cosmos-{card.cosmos.generation.capitalize()}" if card.cosmos else "Diorama"
-    return {"ttt": "TTT-Video", "dfm": "NeMo DFM"}[card.family]
-
-
 def _model(status: ModelStatus) -> ModelView:
     card = status.card
     return ModelView(
         name=card.name,
         title=card.title,
-        family=family_of(card),
+        family=card.traits.title,
         summary=card.summary,
         available=status.available,
         reason=status.reason,

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import save_file
 
-from engine.contract.cards import CosmosSettings
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.checkpoint import load_network
 from engine.models.cosmos.network import CosmosDiT
 from tests.goldens.runner import Case

@@ -15,8 +15,9 @@ from torch import Tensor
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
 from engine.checkpoints.lora import Lora, merging, pairs_in
-from engine.contract.cards import CosmosSettings, NetworkSizes
+from engine.contract.card_values import NetworkSizes
 from engine.contract.errors import Rejected
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from engine.models.cosmos.recognise import TITLES, Kind, Recognised, Shapes, recognise

@@ -11,8 +11,10 @@ from pathlib import Path
 from torch import nn
 
 from engine.checkpoints.lora import read_lora
-from engine.contract.cards import ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.checkpoint import load_network
 from engine.models.cosmos.recognise import Kind
 from engine.models.model import DTYPES, Codecs, Model
@@ -29,8 +31,9 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
     path, dtype = find_part(card.parts.network, models_root), DTYPES[precision]
-    ema = card.cosmos is not None and card.cosmos.ema
-    network = load_network(path, dtype, card.cosmos, card.network, expected_kind(card), loras, ema)
+    settings = card.settings_as(CosmosSettings)
+    ema = settings is not None and settings.ema
+    network = load_network(path, dtype, settings, card.network, expected_kind(card), loras, ema)
     return Model(card, network, dtype, _load_ends(card, models_root) if with_codecs else None)
 
 
@@ -38,7 +41,8 @@ def expected_kind(card: ModelCard) -> Kind:
     """Which network a card's films need: one that takes conditioning frames, or one that makes all from text."""
     if card.conditioning_num_frames:
         return "video2world"
-    return "text2world" if card.cosmos is not None and card.cosmos.generation == "predict1" else "text2image"
+    settings = card.settings_as(CosmosSettings)
+    return "text2world" if settings is not None and settings.generation == "predict1" else "text2image"
 
 
 def _load_ends(card: ModelCard, models_root: Path) -> Codecs:

@@ -8,7 +8,9 @@ import importlib
 from functools import partial
 from pathlib import Path
 
-from engine.contract.cards import DfmSettings, ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
+from engine.contract.families.dfm import DfmSettings
 from engine.models.dfm.checkpoint import load_network
 from engine.models.dfm.run_config import RunConfig
 from engine.models.model import DTYPES, Codecs, Model
@@ -30,7 +32,7 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
 
 def config_from_card(card: ModelCard) -> RunConfig:
     """What the card says where the checkpoint has no ``run_config.yaml``; with one, what the card must agree with."""
-    settings = card.dfm or DfmSettings()
+    settings = card.settings_as(DfmSettings) or DfmSettings()
     side = settings.max_patches * card.network.patch_spatial
     return RunConfig(
         norm_eps=settings.norm_eps,

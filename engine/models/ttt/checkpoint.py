@@ -22,8 +22,8 @@ from engine.checkpoints.dcp import is_dcp, read_dcp
 from engine.checkpoints.files import Weights, read_weights
 from engine.checkpoints.known import describe_weights
 from engine.checkpoints.lora import Lora, merging
-from engine.contract.cards import TttSettings
 from engine.contract.errors import Rejected
+from engine.contract.families.ttt import TttSettings
 from engine.models.ttt.config import TttConfig, config_from
 from engine.models.ttt.keys import our_key, our_key_of_diffusers
 from engine.models.ttt.network import TttVideo

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.contract.cards import TttSettings
 from engine.contract.errors import Rejected
+from engine.contract.families.ttt import TttSettings
 
 SsmLayer = Literal["ttt_mlp", "ttt_linear", "none"]
 Shapes = Mapping[str, tuple[int, ...]]

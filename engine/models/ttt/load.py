@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from engine.checkpoints.lora import read_lora
-from engine.contract.cards import ModelCard, Precision
+from engine.contract.card_values import Precision
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.contract.families.ttt import TttSettings
 from engine.models.model import DTYPES, Codecs, Model
 from engine.models.ttt.checkpoint import load_network
 from engine.storage.card_files import find_part
@@ -24,11 +26,11 @@ def warm_up() -> None:
 
 def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
-    if card.ttt is None or card.autoencoder.kind != "cogvideox":
-        told = "a card of family ttt needs the group `ttt`, and an autoencoder of kind cogvideox"
-        raise Rejected("model", f"{card.name}: {told}. Correct the card.")
+    settings = card.settings_as(TttSettings)
+    if settings is None:
+        raise Rejected("model", f"{card.name}: a card of family ttt needs the group `ttt`. Correct the card.")
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
-    network = load_network(find_part(card.parts.network, models_root), card.ttt, DTYPES[precision], loras)
+    network = load_network(find_part(card.parts.network, models_root), settings, DTYPES[precision], loras)
     return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
 
 

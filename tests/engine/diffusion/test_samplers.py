@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.contract.cards import GuidanceSchedule, SamplerDefaults
+from engine.contract.card_values import GuidanceSchedule, SamplerDefaults
 from engine.contract.jobs import SamplerSettings
 from engine.contract.samplers import SAMPLER_TRAITS, SamplerName, SamplerTraits, ScheduleName, misfit, num_levels
 from engine.diffusion.denoisers import Conditioning, ZeroSnrDenoiser

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.contract.cards import LatentPreview
+from engine.contract.card_values import LatentPreview
 from engine.contract.errors import Rejected
 from engine.contract.jobs import FromMedia, FromTake
 from engine.runtime.conditioning import conditioning_frames, fit

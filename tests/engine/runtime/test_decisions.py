@@ -56,7 +56,7 @@ def test_an_empty_negative_prompt_is_the_empty_texts_embedding(root: Path, tmp_p
     with torch.inference_mode(), RenderContext(tiny_job(root), context, model, Nowhere(), "film") as work:
         conditioning = condition(work, 0).conditioning
     assert conditioning.negative_text is not None
-    encoded = model.codecs.load_text_encoder()([""], model.card.text_length(1, (48, 32)))
+    encoded = model.codecs.load_text_encoder()([""], model.card.traits.text_length(1, (48, 32)))
     torch.testing.assert_close(conditioning.negative_text, encoded)
     assert float(conditioning.negative_text.abs().max()) > 0
     network, x = NetworkDenoiser(model.network), torch.randn(1, 6, 3, 4, 6)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.contract.cards import CosmosSettings, ModelCard
+from engine.contract.cards import ModelCard
+from engine.contract.families.cosmos import CosmosSettings
 from engine.diffusion.denoisers import SIGMA_AUGMENT, AugmentedFramesDenoiser, Conditioning, NetworkDenoiser, edm
 from engine.diffusion.guidance import Guided
 from engine.diffusion.noise import seeded_noise

@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from engine.contract.cards import (
+from engine.contract.card_values import (
     AutoencoderSizes,
     LatentPreview,
-    ModelCard,
     NetworkSizes,
     Part,
     Parts,
     SamplerDefaults,
     TextSizes,
 )
+from engine.contract.cards import ModelCard
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 
 TEXT_WIDTH, MAX_TOKENS, LATENT_CHANNELS = 16, 12, 6

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.contract.cards import LoraUse, ModelCard
+from engine.contract.card_values import LoraUse
+from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from engine.service.models import Models
 from engine.storage.card_files import fingerprint, read_cards

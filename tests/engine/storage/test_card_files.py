@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.cards import Part
+from engine.contract.card_values import Part
 from engine.contract.errors import Rejected
 from engine.storage.card_files import find_part, fingerprinted_values, has_part, is_weight_file, read_cards
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from engine.checkpoints.files import Weights
-from engine.contract.cards import CosmosSettings
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.checkpoint import config_of
 from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.network import CosmosDiT

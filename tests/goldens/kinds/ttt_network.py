@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.contract.cards import TttSettings
+from engine.contract.families.ttt import TttSettings
 from engine.layers.attention import SingleRankLayout
 from engine.models.ttt.attention import LocalAttention
 from engine.models.ttt.config import TttConfig, config_from

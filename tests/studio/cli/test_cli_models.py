@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.cards import Part
+from engine.contract.card_values import Part
 from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE, FAILED, WRONG
 from studio.cli.main import main

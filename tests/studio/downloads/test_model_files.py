@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.cards import Part
+from engine.contract.card_values import Part
 from engine.contract.errors import Rejected
 from engine.storage.card_files import find_part
 from engine.storage.workspace import Workspace

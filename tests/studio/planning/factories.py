@@ -8,19 +8,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from engine.contract.cards import (
+from engine.contract.card_values import (
     AutoencoderSizes,
     Joint,
     LatentPreview,
-    ModelCard,
-    ModelStatus,
     NetworkSizes,
     Part,
     Parts,
     SamplerDefaults,
     TextSizes,
-    TttSettings,
 )
+from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.families.ttt import TttSettings
 from engine.contract.jobs import Job, Span, Take
 from engine.contract.media import MediaInfo
 from studio.document.storyboard import Conditioning, FirstFrame, Overrides, Scene, Storyboard
@@ -111,6 +110,7 @@ TOGETHER = card(
     "together",
     base=WRITER,
     family="ttt",
+    autoencoder=CARD.autoencoder.model_copy(update={"kind": "cogvideox"}),
     sizes_px={"3:2": (96, 64)},
     fps=16,
     chunk_num_frames=49,

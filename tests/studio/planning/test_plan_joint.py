@@ -1,5 +1,6 @@
 """Storyboards that a model denoises together: one job, a take for each scene, and what is said about it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from engine.contract.scene_tokens import END_SCENE, START_SCENE
 from studio.document.edits import change_scene, change_storyboard, delete_scene, move_scene
 from studio.document.storyboard import Storyboard
 from studio.planning.cost import timings_of
-from studio.planning.joint_cost import joint_cost
+from studio.planning.joint_cost import cost_text
 from studio.planning.plan import Plan
 from studio.rendering.progress import job_makes
-from tests.studio.planning.factories import TOGETHER, board, card, known, planned, rendered, storyboards, takes_of
+from tests.studio.planning.factories import TOGETHER, board, known, planned, rendered, storyboards, takes_of
 
 MODELS = known(TOGETHER)
 WHY = "; this model denoises all scenes together"
@@ -255,33 +256,9 @@ def test_takes_share_the_job_s_time_and_lengths_have_timings_of_their_own() -> N
     assert plan_of(story({}, {}), timings=timings).cost.seconds is None
 
 
-def test_the_published_lengths_have_the_published_numbers_of_tokens() -> None:
-    """ttt_dfm.md A1.8: text and video tokens of 3 s to 63 s."""
-    sizes = TOGETHER.network.model_copy(update={"width": 3072, "num_heads": 48, "num_blocks": 42})
-    lengths = {1: 498, 3: 502, 6: 471, 10: 497, 21: 458}
-    text = TOGETHER.text.model_copy(update={"by_num_segments": lengths})
-    whole = card("whole", base=TOGETHER, network=sizes, text=text)
-    tokens = {number: joint_cost(whole, (720, 480), number).num_tokens for number in lengths}
-    assert tokens == {1: 18048, 3: 51456, 6: 101376, 10: 168320, 21: 351168}
-
-
-def test_guidance_in_one_batch_holds_two_sequences() -> None:
-    one, two = (joint_cost(TOGETHER, (96, 64), 3, branches).memory_bytes for branches in (1, 2))
-    weights = TOGETHER.network.num_parameters * 4
-    assert two - weights == 2 * (one - weights) > 0
-
-
-def test_layers_of_test_time_training_cost_more_the_bigger_their_inner_model() -> None:
-    linear_layers = TOGETHER.ttt.model_copy(update={"ssm_layer": "ttt_linear"}) if TOGETHER.ttt else None
-    linear = joint_cost(card("linear", base=TOGETHER, ttt=linear_layers), (96, 64), 3)
-    mlp = joint_cost(TOGETHER, (96, 64), 3)
-    assert 1 < linear.ratio < mlp.ratio
-    assert mlp.memory_bytes == linear.memory_bytes > 1000 * 4
-    said = next(text for text in notes(plan_of(three()), None) if "tokens together" in text)
-    assert f"{mlp.num_tokens:,} tokens" in said and f"{mlp.ratio:.2f} times" in said
-
-
-def test_a_base_without_such_layers_costs_what_its_attention_costs() -> None:
-    base = TOGETHER.ttt.model_copy(update={"ssm_layer": "none"}) if TOGETHER.ttt else None
-    cost = joint_cost(card("base", base=TOGETHER, ttt=base), (96, 64), 3)
-    assert cost.ratio == 1.0 and "without layers that learn the film" in cost.text
+def test_a_note_says_what_a_step_costs() -> None:
+    cost = TOGETHER.traits.joint_cost((96, 64), 3, 1)
+    assert cost is not None and cost.ratio > 1
+    text = next(text for text in notes(plan_of(three()), None) if "tokens together" in text)
+    assert f"{cost.num_tokens:,} tokens" in text and f"{cost.ratio:.2f} times" in text
+    assert "without layers that learn the film" in cost_text(replace(cost, ratio=1.0))

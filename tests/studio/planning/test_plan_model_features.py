@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from engine.contract.cards import CosmosSettings, DfmSettings, ModelCard, ModelStatus, SamplerDefaults
+from engine.contract.card_values import SamplerDefaults
+from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.families.cosmos import CosmosSettings
+from engine.contract.families.dfm import DfmSettings
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Reimagine
 from studio.document.edits import change_scene, change_storyboard
 from studio.document.prompts import full_prompts
@@ -289,8 +292,17 @@ def test_a_size_off_the_grid_is_refused_with_the_nearest_ones(size_px: tuple[int
     assert error.scene_id is None and "multiples of 16" in error.text and nearest in error.text
 
 
+def dit(settings: DfmSettings) -> ModelCard:
+    autoencoder = WRITER.autoencoder.model_copy(update={"kind": "cv4x8x8"})
+    return card("dit", base=WRITER, family="dfm", dfm=settings, autoencoder=autoencoder)
+
+
 LIMITED = [
-    (card("dit", base=WRITER, dfm=DfmSettings(max_patches=4)), (80, 64), "ends at 4 x 4 patches, 64 x 64 pixels"),
+    (
+        dit(DfmSettings(max_patches=4)),
+        (80, 64),
+        "ends at 4 x 4 patches, 64 x 64 pixels",
+    ),
     (
         card("pre", cosmos=CosmosSettings(generation="predict2")),
         (1936, 64),
@@ -315,7 +327,7 @@ def test_a_size_is_one_reason_to_render_again() -> None:
 
 
 TOLD = [
-    card("dit", base=WRITER, dfm=DfmSettings()),
+    dit(DfmSettings()),
     card("first", cosmos=CosmosSettings(generation="predict1")),
 ]
 
@@ -330,7 +342,7 @@ def test_a_network_that_is_told_the_frame_rate_makes_the_one_that_is_asked_for(m
 
 
 # ---- DFM and other models that cannot go on from a frame
-DIT = card("dit", base=WRITER, dfm=DfmSettings(max_frames=5))
+DIT = dit(DfmSettings(max_frames=5))
 
 
 @pytest.mark.parametrize("duration_s, num_sampled", [(0.125, 1), (0.25, 5), (0.625, 5), (0.75, 9), (2.125, 17)])

@@ -67,6 +67,10 @@ def test_a_wrong_preset_is_named_by_file_and_key(tmp_path: Path, text: str, key:
 
 WRONG_CARDS = [
     (CARD + "licens: x\n", "licens", "did you mean licence?"),
+    (CARD + "cosmos: {generation: predict2, rope_rato_t: 2}\n", "cosmos.rope_rato_t", "did you mean rope_ratio_t?"),
+    (CARD + "cosmos: {generation: predict3}\n", "cosmos.generation", "'predict1' or 'predict2'"),
+    (CARD + "dfm: {}\n", "dfm", "a card of family cosmos has no group dfm"),
+    (CARD.replace("family: cosmos", "family: sora"), "family", "known: cosmos, ttt, dfm"),
     (CARD.replace("chunk_num_frames: 17", "chunk_num_frames: 16"), "chunk_num_frames", "1 + a multiple of 4"),
     (CARD.replace("continue_num_frames: 5", "continue_num_frames: 17"), "continue_num_frames", "fewer than"),
     (CARD.replace("[1, 5]", "[1, 4]"), "conditioning_num_frames", "4 is not 1 + a multiple"),

@@ -3,7 +3,8 @@
 Comes in: nothing. Goes out: cards for an engine that draws. Does not know weights.
 """
 
-from engine.contract.cards import Joint, ModelCard
+from engine.contract.card_values import Joint
+from engine.contract.cards import ModelCard
 from studio.planning.presets import load_cards
 
 

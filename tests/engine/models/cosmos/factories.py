@@ -18,16 +18,9 @@ from diffusers.models.transformers.transformer_cosmos import CosmosTransformer3D
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.contract.cards import (
-    AutoencoderSizes,
-    CosmosSettings,
-    ModelCard,
-    NetworkSizes,
-    Part,
-    Parts,
-    SamplerDefaults,
-    TextSizes,
-)
+from engine.contract.card_values import AutoencoderSizes, NetworkSizes, Part, Parts, SamplerDefaults, TextSizes
+from engine.contract.cards import ModelCard
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.network import CosmosConfig, CosmosDiT
 from tests.engine.models.cosmos.codec_factories import (
     LATENT_CHANNELS,

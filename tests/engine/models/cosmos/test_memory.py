@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.contract.cards import LoraUse, ModelCard
+from engine.contract.card_values import LoraUse
+from engine.contract.cards import ModelCard
 from engine.storage.card_files import find_part
 from tests.engine.models.cosmos.factories import (
     config,

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.contract.cards import CosmosSettings, LoraUse, ModelCard
+from engine.contract.card_values import LoraUse
+from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.checkpoint import config_of, load_network
 from engine.models.cosmos.keys import our_key
 from engine.models.cosmos.load import load_model
@@ -137,7 +139,6 @@ def test_frames_per_second_are_the_other_difference() -> None:
 
 
 def averaged(card: ModelCard) -> ModelCard:
-    assert card.cosmos is not None
     return card.model_copy(update={"cosmos": card.cosmos.model_copy(update={"ema": True})})
 
 
@@ -171,7 +172,6 @@ def test_cast_while_loading(tmp_path: Path) -> None:
 
 def test_reference_rounding_of_rope_by_the_card(tmp_path: Path) -> None:
     card = make_predict2(tmp_path)
-    assert card.cosmos is not None
     exact = output(load(card, tmp_path), "video2world")
     settings = card.cosmos.model_copy(update={"rope_precision": "reference_bf16"})
     rounded = output(load(card.model_copy(update={"cosmos": settings}), tmp_path), "video2world")
@@ -182,7 +182,6 @@ def test_reference_rounding_of_rope_by_the_card(tmp_path: Path) -> None:
 def test_sparse_attention_by_the_card(neighborhood: Any, tmp_path: Path) -> None:
     """The same file, dense by another card: it is the card that says which pattern the weights were tuned for."""
     card = make_predict2(tmp_path, neighborhood=neighborhood)
-    assert card.cosmos is not None
     sparse = load(card, tmp_path)
     assert sparse.config.neighborhood == neighborhood
     settings = card.cosmos.model_copy(update={"neighborhood": ""})
@@ -192,7 +191,6 @@ def test_sparse_attention_by_the_card(neighborhood: Any, tmp_path: Path) -> None
 
 def test_a_pattern_for_another_number_of_blocks(tmp_path: Path) -> None:
     card = make_predict2(tmp_path)
-    assert card.cosmos is not None
     settings = card.cosmos.model_copy(update={"neighborhood": "2b"})
     with pytest.raises(Rejected, match="for 28 blocks, the network has 2"):
         load(card.model_copy(update={"cosmos": settings}), tmp_path)

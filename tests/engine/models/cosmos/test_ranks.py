@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.contract.cards import LoraUse, ModelCard
+from engine.contract.card_values import LoraUse
+from engine.contract.cards import ModelCard
 from engine.contract.events import Finished, JobRejected
 from engine.contract.jobs import (
     FromMedia,

@@ -17,16 +17,9 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from engine.contract.cards import (
-    AutoencoderSizes,
-    DfmSettings,
-    ModelCard,
-    NetworkSizes,
-    Part,
-    Parts,
-    SamplerDefaults,
-    TextSizes,
-)
+from engine.contract.card_values import AutoencoderSizes, NetworkSizes, Part, Parts, SamplerDefaults, TextSizes
+from engine.contract.cards import ModelCard
+from engine.contract.families.dfm import DfmSettings
 
 WIDTH, NUM_BLOCKS, NUM_HEADS, TEXT_WIDTH, LORA, FPS_WIDTH = 64, 4, 4, 32, 8, 32
 MAX_FRAMES, MAX_IMG, MAX_TOKENS = 6, 16, 24

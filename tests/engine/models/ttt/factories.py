@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.contract.cards import TttSettings
+from engine.contract.families.ttt import TttSettings
 from engine.models.ttt.config import TttConfig
 from engine.models.ttt.network import TttVideo
 from engine.models.ttt.rotary import rotations

@@ -20,17 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel
 
-from engine.contract.cards import (
-    AutoencoderSizes,
-    Joint,
-    ModelCard,
-    NetworkSizes,
-    Part,
-    Parts,
-    SamplerDefaults,
-    TextSizes,
-    TttSettings,
-)
+from engine.contract.card_values import AutoencoderSizes, Joint, NetworkSizes, Part, Parts, SamplerDefaults, TextSizes
+from engine.contract.cards import ModelCard
+from engine.contract.families.ttt import TttSettings
 from engine.models.ttt.config import SsmLayer, TttConfig
 from tests.engine.models.ttt.factories import TINY, make_network
 

@@ -29,7 +29,7 @@ SIZE_PX = (48, 32)
 def text_of(model: Model, texts: list[str]) -> Tensor:
     """(1, n, L, D)."""
     assert isinstance(model.codecs, Codecs)
-    length = model.card.text_length(len(texts), SIZE_PX)
+    length = model.card.traits.text_length(len(texts), SIZE_PX)
     return model.codecs.load_text_encoder()(texts, length)[None]
 
 
@@ -87,7 +87,6 @@ def test_a_rank_without_ends_reads_no_ends(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ({"ttt": None}, "needs the group `ttt`"),
-        ({"autoencoder": {"kind": "wan"}}, "autoencoder of kind cogvideox"),
         ({"ttt": {"ssm_layer": "ttt_linear"}}, "of kind ttt_mlp, the card's ssm_layer says ttt_linear"),
         ({"parts": {"network": {"paths": ["elsewhere"]}}}, "elsewhere: not there"),
         ({"loras": [{"path": "my-lora.safetensors"}]}, "my-lora.safetensors: no such LoRA"),
@@ -115,10 +114,10 @@ def test_cards_say_what_was_trained(name: str) -> None:
     assert card.ttt is not None and card.joint is not None
     frames = {number: card.joint.segment_num_frames * number + 1 for number in card.joint.trained_num_segments}
     assert frames == {1: 49, 3: 145, 6: 289, 10: 481, 21: 1009}
-    assert [card.text_length(number, (720, 480)) for number in frames] == [498, 502, 471, 497, 458]
+    assert [card.traits.text_length(number, (720, 480)) for number in frames] == [498, 502, 471, 497, 458]
     assert card.joint.segment_num_frames == 4 * card.ttt.segment_latent_frames
     for number in frames:
-        tokens = number * card.text_length(number, (720, 480)) + (12 * number + 1) * 1350
+        tokens = number * card.traits.text_length(number, (720, 480)) + (12 * number + 1) * 1350
         assert tokens % card.ttt.mini_batch_size == 0, number
     assert (card.num_steps, card.guidance_scale, card.guidance_schedule) == (50, 6.0, "ramp")
     assert (card.fps, card.autoencoder.scale, card.ttt.base_lr) == (16, 1.0, 0.1 if "mlp" in name else 1.0)
@@ -128,4 +127,4 @@ def test_the_base_s_card_has_the_base_s_own_numbers() -> None:
     card = read_card(PRESETS / "cogvideox-5b-zero-gate.yaml")
     assert (card.autoencoder.scale, card.fps) == (0.7, 8)
     assert card.ttt is not None and card.ttt.ssm_layer == "none"
-    assert {card.text_length(number, (720, 480)) for number in range(1, 22)} == {226}
+    assert {card.traits.text_length(number, (720, 480)) for number in range(1, 22)} == {226}
