@@ -1,4 +1,4 @@
-"""A loaded model: the network that every rank holds, and the ends that one rank needs.
+"""A loaded model: the network that every rank holds, and the codecs that rank 0 needs.
 
 Comes in: what a family's ``load_model`` has read. Goes out: one value for the runtime. Does not know families, devices
 or jobs.
@@ -36,7 +36,7 @@ def blocks_of(component: nn.Module) -> list[nn.Module]:
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """What stands before and behind the network: needed by one rank only.
+    """Text encoder and autoencoder, before and after the network: needed by one rank only.
 
     ``load_text_encoder`` gives a module ``(prompts: list[str]) -> (B, L, D)``; it is called only for prompts whose
     embedding is not on the disk already. ``autoencoder``: a module that is an ``Autoencoder``.

@@ -1,1 +1,1 @@
-"""One rank at work: jobs in, events and takes out. ``pipeline`` tells the story."""
+"""One rank: jobs in, events and takes out. ``pipeline`` is the main path."""

@@ -1,4 +1,4 @@
-"""What a job may ask of a model, looked at before any work: a job that cannot be rendered is refused with the reason.
+"""Checks of a job against its model before any work: a job that cannot be rendered is rejected with the reason.
 
 Comes in: a job, a card, the number of ranks. Goes out: nothing, or Rejected(code). Does not know files or tensors.
 """
@@ -51,10 +51,10 @@ def _check_frames(job: Job, card: ModelCard) -> None:
 
 def _check_joint(job: Job, segment_num_frames: int) -> None:
     for index, segment in enumerate(job.segments):
-        wanted = segment_num_frames + (1 if index == 0 else 0)
-        if segment.num_frames != wanted or segment.num_overlap_frames:
+        num_frames = segment_num_frames + (1 if index == 0 else 0)
+        if segment.num_frames != num_frames or segment.num_overlap_frames:
             what = f"segment {index + 1} has {segment.num_frames} frames ({segment.num_overlap_frames} repeated)"
-            raise Rejected("frames", f"{what}; it must have {wanted}, none repeated. Plan it again.")
+            raise Rejected("frames", f"{what}; it must have {num_frames}, none repeated. Plan it again.")
     if sum(segment.num_frames for segment in job.segments) < job.num_frames:
         raise Rejected("frames", f"the segments give fewer than the {job.num_frames} frames asked for. Plan it again.")
 
@@ -71,11 +71,11 @@ def _check_sampler(job: Job, card: ModelCard) -> None:
 
 
 def _check_conditioning(job: Job, card: ModelCard) -> None:
-    given = job.conditioning.num_frames if job.conditioning is not None else 0
+    num_conditioning = job.conditioning.num_frames if job.conditioning is not None else 0
     overlaps = [segment.num_overlap_frames for segment in job.segments]
-    if overlaps[0] not in (0, given):
-        raise Rejected("conditioning", f"the first segment repeats {overlaps[0]} frames, {given} are given.")
-    for index, count in enumerate([given, *overlaps[1:]]):
+    if overlaps[0] not in (0, num_conditioning):
+        raise Rejected("conditioning", f"the first segment repeats {overlaps[0]} frames, {num_conditioning} are given.")
+    for index, count in enumerate([num_conditioning, *overlaps[1:]]):
         if count == 0 and (index == 0 or job.joint):
             continue
         if count not in card.conditioning_num_frames:

@@ -1,7 +1,7 @@
-"""Rank 0's line to the engine service: commands in, events out, over one loopback socket.
+"""The connection of rank 0 to the engine service: commands in, events out, over one loopback socket.
 
-Comes in: the lines of ``engine.contract.wire``. Goes out: jobs to run, and the author's wishes (cancel, pause) to
-whoever asks at a step edge. The end of the line is the end of this process. Does not know ranks, models or tensors.
+Comes in: the lines of ``engine.contract.wire``. Goes out: jobs to run, and flags (cancel, pause, leave) that the
+ranks read at each step boundary. The end of the connection ends this process. Does not know ranks, models or tensors.
 """
 
 import os
@@ -36,11 +36,11 @@ Send = Callable[[JobEvent | EngineEvent], None]
 
 
 class Leaving(Exception):
-    """The service asked the ranks to go; the running job is to be saved, not finished."""
+    """The service shuts the ranks down; the running job is saved, not finished."""
 
 
 class ControlFlags:
-    """What the author wants now. Written by the reading thread, read at step edges."""
+    """What the author requested. Written by the reading thread, read at step boundaries."""
 
     def __init__(self) -> None:
         self.cancelled: set[str] = set()
@@ -56,7 +56,7 @@ class ControlFlags:
 
 
 def raise_for_action(action: int) -> None:
-    """Raises what an agreed verdict means."""
+    """Raises Cancelled or Leaving where the agreed action is one of them."""
     if action == CANCEL:
         raise Cancelled("the author stopped the job")
     if action == LEAVE:
@@ -64,7 +64,7 @@ def raise_for_action(action: int) -> None:
 
 
 class Link:
-    """The connected line. A thread reads it; ``jobs`` gives what is to be run, None where nothing more will come."""
+    """The open connection. A thread reads it; ``jobs`` holds the jobs to run, and None after the last."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.flags = connection, ControlFlags()
@@ -115,7 +115,7 @@ class Link:
 
 
 def connect_link(device: str, num_ranks: int) -> Link:
-    """Dials the service named by the environment and says hello."""
+    """Connects to the service that the environment names, and sends Hello."""
     host, _, port = os.environ[SOCKET_VARIABLE].rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
     connection.settimeout(None)

@@ -1,7 +1,7 @@
-"""The loop of a rank: one job after another, each answered by exactly one terminal event.
+"""The loop of a rank: one job after another, each with exactly one terminal event.
 
-Comes in: commands on rank 0's line, shared with the other ranks. Goes out: events on that line. A known error ends the
-job; an unknown one ends the process (``worker``). Does not know what a job computes.
+Comes in: commands on the link of rank 0, shared with the other ranks. Goes out: events on that link. A known error
+ends the job; an unknown one ends the process (``worker``). Does not know what a job computes.
 """
 
 import os
@@ -27,7 +27,7 @@ from engine.storage.workspace import Workspace
 
 NOTHING, JOB, LEAVE = range(3)
 NO_MEMORY = "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed"
-"""What the host's allocator, a mapped file, the device's driver and its libraries say, which have no type for it."""
+"""In messages of the host's allocator, mapped files, device drivers and libraries, which have no type for it."""
 
 
 def work(num_threads: int) -> None:
@@ -48,7 +48,7 @@ def work(num_threads: int) -> None:
 
 
 def drop(event: JobEvent | EngineEvent) -> None:
-    """Where the events of ranks other than 0 go: they saw the same."""
+    """Where the events of ranks other than 0 go: rank 0 sends the same."""
 
 
 def device_name(device: torch.device) -> str:
@@ -56,7 +56,7 @@ def device_name(device: torch.device) -> str:
 
 
 def next_job(ranks: Ranks, link: Link | None) -> Job | None:
-    """The next job, the same on every rank; None when it is time to go. Idle, the ranks speak every IDLE_BEAT_S."""
+    """The next job, the same on every rank; None at shutdown. Idle ranks agree on nothing every IDLE_BEAT_S."""
     while True:
         job, kind = None, NOTHING
         if link is not None:

@@ -26,7 +26,7 @@ from engine.storage.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """A model as a job names it: of its own, or of the picture model that makes its first frame."""
+    """What a job says of its model, or of the picture model that makes its first frame."""
 
     name: str
     weights: Sha256
@@ -38,7 +38,7 @@ def model_key(job: Job) -> ModelKey:
 
 
 class ModelCache:
-    """Holds one model at a time: the newest asked for. ``hashes``: a file in which hashes of weights are remembered."""
+    """Holds one model at a time, the newest. ``hashes``: a file that remembers the hashes of weights."""
 
     def __init__(self, ranks: Ranks, cards_folder: Path, models_root: Path, hashes: Path | None = None) -> None:
         self.ranks, self.cards_folder, self.models_root = ranks, cards_folder, models_root
@@ -123,12 +123,12 @@ class ModelCache:
             raise Rejected("model", f"{name}: no such model card (there: {', '.join(paths) or 'none'}).")
         return read_card(paths[name], folders)
 
-    def _check_weights(self, card: ModelCard, wanted: Sha256) -> None:
+    def _check_weights(self, card: ModelCard, expected: Sha256) -> None:
         try:
             actual = fingerprint(card, self.models_root, self._hash_of)
         except OSError as error:
             what = f"{card.name}: its files cannot be read ({error})"
             raise Rejected("weights", f"{what}. Restore them, or choose another model.") from error
-        if actual != wanted:
-            what = f"the files' fingerprint is {actual[:16]}, the job was planned for {wanted[:16]}"
+        if actual != expected:
+            what = f"the files' fingerprint is {actual[:16]}, the job was planned for {expected[:16]}"
             raise Rejected("weights", f"{card.name}: {what}. Plan the film again, or restore the files.")

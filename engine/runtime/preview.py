@@ -34,7 +34,7 @@ def preview_frames(x0: Tensor, preview: LatentPreview | None) -> Frames:
 
 
 def _main_directions(latent: Tensor) -> Frames:
-    """(C, T, h, w) -> (T, h, w, 3): the strongest principal component as light, the next two as a tint."""
+    """(C, T, h, w) -> (T, h, w, 3): the strongest principal component as brightness, the next two as a tint."""
     flat = latent.flatten(1) - latent.flatten(1).mean(dim=1, keepdim=True)  # (C, N)
     _, directions = torch.linalg.eigh(flat @ flat.T)
     main = directions[:, -3:].flip(1)
@@ -46,7 +46,7 @@ def _main_directions(latent: Tensor) -> Frames:
 
 
 def write_preview(frames: Frames, size_px: SizePx, frame_s: float, path: Path) -> None:
-    """An endless WebP of about the take's size (at most MAX_WIDTH_PX wide), there whole or not at all."""
+    """An endless WebP of about the take's size (at most MAX_WIDTH_PX wide), written whole or not at all."""
     width = min(size_px[0], MAX_WIDTH_PX)
     shown = (width, max(1, round(width * size_px[1] / size_px[0])))
     pictures = [Image.fromarray(np.asarray(frame)).resize(shown, Image.Resampling.BICUBIC) for frame in frames]
@@ -64,13 +64,13 @@ def write_preview(frames: Frames, size_px: SizePx, frame_s: float, path: Path) -
 
 
 class PreviewClock:
-    """Says when a preview is due: every so many evaluations, and never more than ten a second."""
+    """When a preview is due: every so many evaluations, and never more than ten a second."""
 
     def __init__(self, every: int) -> None:
         self.every, self.evaluation, self.last_s = every, 0, -1.0
 
     def is_due(self) -> bool:
-        """Asked once after each evaluation."""
+        """Called once after each evaluation."""
         self.evaluation += 1
         due = self.evaluation % self.every == 0 and time.monotonic() - self.last_s >= MIN_INTERVAL_S
         if due:

@@ -1,7 +1,7 @@
-"""Tells how far a job is: stages, steps, previews, and what is left.
+"""The progress of a job: stages, steps, previews, and the seconds that are left.
 
-Comes in: what was done and how long it took. Goes out: events (on rank 0; the other ranks have a ``send`` that drops
-them). Does not know tensors' meaning, samplers or sockets.
+Comes in: finished steps and their seconds. Goes out: events (on rank 0; the ``send`` of the other ranks drops them).
+Does not know the meaning of tensors, samplers or sockets.
 """
 
 import resource

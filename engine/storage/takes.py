@@ -88,7 +88,7 @@ class TakesWriter:
     ) -> tuple[Take, ...]:
         """Completes the files, writes the files beside them, and gives the folders their names.
 
-        timings: seconds by stage, asked once the film files are whole. began_s: of the monotonic clock.
+        timings: seconds by stage, called once the videos are complete. began_s: of the monotonic clock.
         """
         if self.num_written < self.job.num_frames:
             raise EngineError(

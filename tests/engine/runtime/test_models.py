@@ -23,7 +23,7 @@ from engine.runtime.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import loaded
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext
-from engine.runtime.residency import resident
+from engine.runtime.residency import KeepResident
 from engine.storage.workspace import Workspace
 from tests.engine.checkpoints.measure_memory import memory
 from tests.engine.runtime.group import make_model_once, tiny_job
@@ -136,18 +136,18 @@ def test_damaged_or_foreign_weights(damage: Callable[[Path], None], root: Path, 
     assert refused.value.code == "weights" and str(tmp_path) in str(refused.value)
 
 
-def test_shelf_keeps_a_model_and_sees_a_changed_file(root: Path, tmp_path: Path) -> None:
+def test_models_keeps_a_model_and_sees_a_changed_file(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "models", tmp_path / "models")
-    shelf = ModelCache(ALONE, root / "cards", tmp_path / "models")
+    models = ModelCache(ALONE, root / "cards", tmp_path / "models")
     job = tiny_job(root)
     wanted = model_key(job)
-    assert not shelf.holds(wanted)
-    first = shelf.model(wanted)
-    assert shelf.holds(wanted) and shelf.model(wanted) is first
+    assert not models.holds(wanted)
+    first = models.model(wanted)
+    assert models.holds(wanted) and models.model(wanted) is first
     config = tmp_path / "models/tiny/transformer/config.json"
     config.write_text(config.read_text() + "\n")
     with pytest.raises(Rejected, match="fingerprint"):
-        shelf.model(wanted)
+        models.model(wanted)
 
 
 class Travelling(torch.nn.Module):
@@ -162,28 +162,20 @@ class Travelling(torch.nn.Module):
         return self
 
 
-@pytest.mark.parametrize(("keep", "sent"), [(False, ["cuda", "there", "cpu"]), (True, ["cuda", "there"])])
-def test_resident_comes_and_goes(keep: bool, sent: list[str]) -> None:
-    module = Travelling()
-    with resident(module, torch.device("cuda"), keep) as there:
-        there.sent.append("there")
-    assert module.sent == sent
-
-
 @pytest.mark.parametrize(("offload", "sent"), [("components", ["cpu"]), ("none", [])])
 def test_offload_begins_with_an_empty_device(offload: Any, sent: list[str], root: Path, tmp_path: Path) -> None:
     """A job before it, without offload, has left all three components there."""
-    shelf = ModelCache(Ranks(0, 1, torch.device("cuda")), root / "cards", root / "models")
-    room = RankContext(shelf.ranks, shelf, Workspace.at(tmp_path), lambda event: None, ControlFlags())
+    models = ModelCache(Ranks(0, 1, torch.device("cuda")), root / "cards", root / "models")
+    context = RankContext(models.ranks, models, Workspace.at(tmp_path), lambda event: None, ControlFlags())
     job = tiny_job(root, speed=Speed(precision="float32", offload=offload))
-    model = shelf.model(model_key(job))
+    model = models.model(model_key(job))
     assert model.codecs is not None
-    shelf._model = replace(model, network=Travelling(), codecs=replace(model.codecs, autoencoder=Travelling()))
-    shelf.prompt_cache(room.workspace).encode(["a"], MAX_TOKENS, ALONE.device, stays=True)
-    left = loaded(job, room, "film")
+    models._model = replace(model, network=Travelling(), codecs=replace(model.codecs, autoencoder=Travelling()))
+    models.prompt_cache(context.workspace).encode(["a"], MAX_TOKENS, KeepResident(ALONE.device))
+    left = loaded(job, context, "film")
     assert isinstance(left.network, Travelling) and left.codecs is not None
     assert left.network.sent == left.codecs.autoencoder.sent == sent
-    assert (shelf.prompt_cache(room.workspace)._loaded is None) == (offload == "components")
+    assert (models.prompt_cache(context.workspace).encoder.loaded is None) == (offload == "components")
 
 
 FIVE = FromTake(recipe="a" * 64, num_frames=5)
