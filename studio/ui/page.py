@@ -1,7 +1,7 @@
-"""The page: one Gradio shell with a panel a file, mounted beside our own routes.
+"""The page: one Gradio shell with its panels, mounted beside our own routes.
 
 Comes in: a studio. Goes out: a FastAPI app, or a served page. Gradio holds no truth: each tab reads the board's stream
-and sends wishes; closing a tab stops nothing. Does not know engines, jobs' contents or files.
+and calls actions; closing a tab stops nothing. Does not know engines, jobs' contents or files.
 """
 
 from pathlib import Path
@@ -12,8 +12,10 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from studio.studio import Studio
-from studio.ui import board, inspector, player, projects, renderbar
+from studio.ui.actions import ACTIONS, PANELS
 from studio.ui.guard import LOOPBACK, Guard
+from studio.ui.identity import Identify, Policy, local_user
+from studio.ui.panel import panel
 from studio.ui.routes import MAX_UPLOAD_BYTES, Scripts, routes
 from studio.ui.theme import theme
 
@@ -28,9 +30,13 @@ _HEAD = "\n".join(
 )
 
 
-def build_app(studio: Studio, loopback_only: bool = True) -> FastAPI:
-    """The whole page as an app; ``loopback_only`` refuses requests that name another host."""
+def build_app(studio: Studio, loopback_only: bool = True, policy: Policy = local_user) -> FastAPI:
+    """The whole page as an app; ``loopback_only`` refuses requests that name another host.
+
+    ``policy``: whose request it is.
+    """
     app = FastAPI(title="Storyboard Studio", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Identify, policy=policy)
     app.add_middleware(Guard, loopback_only=loopback_only, max_body_bytes=MAX_UPLOAD_BYTES)
     app.mount("/studio/static", Scripts(directory=STATIC), name="scripts")
     app.include_router(routes(studio))
@@ -57,11 +63,8 @@ def shell(studio: Studio) -> gr.Blocks:
     """The panels, in reading order. No listeners: a panel's functions are called by its script alone."""
     with gr.Blocks(title="Storyboard Studio", fill_width=True, analytics_enabled=False) as blocks:
         with gr.Column(elem_id="studio"):
-            renderbar.render(studio)
-            projects.render(studio)
-            board.render(studio)
-            inspector.render(studio)
-            player.render(studio)
+            for name, actions in PANELS.items():
+                panel(name, {action: ACTIONS[action] for action in actions}, studio)
     return blocks
 
 

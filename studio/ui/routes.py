@@ -1,7 +1,7 @@
 """Routes of our own beside Gradio's: media, previews, the stream of a board, uploads, downloads, scripts and styles.
 
 Comes in: a studio. Goes out: a router. Every file goes through the studio's check that this project shows it. Does not
-know where files lie, nor who the visitor is.
+know where files lie, nor what anybody may do.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, File, HTTPException, Response, UploadFile
+from fastapi import APIRouter, Depends, File, HTTPException, Response, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -19,7 +19,9 @@ from starlette.types import Scope
 from engine.contract.errors import EngineError
 from studio.document.formats.ttt_prompts import to_text
 from studio.errors import StudioError
+from studio.services.identity import Identity
 from studio.studio import Studio
+from studio.ui.identity import identity_of
 from studio.ui.stream import board_events
 
 JSON = "application/json"
@@ -38,6 +40,10 @@ class Scripts(StaticFiles):
         return response
 
 
+Who = Annotated[Identity, Depends(identity_of)]
+"""Who asks, in every route. A policy (``page.build_app``) decides; nothing is refused to anybody yet."""
+
+
 def routes(studio: Studio) -> APIRouter:
     """All routes of the page that are not Gradio's."""
     router = APIRouter(include_in_schema=False)
@@ -45,16 +51,16 @@ def routes(studio: Studio) -> APIRouter:
     _add_uploads(router, studio)
 
     @router.get("/board/{project_id}/events")
-    async def events(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def events(identity: Who, project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         stream: AsyncIterator[ServerSentEvent] = board_events(studio, project_id)
         return EventSourceResponse(stream, ping=15, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     @router.get("/storyboard/{project_id}")
-    def storyboard(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    def storyboard(identity: Who, project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         return _written(lambda: studio.projects.export(project_id), f"{_safe(project_id)}.yaml", "application/yaml")
 
     @router.get("/prompts/{project_id}")
-    def prompts(project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    def prompts(identity: Who, project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The storyboard as TTT-Video's own prompt file."""
         return _written(
             lambda: to_text([studio.projects.open(project_id).storyboard]), f"{_safe(project_id)}.json", JSON
@@ -75,7 +81,7 @@ def _written(write: Callable[[], str], name: str, content_type: str) -> Response
 
 def _add_media(router: APIRouter, studio: Studio) -> None:
     @router.get("/media/{project_id}/{sha256}")
-    def media(project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
+    def media(identity: Who, project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """A file of the project, with ranges, so that a player may seek."""
         try:
             file = studio.projects.media_file(project_id, sha256)
@@ -91,7 +97,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
         )
 
     @router.get("/preview/{project_id}/{job_id}")
-    def preview(project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    def preview(identity: Who, project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The newest live preview; the query ``v`` only tells pictures apart."""
         try:
             picture = studio.rendering.preview(project_id, job_id)
@@ -104,7 +110,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
 
 def _add_uploads(router: APIRouter, studio: Studio) -> None:
     @router.post("/media/{project_id}")
-    async def add_media(project_id: str, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def add_media(identity: Who, project_id: str, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A picture or clip to start a scene from. Answers with what it is, or with the problem in words."""
         name = Path(file.filename or "file").name
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
@@ -116,7 +122,7 @@ def _add_uploads(router: APIRouter, studio: Studio) -> None:
         return JSONResponse({"ok": True, "media": info.model_dump(mode="json")})
 
     @router.post("/projects/import")
-    async def import_file(file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def import_file(identity: Who, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The storyboards of a file as new projects, one each."""
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
