@@ -22,17 +22,18 @@ Answer = dict[str, Any]
 
 
 class EmptyRequest(Value):
-    pass
+    """``project``: the page sends the one that it shows with every request; it does not matter here."""
+
+    project: str = ""
 
 
 class ProjectRequest(Value):
     project: str
 
 
-class NewProjectRequest(ProjectRequest):
+class NewProjectRequest(EmptyRequest):
     """``id``: made by the page, which shows the project before it is saved; None: made here."""
 
-    project: str = ""
     title: str = "Untitled film"
     id: Annotated[str, Field(pattern=r"^p-[0-9a-f]{10}$")] | None = None
 
