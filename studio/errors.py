@@ -3,7 +3,7 @@
 StudioError
   StoryboardError(field)   the document is wrong; shown beside the field
   PresetError(file, key)   a preset or a model card is wrong; at start
-  PlanError(scene_id)      a valid wish that the model cannot do; before queueing
+  PlanError(scene_id)      a valid request that the model cannot do; before queueing
   FilmError                ffmpeg, or a take that is missing; in the film panel
   LibraryError             projects, journal or takes could not be read or written
     DatabaseTrouble        the database itself: full, locked, damaged; what was asked may be asked again
@@ -93,7 +93,7 @@ class ProjectMissing(LibraryError):
 class RevisionConflict(LibraryError):
     """A write was based on a revision that is no longer the newest. Nothing was overwritten.
 
-    ``current`` is the newest revision; ``yours`` and ``theirs`` are the two values that cannot both stand, as text.
+    ``current`` is the newest revision; ``yours`` and ``theirs`` are the two conflicting values, as text.
     """
 
     def __init__(self, message: str, current: int, yours: str = "", theirs: str = "") -> None:

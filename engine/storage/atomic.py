@@ -4,7 +4,7 @@ Comes in: a target and its content, or a callback that writes it. Goes out: the 
 anything fails, the older target as it was and no temporary file. A process that dies midway can leave a ``*.tmp``
 beside the target; its name is random, and no reader takes it for a result. Does not know what the files mean.
 
-Every function takes ``fsync``, so that a test can stand in for a disk that answers otherwise than this machine's.
+Every function takes ``fsync``, so that a test can play a disk that answers differently from this machine's.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 Fsync = Callable[[int], None]
-"""Writes what a file descriptor stands for to the disk, as ``os.fsync``."""
+"""Writes the file of a descriptor to the disk, as ``os.fsync``."""
 
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 """What SMB and shared folders answer to the fsync of a folder: they have no such call, and nothing has failed."""

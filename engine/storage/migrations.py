@@ -1,8 +1,8 @@
 """A database's schema, brought to the newest version: numbered steps, each once, all or none of them.
 
 Comes in: a SQLAlchemy engine and a ``Schema``. Goes out: the same database with the tables of this program, or a
-``DatabaseTooNew`` in words. Version 1 is what programs wrote before versions were counted: tables and no number. A
-SQLite file is copied beside itself before the first step that changes it. Does not know what a table means.
+``DatabaseTooNew`` with the reason. Version 1 is what programs wrote before versions were counted: tables and no number.
+A SQLite file is copied beside itself before the first step that changes it. Does not know what a table means.
 
 SQLite counts in its ``user_version``; other databases have a table ``schema_version`` for it.
 """
@@ -70,7 +70,7 @@ def migrate(engine: Engine, schema: Schema) -> None:
 
 
 def backup_path(database: Path, version: int) -> Path:
-    """Where the copy of a SQLite file lies that was made before it left this version."""
+    """Path of the copy of a SQLite file that was made before it left this version."""
     return database.with_name(f"{database.name}.version-{version}.backup")
 
 

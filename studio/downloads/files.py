@@ -26,7 +26,7 @@ INDEX_SUFFIX = ".index.json"
 
 @dataclass(frozen=True, slots=True)
 class PartFiles:
-    """``place``: what is read, None where it is missing or not whole. ``reason``: what is missing, in words."""
+    """``place``: what is read, None where it is missing or not whole. ``reason``: what is missing, as text."""
 
     name: str
     part: Part
