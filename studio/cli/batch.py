@@ -1,6 +1,6 @@
 """``storyboard batch FILE``: NVIDIA's batch files run as they are; each entry becomes a file of its own.
 
-Comes in: a studio, a batch file's entries and wishes for all of them. Goes out: a clip or picture for each entry,
+Comes in: a studio, a batch file's entries and options for all of them. Goes out: a clip or picture for each entry,
 inside one folder and under the name that the entry gives, written as soon as it is there; what is wrong with an entry,
 in words, while the others are made. Does not know argument names, or how anything is rendered.
 """
@@ -79,16 +79,16 @@ class RunBatch:
         self._session = session
         self._tally = _Tally()
 
-    def run(self, batch: Batch, wishes: BatchOptions) -> int:
+    def run(self, batch: Batch, options: BatchOptions) -> int:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
-            blank = self._blank(batch, wishes)
+            blank = self._blank(batch, options)
             self._session.learn(blank.model)
             card = self._usable(blank)
             for bad in batch.bad:
                 self._refused(bad)
-            targets = self._targets(batch.entries, card, wishes.out)
-            scenes = self._scenes(batch.entries, targets, blank, card, wishes)
+            targets = self._targets(batch.entries, card, options.out)
+            scenes = self._scenes(batch.entries, targets, blank, card, options)
             if scenes:
                 self._made(blank.model_copy(update={"scenes": tuple(scenes)}), targets)
         finally:
@@ -96,14 +96,14 @@ class RunBatch:
         return self._told()
 
     # ---- what can be made
-    def _blank(self, batch: Batch, wishes: BatchOptions) -> Storyboard:
+    def _blank(self, batch: Batch, options: BatchOptions) -> Storyboard:
         """What all entries share, without a scene. Raises StoryboardError."""
         document = {
             "title": f"Batch {self._path.stem}"[:300],
-            "model": wishes.model or batch.model,
-            "preset": wishes.preset,
-            "aspect": wishes.aspect or ASPECT,
-            "seed": wishes.seed,
+            "model": options.model or batch.model,
+            "preset": options.preset,
+            "aspect": options.aspect or ASPECT,
+            "seed": options.seed,
         }
         return read_document(document)
 
@@ -138,7 +138,7 @@ class RunBatch:
         targets: dict[int, Path],
         blank: Storyboard,
         card: ModelCard,
-        wishes: BatchOptions,
+        options: BatchOptions,
     ) -> list[Scene]:
         """The scenes that can be rendered; the other entries are told."""
         scenes: list[Scene] = []
@@ -146,7 +146,7 @@ class RunBatch:
             if entry.number not in targets:
                 continue
             try:
-                scene = self._scene(entry, card, wishes)
+                scene = self._scene(entry, card, options)
                 plan = self._studio.projects.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
                 _refuse(plan)
                 self._note(plan, entry.number)
@@ -157,19 +157,19 @@ class RunBatch:
                 self._refused(BadEntry(entry.number, str(error)))
         return scenes
 
-    def _scene(self, entry: Entry, card: ModelCard, wishes: BatchOptions) -> Scene:
-        scene = scene_of(entry, min(card.chunk_num_frames / card.fps, card.max_duration_s), wishes.num_input_frames)
-        overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
-        changes: dict[str, object] = {"seed": wishes.seed, "overrides": overrides}
-        changes["negative_prompt"] = wishes.negative_prompt
+    def _scene(self, entry: Entry, card: ModelCard, options: BatchOptions) -> Scene:
+        scene = scene_of(entry, min(card.chunk_num_frames / card.fps, card.max_duration_s), options.num_input_frames)
+        overrides = scene.overrides.model_copy(update={"guidance_scale": options.guidance_scale})
+        changes: dict[str, object] = {"seed": options.seed, "overrides": overrides}
+        changes["negative_prompt"] = options.negative_prompt
         if scene.conditioning is not None:
             media = found_beside(scene.conditioning.media, self._path.parent)
             changes["conditioning"] = scene.conditioning.model_copy(update={"media": media})
-        elif wishes.reimagine:
+        elif options.reimagine:
             changes["conditioning"] = Conditioning(
-                media=str(Path(wishes.reimagine).resolve()),
-                strength=wishes.strength,
-                first_frame_strength=wishes.first_frame_strength,
+                media=str(Path(options.reimagine).resolve()),
+                strength=options.strength,
+                first_frame_strength=options.first_frame_strength,
             )
         return scene.model_copy(update=changes)
 

@@ -66,20 +66,20 @@ def add_commands(commands: Commands) -> None:
 def _batch(flags: argparse.Namespace) -> int:
     videos = read_storyboards(flags.file) if holds_videos(flags.file) else ()
     batch = None if videos else read_batch(flags.file)
-    wishes = _wishes(flags)
+    options = _options(flags)
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
             session = EngineSession(studio, engine_source_of(flags, studio))
             if batch is None:
-                return RunVideos(studio, flags.file, flags.json, session).run(videos, wishes)
-            return RunBatch(studio, flags.file, flags.json, session).run(batch, wishes)
+                return RunVideos(studio, flags.file, flags.json, session).run(videos, options)
+            return RunBatch(studio, flags.file, flags.json, session).run(batch, options)
         finally:
             studio.close()
 
 
-def _wishes(flags: argparse.Namespace) -> BatchOptions:
-    wishes = BatchOptions(
+def _options(flags: argparse.Namespace) -> BatchOptions:
+    options = BatchOptions(
         out=flags.out,
         model=flags.model or "",
         preset=flags.preset or "balanced",
@@ -92,10 +92,10 @@ def _wishes(flags: argparse.Namespace) -> BatchOptions:
         strength=_within("--strength", flags.strength, 0, 1),
         first_frame_strength=_first_frame_strength(flags.first_frame_strength),
     )
-    if flags.nvidia_guidance and wishes.guidance_scale is not None:
-        said = f"NVIDIA's guidance {flags.guidance:g} is {wishes.guidance_scale:g} in the usual convention."
-        print(said, file=sys.stderr)
-    return wishes
+    if flags.nvidia_guidance and options.guidance_scale is not None:
+        message = f"NVIDIA's guidance {flags.guidance:g} is {options.guidance_scale:g} in the usual convention."
+        print(message, file=sys.stderr)
+    return options
 
 
 def guidance_of(given: float | None, nvidias: bool) -> float | None:
@@ -119,12 +119,12 @@ def _within(flag: str, value: N, lowest: int, highest: int) -> N:
 
 
 def _import(flags: argparse.Namespace) -> int:
-    boards = read_storyboards(flags.file)
+    storyboards = read_storyboards(flags.file)
     studio = studio_from_flags(flags)
     try:
-        for number, storyboard in enumerate(boards, start=1):
+        for number, storyboard in enumerate(storyboards, start=1):
             project = studio.projects.open_file(
-                flags.file if len(boards) == 1 else place_of(flags.file, number), storyboard
+                flags.file if len(storyboards) == 1 else place_of(flags.file, number), storyboard
             )
             print(f"{project.id}: {storyboard.title} ({counted(len(storyboard.scenes), 'scene')})")
     finally:
@@ -149,11 +149,13 @@ def _export(flags: argparse.Namespace) -> int:
     return DONE
 
 
-def exported(boards: tuple[Storyboard, ...], form: str, out: Path | None) -> str:
+def exported(storyboards: tuple[Storyboard, ...], form: str, out: Path | None) -> str:
     """The text of the other format; TTT-Video's has a video on each line where the name ends in .jsonl."""
     if form == "ttt":
-        return ttt_prompts.to_text(boards, "jsonl" if out and out.suffix.lower() == ".jsonl" else "json")
-    if len(boards) != 1:
-        message = f"holds {len(boards)} storyboards, and one YAML file is one; import it instead (storyboard import)"
+        return ttt_prompts.to_text(storyboards, "jsonl" if out and out.suffix.lower() == ".jsonl" else "json")
+    if len(storyboards) != 1:
+        message = (
+            f"holds {len(storyboards)} storyboards, and one YAML file is one; import it instead (storyboard import)"
+        )
         raise StoryboardError.at("", message)
-    return yaml_file.to_text(boards[0])
+    return yaml_file.to_text(storyboards[0])

@@ -1,8 +1,8 @@
 """``storyboard batch FILE`` for TTT-Video's prompt files: a film for each video of the file.
 
-Comes in: a studio, the file's storyboards, wishes for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as the
-authors' script counts; what is wrong with one video, in words, while the others are made. Does not know argument names
-or how films are made.
+Comes in: a studio, the file's storyboards, options for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as
+the authors' script counts; what is wrong with one video, in words, while the others are made. Does not know argument
+names or how films are made.
 """
 
 import json
@@ -27,12 +27,12 @@ class RunVideos:
         self._as_json = as_json
         self._session = session
 
-    def run(self, boards: Sequence[Storyboard], wishes: BatchOptions) -> int:
+    def run(self, storyboards: Sequence[Storyboard], options: BatchOptions) -> int:
         """-> exit code: 0 where every film was made. Raises EngineError, KeyboardInterrupt."""
         failed = 0
-        for number, storyboard in enumerate(boards, start=1):
+        for number, storyboard in enumerate(storyboards, start=1):
             try:
-                failed += self._film(number, with_options(storyboard, wishes), wishes.out) != DONE
+                failed += self._film(number, with_options(storyboard, options), options.out) != DONE
             except (StoryboardError, PlanError, FilmError) as error:
                 failed += 1
                 self._tell(number, str(error))
@@ -44,8 +44,8 @@ class RunVideos:
 
     def _tell(self, number: int, reason: str) -> None:
         facts = {"event": "error", "video": number, "text": reason}
-        said = json.dumps(facts, ensure_ascii=False) if self._as_json else f"video {number}: {reason}"
-        print(said, file=sys.stdout if self._as_json else sys.stderr, flush=True)
+        message = json.dumps(facts, ensure_ascii=False) if self._as_json else f"video {number}: {reason}"
+        print(message, file=sys.stdout if self._as_json else sys.stderr, flush=True)
 
 
 def place_of(path: Path, number: int) -> Path:
@@ -53,16 +53,16 @@ def place_of(path: Path, number: int) -> Path:
     return Path(f"{path}#{number}")
 
 
-def with_options(storyboard: Storyboard, wishes: BatchOptions) -> Storyboard:
+def with_options(storyboard: Storyboard, options: BatchOptions) -> Storyboard:
     """The storyboard with what the command line says of all. Raises StoryboardError."""
-    said: dict[str, object] = {"preset": wishes.preset, "seed": wishes.seed}
-    said |= {"model": wishes.model} if wishes.model else {}
-    said |= {"aspect": wishes.aspect} if wishes.aspect else {}
-    said |= {"negative_look": wishes.negative_prompt} if wishes.negative_prompt else {}
-    storyboard = read_document({**document_of(storyboard), **said})
-    return storyboard.model_copy(update={"scenes": tuple(_guided(scene, wishes) for scene in storyboard.scenes)})
+    changes: dict[str, object] = {"preset": options.preset, "seed": options.seed}
+    changes |= {"model": options.model} if options.model else {}
+    changes |= {"aspect": options.aspect} if options.aspect else {}
+    changes |= {"negative_look": options.negative_prompt} if options.negative_prompt else {}
+    storyboard = read_document({**document_of(storyboard), **changes})
+    return storyboard.model_copy(update={"scenes": tuple(_guided(scene, options) for scene in storyboard.scenes)})
 
 
-def _guided(scene: Scene, wishes: BatchOptions) -> Scene:
-    overrides = scene.overrides.model_copy(update={"guidance_scale": wishes.guidance_scale})
+def _guided(scene: Scene, options: BatchOptions) -> Scene:
+    overrides = scene.overrides.model_copy(update={"guidance_scale": options.guidance_scale})
     return scene.model_copy(update={"overrides": overrides})

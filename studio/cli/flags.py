@@ -39,7 +39,7 @@ class Commands:
 
 
 def _places(inner: bool) -> argparse.ArgumentParser:
-    """``inner``: of a command inside another, which has the same flags and must not forget what those said."""
+    """``inner``: of a command inside another, which has the same flags and must keep their values."""
     places = argparse.ArgumentParser(add_help=False)
     where = os.environ.get("STORYBOARD_WORKSPACE") or "workspace"
     root = Path(os.environ.get("STORYBOARD_MODELS_ROOT") or MODELS_ROOT)

@@ -115,9 +115,9 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan in words: a line for each scene with its notes, then the cost."""
     lines: list[str] = []
     for scene in plan.scenes:
-        said = f"{scene.state}: {scene.reason}" if scene.reason else scene.state
+        message = f"{scene.state}: {scene.reason}" if scene.reason else scene.state
         length = f"{clock(scene.seconds)}, {counted(scene.num_frames, 'frame')}"
-        lines.append(f"{scene.number:3}  {scene.scene_id}  {length}  {said}")
+        lines.append(f"{scene.number:3}  {scene.scene_id}  {length}  {message}")
         notes = [note.text for note in plan.notes if note.scene_id == scene.scene_id and note.text != scene.reason]
         lines += [f"       {text}" for text in notes]
     lines += [f"     {note.text}" for note in plan.notes if note.scene_id is None]

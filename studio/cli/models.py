@@ -81,15 +81,15 @@ def lines(files: ModelFiles, machine: Machine) -> list[str]:
     """A model in words: whether it is here, what is missing, whether it fits."""
     card = files.card
     state = "here" if not files.missing else f"{len(files.parts) - len(files.missing)} of {len(files.parts)} parts here"
-    said = [f"{card.name}: {card.title}; {state}"]
-    said += [f"  {each.name}: {_part_line(each)}" for each in files.parts]
+    output_lines = [f"{card.name}: {card.title}; {state}"]
+    output_lines += [f"  {each.name}: {_part_line(each)}" for each in files.parts]
     if files.missing:
         amount = gigabytes(files.download_bytes) if files.download_bytes else ""
         known = amount if files.size_known else f"at least {amount}" if amount else "of a size that is not known"
-        said.append(f"  to bring: {known} (storyboard models get {card.name})")
+        output_lines.append(f"  to bring: {known} (storyboard models get {card.name})")
     if card.first_frame:
-        said.append(f"  its first frames are made by {card.first_frame}")
-    return [*said, f"  {fit(card, machine)}"]
+        output_lines.append(f"  its first frames are made by {card.first_frame}")
+    return [*output_lines, f"  {fit(card, machine)}"]
 
 
 def _part_line(files: PartFiles) -> str:

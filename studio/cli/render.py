@@ -71,7 +71,7 @@ class RenderFile:
 
 
 def _refuse(plan: Plan) -> None:
-    """A film needs every scene: said before anything is rendered."""
+    """A film needs every scene: reported before anything is rendered."""
     stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
     general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
     if stuck:

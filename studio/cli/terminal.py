@@ -31,14 +31,14 @@ class JsonLines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._said: dict[str, dict[str, object]] = {}
+        self._printed: dict[str, dict[str, object]] = {}
 
     def show(self, board: BoardView) -> None:
         for card in board.scenes:
-            said = _facts(card)
-            if self._said.get(card.id) != said:
-                self._said[card.id] = said
-                self._print({"event": "scene", **said})
+            message = _facts(card)
+            if self._printed.get(card.id) != message:
+                self._printed[card.id] = message
+                self._print({"event": "scene", **message})
 
     def done(self, facts: dict[str, object], text: str) -> None:
         self._print({**facts, "text": text})
@@ -52,13 +52,13 @@ class Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._said: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
     def show(self, board: BoardView) -> None:
         for card in board.scenes:
             line = _line(card)
-            if self._said.get(card.id) != card.state:
-                self._said[card.id] = card.state
+            if self._printed.get(card.id) != card.state:
+                self._printed[card.id] = card.state
                 print(line, file=self._out, flush=True)
 
     def done(self, facts: dict[str, object], text: str) -> None:

@@ -1,6 +1,6 @@
 """Jobs to the engine, and its events back: takes enter the library, live progress is kept.
 
-Comes in: planned jobs, an ``Engine``. Goes out: takes on the shelf with their posters, live jobs, the engine's state.
+Comes in: planned jobs, an ``Engine``. Goes out: takes in the library with their posters, live jobs, the engine's state.
 Everything that must survive is written before it is counted as seen. Does not know storyboards, films or the page.
 """
 

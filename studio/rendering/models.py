@@ -31,10 +31,10 @@ class ModelCatalog:
 
     def update(self, statuses: Sequence[ModelStatus]) -> bool:
         """What an engine says of its models; whether that is news."""
-        heard = {status.card.name: status for status in statuses}
+        reported = {status.card.name: status for status in statuses}
         with self._lock:
-            is_news = heard != self._from_engine
-            self._from_engine = heard
+            is_news = reported != self._from_engine
+            self._from_engine = reported
             return is_news
 
     def all(self) -> dict[str, ModelStatus]:

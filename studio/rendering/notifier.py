@@ -37,7 +37,7 @@ class ChangeNotifier:
             self._changed.notify_all()
 
     def wait(self, project_id: str, version: int, timeout_s: float) -> int:
-        """Blocks until the version is another than ``version``, the time is over or the bell is closed."""
+        """Blocks until the version is another than ``version``, the time is over or the notifier is closed."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closed.is_set() or self._version(project_id) != version, timeout=timeout_s
@@ -45,7 +45,7 @@ class ChangeNotifier:
             return self._version(project_id)
 
     def changes(self, project_id: str, after: int) -> Iterator[int]:
-        """Versions as they come, gathered, until the bell is closed. The first at once where it is not ``after``."""
+        """Versions as they come, gathered, until closed. The first at once where it is not ``after``."""
         while not self._closed.is_set():
             version = self.wait(project_id, after, timeout_s=15.0)
             if self._closed.is_set():

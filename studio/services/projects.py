@@ -162,7 +162,7 @@ class ProjectService:
         except ProjectMissing:
             return None
         content_type = self._takes.content_type(project_id, sha256)
-        content_type = content_type or self._states.facts(project_id).content_type(sha256)
+        content_type = content_type or self._states.state(project_id).content_type(sha256)
         if content_type is None or not self._store.has(sha256):
             return None
         return MediaFile(self._store.path(sha256), content_type)

@@ -31,7 +31,7 @@ class ProjectRefresher:
         Where that cannot be written now, the take is shown all the same, and recorded at the next change.
         """
         try:
-            shared = self._states.facts(project_id).shared
+            shared = self._states.state(project_id).shared
             if shared:
                 self._takes.give(project_id, shared)
                 self._states.forget(project_id)

@@ -193,7 +193,7 @@ class RenderService:
 
     def _clear_outdated_choices(self, project_id: str, scene_ids: Sequence[str] | None) -> None:
         """What is written is rendered: a chosen take of another recipe gives way to the one that matches, if any."""
-        outdated = self._states.facts(project_id).outdated_choices()
+        outdated = self._states.state(project_id).outdated_choices()
         cleared = [scene_id for scene_id in outdated if scene_ids is None or scene_id in scene_ids]
         if cleared:
             clear_choices(self._library, project_id, cleared)

@@ -1,7 +1,7 @@
-"""Paints what stands around the scenes: the render bar, the film and the engine. Pure.
+"""Computes what is shown around the scenes: the render bar, the film and the engine. Pure.
 
-Comes in: facts of a project, the moment, the scenes' cards. Goes out: values of the board. Does not know the database
-or the page; all words that the page shows about rendering, film and engine are written here.
+Comes in: the state of a project, the live state, the scenes' cards. Goes out: values of the board. Does not know the
+database or the page; all words that the page shows about rendering, film and engine are written here.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from studio.views.types import EngineView, FilmView, RenderBar, SceneCard
 STUCK = ("unplannable", "without_model")
 
 
-def render_bar(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> RenderBar:
-    jobs = facts.plan.jobs if facts.plan else ()
+def render_bar(project_state: ProjectState, live_state: LiveState, cards: Sequence[SceneCard]) -> RenderBar:
+    jobs = project_state.plan.jobs if project_state.plan else ()
     waiting = [card for card in cards if card.state in ("queued", "rendering")]
     wanted = {scene_id for job in jobs for scene_id in job.scene_ids}
     due = [card for card in cards if card.id in wanted or (card.state == "stale" and not _matches(card))]
-    problem, problem_text = _problem(facts, moment, cards)
-    seconds = facts.plan.cost.seconds if facts.plan and jobs else None
+    problem, problem_text = _problem(project_state, live_state, cards)
+    seconds = project_state.plan.cost.seconds if project_state.plan and jobs else None
     return RenderBar(
         num_scenes=len(due),
         text=_what(due, cards),
@@ -29,7 +29,7 @@ def render_bar(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard
         estimate_text=about(seconds) if jobs else "",
         can_render=not problem and bool(cards),
         busy=bool(waiting),
-        paused=moment.engine is not None and moment.engine.paused,
+        paused=live_state.engine is not None and live_state.engine.paused,
         problem=problem,
         problem_text=problem_text,
     )
@@ -60,46 +60,46 @@ def _scenes(cards: Sequence[SceneCard]) -> str:
     return f"scene{'s' if len(cards) > 1 else ''} " + ", ".join(str(card.number) for card in cards)
 
 
-def _problem(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> tuple[str, str]:
+def _problem(project_state: ProjectState, live_state: LiveState, cards: Sequence[SceneCard]) -> tuple[str, str]:
     """In short and in full, which differ where a model is not here: its files are many words."""
-    outside = _outside(facts, moment)
-    if outside or facts.plan is None or not _all_stuck(cards):
+    outside = _outside(project_state, live_state)
+    if outside or project_state.plan is None or not _all_stuck(cards):
         return outside, outside
-    short = facts.plan.scenes[0].reason
-    errors = [note.text for note in facts.plan.notes if note.level == "error"]
+    short = project_state.plan.scenes[0].reason
+    errors = [note.text for note in project_state.plan.notes if note.level == "error"]
     return short, errors[0] if errors else short
 
 
-def _outside(facts: ProjectState, moment: LiveState) -> str:
+def _outside(project_state: ProjectState, live_state: LiveState) -> str:
     """What is wrong with other than the scenes."""
-    if facts.problem:
-        return facts.problem
-    if not moment.engine_known:
-        return moment.unavailable_reason
-    if moment.engine is None:
+    if project_state.problem:
+        return project_state.problem
+    if not live_state.engine_known:
+        return live_state.unavailable_reason
+    if live_state.engine is None:
         return "the engine does not answer; waiting jobs go on when it is back"
-    return moment.last_error
+    return live_state.last_error
 
 
 def _all_stuck(cards: Sequence[SceneCard]) -> bool:
     return bool(cards) and all(card.state in STUCK for card in cards)
 
 
-def film_view(facts: ProjectState, moment: LiveState, cards: Sequence[SceneCard]) -> FilmView:
-    film = facts.film
+def film_view(project_state: ProjectState, live_state: LiveState, cards: Sequence[SceneCard]) -> FilmView:
+    film = project_state.film
     missing = tuple(card.number for card in cards if card.take is None)
     stale = tuple(card.number for card in cards if card.take is not None and not card.take.matches)
-    up_to_date = film is not None and film.cut == facts.cut and not stale
+    up_to_date = film is not None and film.cut == project_state.cut and not stale
     return FilmView(
         media=film.media if film else None,
         poster=film.poster if film else None,
         duration_s=film.duration_s if film else 0.0,
         up_to_date=up_to_date,
-        assembling=moment.assembling,
+        assembling=live_state.assembling,
         missing=missing,
         stale=stale,
-        text=_film_text(film, up_to_date, moment.assembling, missing, stale),
-        error=moment.film_error,
+        text=_film_text(film, up_to_date, live_state.assembling, missing, stale),
+        error=live_state.film_error,
     )
 
 
@@ -119,11 +119,11 @@ def _film_text(
     return f"{clock(film.duration_s)}, up to date" if up_to_date else "not put together again since the last change"
 
 
-def engine_view(moment: LiveState) -> EngineView:
-    status = moment.engine
+def engine_view(live_state: LiveState) -> EngineView:
+    status = live_state.engine
     if status is None:
-        state = "unreachable" if moment.engine_known else "absent"
-        text = "the engine does not answer" if moment.engine_known else moment.unavailable_reason
+        state = "unreachable" if live_state.engine_known else "absent"
+        text = "the engine does not answer" if live_state.engine_known else live_state.unavailable_reason
         return EngineView(state=state, device="", num_ranks=0, text=text)
     group = status.group if status.group in ("down", "starting", "ready", "busy") else "down"
     words = {"down": "the group is down", "starting": "loading the model", "ready": "ready", "busy": "rendering"}

@@ -44,7 +44,7 @@ class BoardCache:
         version = self._notifier.version(project_id)
         known = self._boards.get(project_id)
         live = self._live_state(project_id, version)  # before the state, so that no end of a job falls between them
-        state = self._states.facts(project_id)
+        state = self._states.state(project_id)
         if known is None or known.version != version or known.revision != state.project.revision:
             known = board_of(state, live, self._presets, self._models.all())
             with self._keeping:

@@ -1,4 +1,4 @@
-"""Paints the board: facts of a project, its plan and its live jobs in, one ``BoardView`` out. Pure.
+"""Computes a ``BoardView`` from the state of a project, its plan and its live jobs. Pure.
 
 Does not know the database, the engine or the page.
 """
@@ -17,17 +17,17 @@ from studio.views.types import BoardView, JointView, ModelView, NoteView, Preset
 
 
 def board_of(
-    facts: ProjectState, moment: LiveState, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]
+    project_state: ProjectState, live_state: LiveState, presets: Mapping[str, Preset], models: Mapping[str, ModelStatus]
 ) -> BoardView:
-    project, storyboard = facts.project, facts.project.storyboard
-    plans = {plan.scene_id: plan for plan in facts.plan.scenes} if facts.plan else {}
+    project, storyboard = project_state.project, project_state.project.storyboard
+    plans = {plan.scene_id: plan for plan in project_state.plan.scenes} if project_state.plan else {}
     cards = tuple(
-        scene_card(number, scene, plans.get(scene.id), facts, moment.live.get(scene.id, ()), models)
+        scene_card(number, scene, plans.get(scene.id), project_state, live_state.live.get(scene.id, ()), models)
         for number, scene in enumerate(storyboard.scenes, start=1)
     )
     status = models.get(storyboard.model)
     return BoardView(
-        version=moment.version,
+        version=live_state.version,
         project_id=project.id,
         title=storyboard.title,
         revision=project.revision,
@@ -36,7 +36,7 @@ def board_of(
         aspect=storyboard.aspect,
         aspects=tuple(status.card.sizes_px) if status else (storyboard.aspect,),
         size_px=storyboard.size_px,
-        rendered_size_px=facts.plan.size_px if facts.plan else None,
+        rendered_size_px=project_state.plan.size_px if project_state.plan else None,
         fps=storyboard.fps or (status.card.fps if status else 0),
         look=storyboard.look,
         negative_look=storyboard.negative_look,
@@ -44,31 +44,33 @@ def board_of(
         model=storyboard.model,
         models=tuple(_model(one) for one in models.values()),
         preset=storyboard.preset,
-        presets=tuple(_preset(preset, facts) for preset in presets.values()),
+        presets=tuple(_preset(preset, project_state) for preset in presets.values()),
         duration_text=clock(sum(card.duration_s for card in cards)),
-        joint=_joint(facts, status),
-        notes=_notes(facts, status),
-        render=render_bar(facts, moment, cards),
+        joint=_joint(project_state, status),
+        notes=_notes(project_state, status),
+        render=render_bar(project_state, live_state, cards),
         scenes=cards,
-        film=film_view(facts, moment, cards),
-        engine=engine_view(moment),
-        problem=facts.problem,
+        film=film_view(project_state, live_state, cards),
+        engine=engine_view(live_state),
+        problem=project_state.problem,
     )
 
 
-def _joint(facts: ProjectState, status: ModelStatus | None) -> JointView | None:
-    if status is None or status.card.joint is None or facts.plan is None:
+def _joint(project_state: ProjectState, status: ModelStatus | None) -> JointView | None:
+    if status is None or status.card.joint is None or project_state.plan is None:
         return None
-    joint, plan = status.card.joint, facts.plan
+    joint, plan = status.card.joint, project_state.plan
     segment_s = joint.segment_num_frames / plan.fps
-    num_segments = sum(num_segments_for(scene.duration_s, segment_s) for scene in facts.project.storyboard.scenes)
+    num_segments = sum(
+        num_segments_for(scene.duration_s, segment_s) for scene in project_state.project.storyboard.scenes
+    )
     return JointView(segment_s=segment_s, num_segments=num_segments)
 
 
-def _notes(facts: ProjectState, status: ModelStatus | None) -> tuple[NoteView, ...]:
+def _notes(project_state: ProjectState, status: ModelStatus | None) -> tuple[NoteView, ...]:
     """Of the whole storyboard. What the model field says already is left out."""
     said = status.reason if status else ""
-    notes = [note for note in (facts.plan.notes if facts.plan else ()) if note.scene_id is None]
+    notes = [note for note in (project_state.plan.notes if project_state.plan else ()) if note.scene_id is None]
     return tuple(NoteView(level=note.level, text=note.text) for note in notes if not said or said not in note.text)
 
 
@@ -101,10 +103,10 @@ def _command(status: ModelStatus) -> str:
     return f"storyboard models get {status.card.name}" if published else ""
 
 
-def _preset(preset: Preset, facts: ProjectState) -> PresetView:
+def _preset(preset: Preset, project_state: ProjectState) -> PresetView:
     return PresetView(
         name=preset.name,
         title=preset.title,
         summary=preset.summary,
-        estimate_text=about(facts.estimates_s.get(preset.name)),
+        estimate_text=about(project_state.estimates_s.get(preset.name)),
     )

@@ -1,7 +1,7 @@
-"""Paints one scene's card: its words, its takes, how it stands and why. Pure.
+"""Computes one scene's card: its texts, its takes, its state and the reason. Pure.
 
-Comes in: a scene, how it is planned, facts of its project, its live jobs. Goes out: a ``SceneCard``. Does not know the
-database, the engine or the page; all words that the page shows about a scene's state are written here.
+Comes in: a scene, how it is planned, the state of its project, its live jobs. Goes out: a ``SceneCard``. Does not know
+the database, the engine or the page; all words that the page shows about a scene's state are written here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ def scene_card(
     number: int,
     scene: Scene,
     plan: ScenePlan | None,
-    facts: ProjectState,
+    project_state: ProjectState,
     live: Sequence[LiveJob],
     models: Mapping[str, ModelStatus],
 ) -> SceneCard:
-    takes = _takes(scene, plan, facts)
+    takes = _takes(scene, plan, project_state)
     job = _job_shown(plan, live)
     take = next((take for take in takes if take.chosen), None)
-    status = models.get(facts.project.storyboard.model)
-    state, reason = _state(scene, plan, facts, job, takes)
+    status = models.get(project_state.project.storyboard.model)
+    state, reason = _state(scene, plan, project_state, job, takes)
     if state == "unplannable" and status is not None and not status.available:
         state, reason = "without_model", f"{status.card.title} is not here"
     return SceneCard(
@@ -53,13 +53,13 @@ def scene_card(
         transition=scene.transition,
         crossfade_s=scene.crossfade_s,
         continues=plan is not None and plan.continues is not None,
-        conditioning=_conditioning(scene, facts),
+        conditioning=_conditioning(scene, project_state),
         first_frame=_first_frame(scene, plan, take, status, models),
         seed=scene.seed,
         effective_seed=plan.seed if plan else scene.seed,
         overrides=scene.overrides.model_dump(exclude_none=True),
         notes=scene.notes,
-        plan_notes=_notes(scene, plan, facts),
+        plan_notes=_notes(scene, plan, project_state),
         state=state,
         reason=reason,
         job_id=job.job.id if job else None,
@@ -70,18 +70,18 @@ def scene_card(
     )
 
 
-def _notes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[str, ...]:
+def _notes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) -> tuple[str, ...]:
     """What the plan says of the scene beside why it stands as it does."""
     said = plan.reason if plan else ""
-    notes = facts.plan.notes if facts.plan else ()
+    notes = project_state.plan.notes if project_state.plan else ()
     return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != said)
 
 
-def _takes(scene: Scene, plan: ScenePlan | None, facts: ProjectState) -> tuple[TakeView, ...]:
-    shown = facts.shown_take_id(scene)
-    own = {stored.take.id: stored for stored in facts.takes if stored.take.scene_id == scene.id}
+def _takes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) -> tuple[TakeView, ...]:
+    shown = project_state.shown_take_id(scene)
+    own = {stored.take.id: stored for stored in project_state.takes if stored.take.scene_id == scene.id}
     if shown is not None and shown not in own:  # another scene's take of the very same recipe
-        own.update({stored.take.id: stored for stored in facts.takes if stored.take.id == shown})
+        own.update({stored.take.id: stored for stored in project_state.takes if stored.take.id == shown})
     recipe = plan.recipe if plan else None
     return tuple(_take(stored, shown, recipe) for stored in reversed(own.values()))
 
@@ -112,16 +112,16 @@ def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | Non
 
 
 def _state(
-    scene: Scene, plan: ScenePlan | None, facts: ProjectState, job: LiveJob | None, takes: Sequence[TakeView]
+    scene: Scene, plan: ScenePlan | None, project_state: ProjectState, job: LiveJob | None, takes: Sequence[TakeView]
 ) -> tuple[SceneState, str]:
     if job is not None:
         return ("rendering" if job.state == "running" else "queued"), _job_reason(job, plan)
     if plan is None:
-        return "unplannable", facts.problem
+        return "unplannable", project_state.problem
     chosen = next((take for take in takes if take.chosen), None)
     if plan.state == "fresh" and chosen is not None and not chosen.matches:
         return "stale", "the chosen take was made from other words; render to return to what is written"
-    if plan.state in ("stale", "missing") and (failed := _failure(plan, facts.jobs)):
+    if plan.state in ("stale", "missing") and (failed := _failure(plan, project_state.jobs)):
         return "failed", failed
     return plan.state, plan.reason
 
@@ -155,20 +155,20 @@ def _progress(job: LiveJob) -> ProgressView:
     )
 
 
-def _conditioning(scene: Scene, facts: ProjectState) -> ConditioningView | None:
-    wish = scene.conditioning
-    if wish is None:
+def _conditioning(scene: Scene, project_state: ProjectState) -> ConditioningView | None:
+    conditioning = scene.conditioning
+    if conditioning is None:
         return None
-    info = facts.media.get(wish.media)
-    name = facts.media_names.get(wish.media, wish.media)
+    info = project_state.media.get(conditioning.media)
+    name = project_state.media_names.get(conditioning.media, conditioning.media)
     size = f", {info.size_px[0]} x {info.size_px[1]}" if info else ", not there"
     return ConditioningView(
-        media=wish.media,
+        media=conditioning.media,
         kind=info.kind if info else "",
-        num_frames=wish.num_frames,
+        num_frames=conditioning.num_frames,
         num_frames_of_clip=info.num_frames if info else 0,
-        strength=wish.strength,
-        first_frame_strength=wish.first_frame_strength,
+        strength=conditioning.strength,
+        first_frame_strength=conditioning.first_frame_strength,
         text=f"{name}{size}",
     )
 

@@ -29,7 +29,7 @@ from studio.views.project_state import ProjectState
 
 @dataclass
 class _Entry:
-    facts: ProjectState
+    project_state: ProjectState
     plans: dict[tuple[str | None, tuple[str, ...] | None], Plan] = field(
         default_factory=dict[tuple[str | None, tuple[str, ...] | None], Plan]
     )
@@ -53,9 +53,9 @@ class ProjectStateCache:
         self._entries: dict[str, _Entry] = {}
         self._timings: Timings | None = None
 
-    def facts(self, project_id: str) -> ProjectState:
+    def state(self, project_id: str) -> ProjectState:
         """Raises ProjectMissing."""
-        return self._entry(project_id).facts
+        return self._entry(project_id).project_state
 
     def forget(self, project_id: str) -> None:
         with self._lock:
@@ -71,11 +71,11 @@ class ProjectStateCache:
         """Raises PlanError for a preset, a model or a scene that is not there."""
         with self._lock:
             entry = self._entry(project_id)
-            if preset is None and scene_ids is None and entry.facts.plan is not None:
-                return entry.facts.plan
+            if preset is None and scene_ids is None and entry.project_state.plan is not None:
+                return entry.project_state.plan
             key = (preset, tuple(scene_ids) if scene_ids is not None else None)
             if key not in entry.plans:
-                entry.plans[key] = self._plan(entry.facts, preset, scene_ids)
+                entry.plans[key] = self._plan(entry.project_state, preset, scene_ids)
             return entry.plans[key]
 
     def plan_words(self, project_id: str, storyboard: Storyboard, media: Mapping[str, MediaInfo]) -> Plan:
@@ -105,42 +105,42 @@ class ProjectStateCache:
     def is_complete(self, project_id: str) -> bool:
         """Whether every scene is fresh; False for a project that is not there (any more)."""
         try:
-            facts = self.facts(project_id)
+            project_state = self.state(project_id)
         except ProjectMissing:
             return False
-        return facts.plan is not None and all(scene.state == "fresh" for scene in facts.plan.scenes)
+        return project_state.plan is not None and all(scene.state == "fresh" for scene in project_state.plan.scenes)
 
     def film_source(self, project_id: str) -> FilmSource:
         """What the film is made of now. Raises FilmError for scenes without a take."""
-        return _film_source(self.facts(project_id), self._store)
+        return _film_source(self.state(project_id), self._store)
 
     def wanting(self, recipes: Collection[str]) -> list[str]:
         """Ids of projects that are held here and have scenes without a take of one of these recipes."""
         with self._lock:
-            plans = [(project_id, entry.facts.plan) for project_id, entry in self._entries.items()]
+            plans = [(project_id, entry.project_state.plan) for project_id, entry in self._entries.items()]
         return [name for name, plan in plans if plan and not set(recipes).isdisjoint(_wanted_recipes(plan).values())]
 
     def _entry(self, project_id: str) -> _Entry:
         with self._lock:
             project = self._library.open(project_id)
             known = self._entries.get(project_id)
-            if known is None or known.facts.project.revision != project.revision:
+            if known is None or known.project_state.project.revision != project.revision:
                 known = _Entry(self._gathered(project))
                 self._entries[project_id] = known
             return known
 
     def _gathered(self, project: Project) -> ProjectState:
-        facts = self._stored(project)
+        project_state = self._stored(project)
         try:
-            whole = self._plan(facts, None, None)
+            whole = self._plan(project_state, None, None)
             if matches := self._matches(whole):
                 shared = tuple((stored.take.scene_id, stored.take.id) for stored in matches)
-                facts = replace(facts, takes=(*facts.takes, *matches), shared=shared)
-                whole = self._plan(facts, None, None)
-            facts = replace(facts, plan=whole, estimates_s=self._estimates(facts, whole))
+                project_state = replace(project_state, takes=(*project_state.takes, *matches), shared=shared)
+                whole = self._plan(project_state, None, None)
+            project_state = replace(project_state, plan=whole, estimates_s=self._estimates(project_state, whole))
         except PlanError as error:
-            facts = replace(facts, problem=str(error))
-        return replace(facts, cut=self._cut(facts))
+            project_state = replace(project_state, problem=str(error))
+        return replace(project_state, cut=self._cut(project_state))
 
     def _stored(self, project: Project) -> ProjectState:
         return ProjectState(
@@ -154,9 +154,11 @@ class ProjectStateCache:
             problem="",
         )
 
-    def _plan(self, facts: ProjectState, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
-        takes = [stored.take for stored in facts.takes]
-        return self._plan_of(facts.project.storyboard, takes, facts.media, facts.project.id, preset, scene_ids)
+    def _plan(self, project_state: ProjectState, preset: str | None, scene_ids: Sequence[str] | None) -> Plan:
+        takes = [stored.take for stored in project_state.takes]
+        return self._plan_of(
+            project_state.project.storyboard, takes, project_state.media, project_state.project.id, preset, scene_ids
+        )
 
     def _plan_of(
         self,
@@ -187,16 +189,16 @@ class ProjectStateCache:
         by_recipe = self._takes.takes_by_recipe(set(wanted.values()), self._store)
         return [by_recipe[recipe].of_scene(scene_id) for scene_id, recipe in wanted.items() if recipe in by_recipe]
 
-    def _estimates(self, facts: ProjectState, whole: Plan) -> dict[str, float | None]:
-        chosen = facts.project.storyboard.preset
+    def _estimates(self, project_state: ProjectState, whole: Plan) -> dict[str, float | None]:
+        chosen = project_state.project.storyboard.preset
         return {
-            name: whole.cost.seconds if name == chosen else self._plan(facts, name, None).cost.seconds
+            name: whole.cost.seconds if name == chosen else self._plan(project_state, name, None).cost.seconds
             for name in self._presets
         }
 
-    def _cut(self, facts: ProjectState) -> str | None:
+    def _cut(self, project_state: ProjectState) -> str | None:
         try:
-            return cut_hash(_film_source(facts, self._store).edits)
+            return cut_hash(_film_source(project_state, self._store).edits)
         except FilmError:
             return None
 
@@ -206,9 +208,9 @@ def _wanted_recipes(plan: Plan) -> dict[str, str]:
     return {scene.scene_id: scene.recipe for scene in plan.scenes if scene.recipe and scene.state != "fresh"}
 
 
-def _film_source(facts: ProjectState, store: MediaStore) -> FilmSource:
-    storyboard = facts.project.storyboard
-    takes = _shown_takes(storyboard, facts)
+def _film_source(project_state: ProjectState, store: MediaStore) -> FilmSource:
+    storyboard = project_state.project.storyboard
+    takes = _shown_takes(storyboard, project_state)
     missing = [str(number) for number, take in enumerate(takes, start=1) if take is None]
     if missing:
         which = ("scene " if len(missing) == 1 else "scenes ") + ", ".join(missing)
@@ -221,6 +223,6 @@ def _film_source(facts: ProjectState, store: MediaStore) -> FilmSource:
     return FilmSource(edit_list(joins, storyboard.fps), to_text(storyboard), whole)
 
 
-def _shown_takes(storyboard: Storyboard, facts: ProjectState) -> list[Take | None]:
-    by_id = {stored.take.id: stored.take for stored in facts.takes}
-    return [by_id.get(facts.shown_take_id(scene) or "") for scene in storyboard.scenes]
+def _shown_takes(storyboard: Storyboard, project_state: ProjectState) -> list[Take | None]:
+    by_id = {stored.take.id: stored.take for stored in project_state.takes}
+    return [by_id.get(project_state.shown_take_id(scene) or "") for scene in storyboard.scenes]

@@ -75,4 +75,4 @@ def test_a_project_that_is_open_gets_a_take_when_it_arrives_for_another(tmp_path
         assert states(bench.studio.views.board(second.id)) == ["missing"]
         bench.rendered(first.id)
         bench.until(second.id, lambda board: states(board) == ["fresh"])
-        assert bench.studio._states.facts(second.id).shared == (), "it is recorded"
+        assert bench.studio._states.state(second.id).shared == (), "it is recorded"
