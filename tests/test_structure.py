@@ -194,3 +194,17 @@ def test_every_test_that_a_document_names_exists(document: str) -> None:
     known |= {word for path in files for word in re.findall(r"def (test_\w+)", path.read_text())}
     named = set(re.findall(r"(?<![\w/])test_\w+(?:[.]py)?", (ROOT / document).read_text()))
     assert not named - known, f"{document} names tests that do not exist: {sorted(named - known)}"
+
+
+def test_every_module_has_its_line_in_the_tree_of_the_design() -> None:
+    listed, folder = set[str](), ""
+    for line in (ROOT / "DESIGN.md").read_text().partition("<!-- tree")[2].partition("```\n")[2].splitlines():
+        if line.startswith("```"):
+            break
+        first = line.split()[0]
+        folder = first if first.endswith("/") else folder if line.startswith(" ") else ""
+        listed |= set() if first.endswith("/") else {folder + first}
+    modules = {name(path) for path in sources(".py", ".js", ".css") if name(path).startswith(("studio/", "engine/"))}
+    modules = {module for module in modules if not module.endswith("__init__.py")}
+    missing, gone = modules - listed, {file for file in listed if not (ROOT / file).exists()}
+    assert not missing and not gone, f"DESIGN.md's tree lacks {sorted(missing)} and lists {sorted(gone)}"
