@@ -163,7 +163,7 @@ def read_document(document: object, where: str = "") -> Storyboard:
     """The storyboard that a document describes, upgraded where it is older.
 
     A scene without an id gets ``scene-N`` by its place, or the next free one. Raises StoryboardError with every
-    problem found.
+    problem.
     """
     if not isinstance(document, dict):
         message = f"a storyboard is a group of `key: value` with a list of scenes, not {show(document)}"
@@ -177,10 +177,10 @@ def read_document(document: object, where: str = "") -> Storyboard:
     try:
         storyboard = Storyboard.model_validate(current)
     except ValidationError as error:
-        found = problems_in(error, Storyboard)
+        problems = problems_in(error, Storyboard)
         if duplicates:
-            found = tuple(problem for problem in found if problem.field != "scenes")
-        raise StoryboardError((*found, *duplicates), where) from error
+            problems = tuple(problem for problem in problems if problem.field != "scenes")
+        raise StoryboardError((*problems, *duplicates), where) from error
     return storyboard
 
 

@@ -1,4 +1,4 @@
-"""Says in words what pydantic found wrong.
+"""Pydantic's validation errors as messages for an author.
 
 Comes in: a ``ValidationError`` and the type that refused. Goes out: ``Problem`` values, one per finding, each with a
 path (``scenes[2].promt``) and what to do. Does not know which file or panel the values came from.
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from studio.errors import Problem
 
-_WORDS: dict[str, str] = {
+_MESSAGES: dict[str, str] = {
     "missing": "is missing; add it",
     "string_type": "must be text, not {shown}; put it in quotes",
     "float_type": "must be a number such as 3.5, not {shown}",
@@ -75,7 +75,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], prefix: str) -> Prob
     path = path_of((prefix, *location) if prefix else location)
     if unknown:
         return Problem(path, "unknown key" + suggestion(str(location[-1]), _keys_at(model, location[:-1])))
-    return Problem(path, _words(details))
+    return Problem(path, _message(details))
 
 
 def _without_branches(model: type[BaseModel], location: Sequence[str | int]) -> list[str | int]:
@@ -89,7 +89,7 @@ def _keys_below(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields).union(*(_keys_below(found) for found in inner if found))
 
 
-def _words(details: ErrorDetails) -> str:
+def _message(details: ErrorDetails) -> str:
     context = {name: _plain(value) for name, value in details.get("ctx", {}).items()}
     shown = show(details["input"])
     kind = details["type"]
@@ -99,8 +99,8 @@ def _words(details: ErrorDetails) -> str:
         return f"must be {context['expected']}, not {shown}"
     if kind == "value_error":
         return str(context["error"])
-    if kind in _WORDS:
-        return _WORDS[kind].format(shown=shown, **context)
+    if kind in _MESSAGES:
+        return _MESSAGES[kind].format(shown=shown, **context)
     return details["msg"]
 
 

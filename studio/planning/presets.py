@@ -29,14 +29,14 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Preset(Value):
-    """How much work a scene gets. ``model`` where a value is the model card's own."""
+    """How much work a scene gets. ``model``: the value of the model card."""
 
     name: Identifier
     """The file's name."""
     title: Annotated[str, Field(strict=True, min_length=1)]
     summary: Annotated[str, Field(strict=True, min_length=1)]
     order: int
-    """Where it stands in a list, the quickest first."""
+    """Its position in a list, the quickest first."""
     sampler: SamplerName | Literal["model"]
     num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | Literal["model"]
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | Literal["model"]
@@ -48,16 +48,16 @@ class Preset(Value):
     def sampler_for(
         self, card: ModelCard, name: SamplerName | None = None, num_steps: int | None = None
     ) -> SamplerSettings:
-        """``name``, ``num_steps``: instead of the preset's. A sampler that the model does not allow becomes its own."""
-        own = card.sampler
-        wished = name or (own.name if self.sampler == "model" else self.sampler)
+        """``name``, ``num_steps``: instead of the preset's. The card's sampler replaces one that it does not allow."""
+        defaults = card.sampler
+        requested = name or (defaults.name if self.sampler == "model" else self.sampler)
         return SamplerSettings(
-            name=wished if wished in own.allowed else own.name,
+            name=requested if requested in defaults.allowed else defaults.name,
             num_steps=num_steps or (card.num_steps if self.num_steps == "model" else self.num_steps),
-            schedule=own.schedule,
-            sigma_max=own.sigma_max,
-            sigma_min=own.sigma_min,
-            rho=own.rho,
+            schedule=defaults.schedule,
+            sigma_max=defaults.sigma_max,
+            sigma_min=defaults.sigma_min,
+            rho=defaults.rho,
         )
 
     def guidance_for(self, card: ModelCard) -> float:

@@ -1,4 +1,4 @@
-"""Prompts as a model hears them: words it was never shown, and text that is longer than it reads.
+"""What a model does not read of a prompt: words outside its vocabulary, and text beyond its length.
 
 Comes in: a prompt and a model card. Goes out: words and numbers for notes. Does not know tokenizers: lengths are
 estimates.
@@ -11,7 +11,7 @@ from engine.contract.cards import ModelCard
 
 _WORD = re.compile(r"[^\W\d_]+")
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]")
-MAX_WORDS_NAMED = 5
+MAX_WORDS_QUOTED = 5
 
 
 def unknown_words(text: str, card: ModelCard) -> tuple[str, ...]:
@@ -43,17 +43,17 @@ def _forms(word: str) -> set[str]:
     return forms
 
 
-def said(words: tuple[str, ...]) -> str:
+def quoted(words: tuple[str, ...]) -> str:
     """`"dragon", "castle" and 2 more`."""
-    named = [f'"{word}"' for word in words[:MAX_WORDS_NAMED]]
-    if len(words) > MAX_WORDS_NAMED:
-        named.append(f"{len(words) - MAX_WORDS_NAMED} more")
-    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    quotes = [f'"{word}"' for word in words[:MAX_WORDS_QUOTED]]
+    if len(words) > MAX_WORDS_QUOTED:
+        quotes.append(f"{len(words) - MAX_WORDS_QUOTED} more")
+    return quotes[0] if len(quotes) == 1 else f"{', '.join(quotes[:-1])} and {quotes[-1]}"
 
 
 def never_shown(words: tuple[str, ...], card: ModelCard) -> str:
-    """What to say of words that a model was never shown."""
-    return f"{card.title} was never shown {said(words)}. {card.vocabulary_hint}".strip()
+    """The note about words that a model was never shown."""
+    return f"{card.title} was never shown {quoted(words)}. {card.vocabulary_hint}".strip()
 
 
 def estimated_tokens(text: str) -> int:

@@ -1,7 +1,7 @@
 """Which size a storyboard is rendered at, how many frames a second, and how long a scene may be.
 
-Comes in: a storyboard's wishes and a model card. Goes out: numbers with notes in words, or a ``PlanError``. Pure; does
-not know jobs or takes.
+Comes in: the size, frame rate and durations of a storyboard, and a model card. Goes out: numbers with notes, or a
+``PlanError``. Pure; does not know jobs or takes.
 """
 
 import math
@@ -35,7 +35,8 @@ def fps_for(storyboard: Storyboard, card: ModelCard) -> tuple[int, str]:
     if storyboard.fps is None or storyboard.fps == card.fps:
         return card.fps, ""
     if card.traits.reads_fps:
-        return storyboard.fps, f"{card.title} is told of {storyboard.fps} frames a second (its own are {card.fps})"
+        text = f"{card.title} makes {storyboard.fps} frames a second as asked for (its default is {card.fps})"
+        return storyboard.fps, text
     return card.fps, f"{card.title} makes {card.fps} frames a second; the film is brought to {storyboard.fps}"
 
 
@@ -88,8 +89,8 @@ def _ratio(aspect: str) -> float:
 def _off_table(size_px: SizePx, card: ModelCard) -> str:
     if size_px in card.sizes_px.values():
         return ""
-    trained = ", ".join(_said(size) for size in card.sizes_px.values())
-    return f"{_said(size_px)} is not a size that {card.title} was trained at ({trained}): it may look worse"
+    trained = ", ".join(_size_text(size) for size in card.sizes_px.values())
+    return f"{_size_text(size_px)} is not a size that {card.title} was trained at ({trained}): it may look worse"
 
 
 def _check_grid(size_px: SizePx, card: ModelCard) -> None:
@@ -98,17 +99,19 @@ def _check_grid(size_px: SizePx, card: ModelCard) -> None:
         return
     around = [sorted({max(grid, side // grid * grid), -(-side // grid) * grid}) for side in size_px]
     near = sorted(((w, h) for w in around[0] for h in around[1]), key=lambda size: math.dist(size, size_px))
-    sizes = " or ".join(_said(size) for size in near[:2])
-    raise PlanError("", f"{_said(size_px)}: {card.title} makes sides that are multiples of {grid}. Nearest are {sizes}")
+    sizes = " or ".join(_size_text(size) for size in near[:2])
+    raise PlanError(
+        "", f"{_size_text(size_px)}: {card.title} makes sides that are multiples of {grid}. Nearest are {sizes}"
+    )
 
 
 def _check_largest(size_px: SizePx, card: ModelCard) -> None:
     most = card.traits.max_size_px
     if most is not None and (size_px[0] > most[0] or size_px[1] > most[1]):
-        patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_said(most)} pixels"
+        patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_size_text(most)} pixels"
         limit = f"{card.title}'s table of positions ends at {patches}"
-        raise PlanError("", f"{_said(size_px)} is too large: {limit}. Choose a smaller size")
+        raise PlanError("", f"{_size_text(size_px)} is too large: {limit}. Choose a smaller size")
 
 
-def _said(size_px: SizePx) -> str:
+def _size_text(size_px: SizePx) -> str:
     return f"{size_px[0]} x {size_px[1]}"

@@ -129,7 +129,7 @@ def _entry(generation: Generation, makes: Makes, number: int, value: object) -> 
     for name in fields:
         if name not in FIELDS[generation]:
             raise ValueError(f"{name}: unknown field{suggestion(name, FIELDS[generation])}")
-    texts = {name: _text(name, given) for name, given in fields.items()}
+    texts = {name: _text(name, value) for name, value in fields.items()}
     if not texts.get("prompt", "").strip():
         raise ValueError("prompt: there is none; write what is to be seen")
     other = "output_video" if makes == "picture" else "output_image"
@@ -177,12 +177,12 @@ def storyboard_of(batch: Batch) -> Storyboard:
         try:
             scenes.append(scene_of(entry, duration_s))
         except StoryboardError as error:
-            problems += [Problem(f"entry {entry.number}", _own_words(problem)) for problem in error.problems]
+            problems += [Problem(f"entry {entry.number}", _message_of(problem)) for problem in error.problems]
     if problems:
         raise StoryboardError(problems)
     what = ("picture" if batch.makes == "picture" else "clip") + "s" * (len(scenes) != 1)
     return Storyboard(title=f"Batch of {len(scenes)} {what}", aspect=ASPECT, model=batch.model, scenes=tuple(scenes))
 
 
-def _own_words(problem: Problem) -> str:
+def _message_of(problem: Problem) -> str:
     return f"{problem.field.rpartition('.')[2]}: {problem.message}"

@@ -118,7 +118,7 @@ def _storyboard(video: Video, title: str, where: str) -> Storyboard:
         try:
             scenes.append(_scene(segment, number))
         except StoryboardError as error:
-            problems += [Problem(f"{where}, segment {number}", _own_words(problem)) for problem in error.problems]
+            problems += [Problem(f"{where}, segment {number}", _message_of(problem)) for problem in error.problems]
     if problems:
         raise StoryboardError(problems)
     return Storyboard(title=title, model=MODEL, scenes=tuple(scenes))
@@ -133,7 +133,7 @@ def _scene(segment: PromptSegment, number: int) -> Scene:
     return read_document({"scenes": [document]}).scenes[0]
 
 
-def _own_words(problem: Problem) -> str:
+def _message_of(problem: Problem) -> str:
     names = {"prompt": "text", "negative_prompt": "neg_text"}
     field = problem.field.rpartition(".")[2]
     return f"{names.get(field, field)}: {problem.message}"
