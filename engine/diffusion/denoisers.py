@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.diffusion.noise import DrawNoise
 from engine.diffusion.schedules import sigma_of, zero_snr_levels
 from engine.layers.attention import TokenLayout
+from engine.models.model import Network
 
 SIGMA_CONDITIONAL = 1e-4
 """Noise level that the network gets for clean conditioning frames (Cosmos-Predict2)."""
@@ -46,21 +47,6 @@ class Denoiser(Protocol):
     def __call__(self, x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
         """x (B, C, T, h, w) float32 at noise level ``sigma`` -> x0 of the same shape, float32."""
         ...
-
-
-class Network(Protocol):
-    """A bare network, as ``engine.models.cosmos.network.CosmosDiT``."""
-
-    def __call__(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        condition_mask: Tensor | None = None,
-        padding_mask: Tensor | None = None,
-        fps: float | None = None,
-        layout: TokenLayout | None = None,
-    ) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
-"""One folder per model family. Families never import each other; what two share lives in ``engine.layers``."""
+"""One folder per model family. Families never import each other; what two share lives in ``engine.layers``.
+
+Comes in: the name of a family. Goes out: its loader. Which families there are is ``engine.contract.families``' table.
+"""
 
 import importlib
-from typing import Any
 
-MODELS = {name: f"engine.models.{name}.load" for name in ("cosmos", "ttt", "dfm")}
-"""Family of a card -> the module that reads it: ``load_model(card, models_root, precision, with_codecs) -> Model``,
-``warm_up()``."""
+from engine.contract.families import FAMILIES
+from engine.models.model import Loader
 
 
-def family(name: str) -> Any:
-    """The loading module of a family."""
-    return importlib.import_module(MODELS[name])
+def family(name: str) -> Loader:
+    """The loader of a family; its module is imported now."""
+    loader: object = importlib.import_module(FAMILIES[name].loader).LOADER
+    assert isinstance(loader, Loader), f"{FAMILIES[name].loader}.LOADER"
+    return loader

@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
 from engine.checkpoints.known import describe_weights
 from engine.contract.errors import Rejected
+from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
 
-class VideoAutoencoder(nn.Module):
+class VideoAutoencoder(Autoencoder):
     mean: Tensor
     std: Tensor
 

@@ -5,12 +5,10 @@ on the CPU, in evaluation mode, or an error that says what the file is and what 
 downloads or what the network computes.
 """
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
@@ -24,12 +22,6 @@ from engine.models.cosmos.recognise import TITLES, Kind, Recognised, Shapes, rec
 
 PREDICT1_BASE_FPS = 24.0
 """Predict1's temporal positions are in frames of this rate, whatever the film's."""
-
-
-def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A Predict1 or Predict2 state dict of any layout under our names."""
-    renamed = {our_key(key): tensor for key, tensor in state.items()}
-    return {key: tensor for key, tensor in renamed.items() if key is not None}
 
 
 def load_network(

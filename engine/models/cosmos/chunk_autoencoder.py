@@ -11,7 +11,7 @@ Letters: F H W frames and pixels, C latent channels, T latent frames, h w latent
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,20 +22,16 @@ from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import load_plain, read_json, read_weights
 from engine.checkpoints.jit import load_jit, read_statistics
 from engine.contract.errors import Rejected
+from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
 LATENT_CHANNELS, TEMPORAL_FACTOR = 16, 8
 JIT_NAMES = ("encoder.jit", "decoder.jit", "mean_std.pt")
 
 
-class Coder(Protocol):
-    """Either form of the model: pixels (1, 3, F, H, W) in [-1, 1] <-> latents (1, C, T, h, w) of its own scale."""
-
-    def to_latents(self, pixels: Tensor) -> Tensor: ...
-    def to_pixels(self, latents: Tensor) -> Tensor: ...
-
-
 class JitCoder(nn.Module):
+    """pixels (1, 3, F, H, W) in [-1, 1] <-> latents (1, C, T, h, w) of the model's own scale."""
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
@@ -49,6 +45,8 @@ class JitCoder(nn.Module):
 
 
 class DiffusersCoder(nn.Module):
+    """As ``JitCoder``."""
+
     def __init__(self, model: AutoencoderKLCosmos) -> None:
         super().__init__()
         self.model: Any = model  # diffusers' own annotations do not fit its outputs
@@ -60,14 +58,20 @@ class DiffusersCoder(nn.Module):
         return self.model.decode(latents).sample
 
 
-class ChunkAutoencoder(nn.Module):
+class ChunkAutoencoder(Autoencoder):
     """mean, std: (C, n), for the first n latent frames. scale: sigma_data, what the network's latents deviate by."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, coder: Any, mean: Tensor, std: Tensor, scale: float, chunk_num_frames: int, dtype: torch.dtype
+        self,
+        coder: JitCoder | DiffusersCoder,
+        mean: Tensor,
+        std: Tensor,
+        scale: float,
+        chunk_num_frames: int,
+        dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.coder, self.scale, self.chunk_num_frames, self.dtype = coder, scale, chunk_num_frames, dtype
@@ -133,7 +137,7 @@ def _is_diffusers(path: Path) -> bool:
     return "_class_name" in read_json(path / "config.json")
 
 
-def _from_jit(path: Path, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor]:
+def _from_jit(path: Path, dtype: torch.dtype) -> tuple[JitCoder, Tensor, Tensor]:
     if missing := [name for name in JIT_NAMES if not (path / name).exists()]:
         problem = f"{', '.join(missing)} missing, of {', '.join(JIT_NAMES)}"
         raise Rejected("weights", f"{path}: not the autoencoder CV8x8x8; {problem}. Finish the download.")
@@ -143,7 +147,7 @@ def _from_jit(path: Path, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor
     return JitCoder(encoder, decoder), *read_statistics(document, LATENT_CHANNELS, str(statistics))
 
 
-def _from_diffusers(path: Path, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor]:
+def _from_diffusers(path: Path, dtype: torch.dtype) -> tuple[DiffusersCoder, Tensor, Tensor]:
     config = read_json(path / "config.json")
     found = config["_class_name"]
     if found != "AutoencoderKLCosmos":

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.checkpoints.files import load_plain
 from engine.checkpoints.jit import load_jit, read_statistics
 from engine.contract.errors import Rejected
+from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
 LATENT_CHANNELS = 16
 KEYS = ("encoder", "decoder", "mean_std")
 
 
-class ImageAutoencoder(nn.Module):
+class ImageAutoencoder(Autoencoder):
     """encoder: (1, 3, H, W) in [-1, 1] -> (1, C, h, w); decoder: the way back. mean, std: (C,)."""
 
     mean: Tensor

@@ -8,8 +8,6 @@ import importlib
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
 from engine.checkpoints.lora import read_lora
 from engine.contract.card_values import Precision
 from engine.contract.cards import ModelCard
@@ -17,7 +15,7 @@ from engine.contract.errors import Rejected
 from engine.contract.families.cosmos import CosmosSettings
 from engine.models.cosmos.checkpoint import load_network
 from engine.models.cosmos.recognise import Kind
-from engine.models.model import DTYPES, Codecs, Model
+from engine.models.model import DTYPES, Autoencoder, Codecs, Loader, Model
 from engine.storage.card_files import find_part
 
 
@@ -55,7 +53,7 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     return Codecs(text, load_autoencoder(card, find_part(card.parts.autoencoder, models_root)))
 
 
-def load_autoencoder(card: ModelCard, path: Path) -> nn.Module:
+def load_autoencoder(card: ModelCard, path: Path) -> Autoencoder:
     """The kind that the card says. diffusers takes seconds to import, hence inside."""
     sizes, dtype = card.autoencoder, DTYPES[card.autoencoder.precision]
     match sizes.kind:
@@ -73,3 +71,6 @@ def load_autoencoder(card: ModelCard, path: Path) -> nn.Module:
             return load_image_jit(path, dtype)
         case other:
             raise Rejected("model", f"{card.name}: autoencoder kind {other} is of another model family than Cosmos.")
+
+
+LOADER = Loader(load_model, warm_up)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from engine.layers.attention import SingleRankLayout, TokenLayout, attend
 from engine.layers.rotary import RotaryConfig, rope_angles, rotate
 from engine.models.cosmos.sparse import layouts_for, patterns_of
+from engine.models.model import Network
 
 NORM_EPS = 1e-6
 
@@ -227,7 +228,7 @@ class ExtraPosEmbed(nn.Module):
         return summed / (1e-6 + norm / math.sqrt(summed.shape[-1])).to(summed.dtype)
 
 
-class CosmosDiT(nn.Module):
+class CosmosDiT(Network):
     """The whole network; see ``forward``."""
 
     def __init__(self, config: CosmosConfig) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import T5EncoderModel
 
 from engine.layers.t5 import load_encoder, load_tokenizer, padded
+from engine.models.model import TextEncoder
 
 
-class TextEncoder(nn.Module):
+class T5TextEncoder(TextEncoder):
     """Longer prompts than ``max_tokens`` are cut (the plan notes it); shorter ones are padded with zero vectors."""
 
     def __init__(self, tokenizer: Any, encoder: T5EncoderModel) -> None:
@@ -30,7 +31,7 @@ class TextEncoder(nn.Module):
         return hidden * mask[..., None].to(hidden.dtype)
 
 
-def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> TextEncoder:
+def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> T5TextEncoder:
     """From folders in transformers' layout (they may be one), on the CPU. Raises Rejected("weights")."""
     tokenizer, encoder = load_tokenizer(tokenizer_folder), load_encoder(folder, dtype)
-    return TextEncoder(tokenizer, encoder).eval().requires_grad_(False)
+    return T5TextEncoder(tokenizer, encoder).eval().requires_grad_(False)

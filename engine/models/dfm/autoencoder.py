@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from engine.checkpoints.jit import load_jit
 from engine.contract.errors import Rejected
+from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
 NAMES = ("encoder.jit", "decoder.jit")
 
 
-class VideoTokenizer(nn.Module):
+class VideoTokenizer(Autoencoder):
     """``scale``: what latents are multiplied by for the network. ``temporal_factor``: F = factor * (T - 1) + 1."""
 
     here: Tensor

@@ -13,7 +13,7 @@ from engine.contract.cards import ModelCard
 from engine.contract.families.dfm import DfmSettings
 from engine.models.dfm.checkpoint import load_network
 from engine.models.dfm.run_config import RunConfig
-from engine.models.model import DTYPES, Codecs, Model
+from engine.models.model import DTYPES, Codecs, Loader, Model
 from engine.storage.card_files import find_part
 
 
@@ -55,3 +55,6 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     sizes = card.autoencoder
     place = find_part(card.parts.autoencoder, models_root)
     return Codecs(text, load_autoencoder(place, sizes.scale, sizes.temporal_factor, DTYPES[sizes.precision]))
+
+
+LOADER = Loader(load_model, warm_up)

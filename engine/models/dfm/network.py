@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engine.contract.errors import Rejected
 from engine.layers.attention import SingleRankLayout, TokenLayout, attend
 from engine.models.dfm.positions import Grid, Positions
+from engine.models.model import Network
 
 DEFAULT_FPS = 30.0
 """What the weights met in training, where batches carry no frame rate."""
@@ -169,7 +170,7 @@ class Block(nn.Module):
         return torch.addcmul(x, gate_3, self.mlp(seen))
 
 
-class DfmDiT(nn.Module):
+class DfmDiT(Network):
     """The whole network; see ``forward``. It ends without norm and without modulation, as the reference does."""
 
     def __init__(self, config: DfmConfig) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_weights
 from engine.contract.errors import Rejected
+from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
 WINDOW, FIRST_WINDOW = 2, 3
@@ -39,7 +40,7 @@ SAT_RULES: tuple[tuple[str, str], ...] = (
 SAT_NUM_LEVELS = 4
 
 
-class CogVideoXAutoencoder(nn.Module):
+class CogVideoXAutoencoder(Autoencoder):
     """``scale``: what latents are multiplied by before the network sees them."""
 
     def __init__(self, model: AutoencoderKLCogVideoX, scale: float) -> None:

@@ -13,7 +13,7 @@ from engine.contract.card_values import Precision
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
 from engine.contract.families.ttt import TttSettings
-from engine.models.model import DTYPES, Codecs, Model
+from engine.models.model import DTYPES, Codecs, Loader, Model
 from engine.models.ttt.checkpoint import load_network
 from engine.storage.card_files import find_part
 
@@ -44,3 +44,6 @@ def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
     text = partial(load_text_encoder, encoder, tokenizer, DTYPES[card.text.precision])
     sizes, place = card.autoencoder, find_part(card.parts.autoencoder, models_root)
     return Codecs(text, load_autoencoder(place, sizes.scale, DTYPES[sizes.precision]))
+
+
+LOADER = Loader(load_model, warm_up)

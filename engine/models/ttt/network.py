@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from engine.contract.errors import Rejected
 from engine.layers.attention import SingleRankLayout, TokenLayout
+from engine.models.model import Network
 from engine.models.ttt.config import NORM_EPS, PATCH, TttConfig
 from engine.models.ttt.layer import SequenceInfo, TransformerLayer, modulate, modulation
 from engine.models.ttt.rotary import rotations
@@ -58,7 +59,7 @@ class FinalLayer(nn.Module):
         return self.linear(modulate(self.norm, video, shift, scale))
 
 
-class TttVideo(nn.Module):
+class TttVideo(Network):
     """The whole network; see ``forward``."""
 
     def __init__(self, config: TttConfig) -> None:

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AddedToken, T5EncoderModel
 
 from engine.contract.errors import Rejected
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
 from engine.layers import t5
+from engine.models.model import TextEncoder
 
 EXCERPT = 60
 """Characters of a prompt that an error repeats."""
 
 
-class TextEncoder(nn.Module):
+class T5TextEncoder(TextEncoder):
     def __init__(self, tokenizer: Any, encoder: T5EncoderModel) -> None:
         super().__init__()
         self.tokenizer, self.encoder = tokenizer, encoder
@@ -44,7 +45,7 @@ class TextEncoder(nn.Module):
         return ids + [self.tokenizer.pad_token_id] * (max_tokens - len(ids))
 
 
-def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> TextEncoder:
+def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) -> T5TextEncoder:
     """From folders in transformers' layout (they may be one), on the CPU. Nothing is looked up elsewhere.
 
     Raises Rejected("weights") for what is missing, damaged or does not belong together.
@@ -54,7 +55,7 @@ def load_text_encoder(folder: Path, tokenizer_folder: Path, dtype: torch.dtype) 
     if len(tokenizer) > rows:
         problem = f"the encoder has {rows} embeddings, the tokenizer with its scene tokens {len(tokenizer)}"
         raise Rejected("weights", f"{folder}: not the encoder of this tokenizer: {problem}.")
-    return TextEncoder(tokenizer, encoder).eval().requires_grad_(False)
+    return T5TextEncoder(tokenizer, encoder).eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> Any:
