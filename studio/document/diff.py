@@ -15,7 +15,7 @@ Pair = tuple[Any, Any]
 """A field's value before and after, as JSON."""
 
 Touched = tuple[str, str]
-"""(scene id or "" for the storyboard itself, field); the field is "*" for a scene that came or went."""
+"""(scene id or "" for the storyboard itself, field); the field is "*" for a scene that is added or removed."""
 
 
 class StoryboardDiff(Value):
@@ -49,44 +49,44 @@ def diff_between(before: Storyboard, after: Storyboard) -> StoryboardDiff:
     )
 
 
-def apply_diff(storyboard: Storyboard, changes: StoryboardDiff) -> Storyboard:
-    """The storyboard with changes made; those of scenes that are gone are left out, later scenes keep their place."""
+def apply_diff(storyboard: Storyboard, diff: StoryboardDiff) -> Storyboard:
+    """The storyboard after a diff: changes of deleted scenes are left out, scenes that its order does not name stay."""
     document = _document(storyboard)
     scenes = _by_id(document["scenes"])
-    document.update({name: pair[1] for name, pair in changes.fields.items()})
-    for scene_id, pairs in changes.scenes.items():
+    document.update({name: pair[1] for name, pair in diff.fields.items()})
+    for scene_id, pairs in diff.scenes.items():
         if scene_id in scenes:
             scenes[scene_id].update({name: pair[1] for name, pair in pairs.items()})
-    for scene_id in changes.removed:
+    for scene_id in diff.removed:
         scenes.pop(scene_id, None)
-    scenes.update({scene_id: scene for scene_id, scene in changes.added.items() if scene_id not in scenes})
-    order = _ordered(list(scenes), changes.order[1]) if changes.order else list(scenes)
+    scenes.update({scene_id: scene for scene_id, scene in diff.added.items() if scene_id not in scenes})
+    order = _ordered(list(scenes), diff.order[1]) if diff.order else list(scenes)
     document["scenes"] = [scenes[scene_id] for scene_id in order]
     return read_document(document)
 
 
-def reversed_diff(changes: StoryboardDiff) -> StoryboardDiff:
+def reversed_diff(diff: StoryboardDiff) -> StoryboardDiff:
     return StoryboardDiff(
-        fields=_swapped(changes.fields),
-        scenes={scene_id: _swapped(pairs) for scene_id, pairs in changes.scenes.items()},
-        removed=changes.added,
-        added=changes.removed,
-        order=(changes.order[1], changes.order[0]) if changes.order else None,
+        fields=_swapped(diff.fields),
+        scenes={scene_id: _swapped(pairs) for scene_id, pairs in diff.scenes.items()},
+        removed=diff.added,
+        added=diff.removed,
+        order=(diff.order[1], diff.order[0]) if diff.order else None,
     )
 
 
-def touched(changes: StoryboardDiff) -> set[Touched]:
-    """What would be lost if another's changes were laid over these. Order is not: a move never takes a word away."""
-    fields = {("", name) for name in changes.fields}
-    scenes = {(scene_id, name) for scene_id, pairs in changes.scenes.items() for name in pairs}
-    return fields | scenes | {(scene_id, "*") for scene_id in (*changes.removed, *changes.added)}
+def touched(diff: StoryboardDiff) -> set[Touched]:
+    """What another diff could overwrite. Order is not part of it: a move loses no text."""
+    fields = {("", name) for name in diff.fields}
+    scenes = {(scene_id, name) for scene_id, pairs in diff.scenes.items() for name in pairs}
+    return fields | scenes | {(scene_id, "*") for scene_id in (*diff.removed, *diff.added)}
 
 
 def collisions(ours: set[Touched], theirs: set[Touched]) -> set[Touched]:
     """What both touched; a scene that one side removed collides with any change of it on the other."""
-    whole = {scene_id for scene_id, name in ours | theirs if name == "*"}
+    whole_scenes = {scene_id for scene_id, name in ours | theirs if name == "*"}
     scenes_of_both = {scene_id for scene_id, _ in ours} & {scene_id for scene_id, _ in theirs}
-    return (ours & theirs) | {item for item in ours if item[0] in whole & scenes_of_both}
+    return (ours & theirs) | {item for item in ours if item[0] in whole_scenes & scenes_of_both}
 
 
 def _document(storyboard: Storyboard) -> dict[str, Any]:
