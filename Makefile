@@ -31,6 +31,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.lint_page
 
 unit: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile

@@ -140,6 +140,13 @@ def served(shared_studio: ServedStudio) -> Iterator[ServedStudio]:
     engine.resume()
 
 
+@pytest.fixture(params=[0.0, 0.7, 1.5], ids=lambda seconds: f"answers after {seconds} s")
+def held(request: pytest.FixtureRequest, served: ServedStudio) -> float:
+    """Seconds by which the studio's answers are held back."""
+    served.hold_answers(request.param)
+    return request.param
+
+
 @pytest.fixture
 def busy_machine() -> Iterator[None]:
     """Two processes that compute without end beside the browser and the studio."""

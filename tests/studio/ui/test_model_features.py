@@ -82,7 +82,7 @@ def test_nothing_is_shown_that_the_model_cannot_do(served: ServedStudio, visitor
     page = visitor.tab(served.project(SHORT), "a")
     for there in ("#field-prompt", "#field-negative", ".drop-zone"):
         expect(page.locator(there)).to_be_visible()
-    for absent in (".first-frame", ".clip-ways", ".parts-field"):
+    for absent in (".first-frame", ".clip-choices", ".parts-field"):
         expect(page.locator(absent)).to_be_hidden()
     teller = visitor.tab(served.project(SHORT, model="teller"), "a")
     expect(teller.locator(".drop-zone")).to_be_hidden()
@@ -271,12 +271,14 @@ def test_models_are_found_by_family_and_may_be_chosen_before_they_are_here(
     assert options.count() == len(served.studio.rendering.models())
     find.press_sequentially("predict1 7b video")
     expect(options.locator("visible=true")).to_have_count(1)
-    expect(page.locator(".models .lack")).to_contain_text("storyboard models get cosmos-predict1-7b-video2world")
+    expect(page.locator(".models .missing-model")).to_contain_text(
+        "storyboard models get cosmos-predict1-7b-video2world"
+    )
     page.keyboard.press("Enter")
     wait_for(lambda: words_of(served, project).model == "cosmos-predict1-7b-video2world")
     expect(page.locator("dialog")).to_have_count(0)
     expect(chosen).to_be_focused()
-    expect(page.locator("#model-lack code")).to_have_text("storyboard models get cosmos-predict1-7b-video2world")
+    expect(page.locator("#model-missing code")).to_have_text("storyboard models get cosmos-predict1-7b-video2world")
     expect(page.locator(".what-words")).to_contain_text("cannot be used")
     expect(page.locator("#card-a .state")).to_have_text("waits for the model")
     expect(page.locator(".plan-notes li:visible")).to_have_count(1)  # its shape: the model makes no 3:2

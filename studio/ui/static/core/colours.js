@@ -1,7 +1,9 @@
-// Light or dark: as the system says, until the author says otherwise (kept in this browser).
+// @ts-check
+// Light or dark: as the system is set, until the author chooses (stored in this browser).
 
 const KEPT = 'storyboard colours';
 
+/** @param {boolean} dark */
 function apply(dark) {
   document.body.classList.toggle('dark', dark);
   document.documentElement.style.colorScheme = dark ? 'dark' : 'light';

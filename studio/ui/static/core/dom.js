@@ -1,7 +1,11 @@
+// @ts-check
 // Builds elements. User text only ever becomes a text node or an attribute, never markup.
-// Knows nothing of boards, projects or the studio's answers.
+// Does not know boards, projects or the studio's answers.
 
-/** An element: `h('p.note', {title: 'x', onclick}, 'text', child)`. Attributes set to null or false are left out. */
+/**
+ * An element: `h('p.note', {title: 'x', onclick}, 'text', child)`. Attributes set to null or false are left out.
+ * @param {string} name @param {Record<string, any>} [attributes] @param {...any} children @returns {PageNode}
+ */
 export function h(name, attributes = {}, ...children) {
   const [tag, ...classes] = name.split('.');
   const element = document.createElement(tag || 'div');
@@ -11,18 +15,20 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
+/** @param {Element} element @param {string} key @param {any} value */
 function setAttribute(element, key, value) {
   if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
   else if (value === true) element.setAttribute(key, '');
   else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, String(value));
 }
 
-/** Writes text only where it differs, so that a reader's selection and a screen reader's place survive. */
+/** Writes text only where it differs, so that a reader's selection and a screen reader's place survive.
+ *  @param {any} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Sets or removes attributes only where they differ. */
+/** Sets or removes attributes only where they differ. @param {any} element @param {Record<string, any>} attributes */
 export function setAttributes(element, attributes) {
   for (const [key, value] of Object.entries(attributes)) {
     const wanted = value === true ? '' : value;
@@ -31,7 +37,8 @@ export function setAttributes(element, attributes) {
   }
 }
 
-/** Makes the children of `parent` exactly `wanted`, moving as few nodes as it can. */
+/** Makes the children of `parent` exactly `wanted`, moving as few nodes as it can.
+ *  @param {any} parent @param {any[]} wanted */
 export function setChildren(parent, wanted) {
   const keep = new Set(wanted);
   for (const child of [...parent.childNodes]) if (!keep.has(child)) child.remove();
@@ -41,6 +48,7 @@ export function setChildren(parent, wanted) {
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
+/** @type {Record<string, string>} */
 const PATHS = {
   plus: 'M8 3v10M3 8h10',
   close: 'M4 4l8 8M12 4l-8 8',
@@ -61,13 +69,17 @@ const PATHS = {
   dice: 'M3 3h10v10H3zM5.8 5.8h.01M10.2 10.2h.01M8 8h.01M10.2 5.8h.01M5.8 10.2h.01',
   lock: 'M4 7.5h8v5.5H4zM5.5 7.5V5.2a2.5 2.5 0 0 1 5 0v2.3',
   unlock: 'M4 7.5h8v5.5H4zM5.5 7.5V5.2a2.5 2.5 0 0 1 4.8-.9',
-  cut: 'M4.2 11.8L12.5 3M4.2 4.2L12.5 13M3.4 12.6a1.6 1.6 0 1 0 2.3-2.3 1.6 1.6 0 1 0-2.3 2.3zM3.4 3.4a1.6 1.6 0 1 1 2.3 2.3 1.6 1.6 0 1 1-2.3-2.3z',
+  cut:
+    'M4.2 11.8L12.5 3M4.2 4.2L12.5 13M3.4 12.6a1.6 1.6 0 1 0 2.3-2.3 1.6 1.6 0 1 0-2.3 2.3z' +
+    'M3.4 3.4a1.6 1.6 0 1 1 2.3 2.3 1.6 1.6 0 1 1-2.3-2.3z',
   continue: 'M2 9c1.6-3.4 3.4-3.4 5 0 1.2 2.4 2.6 2.4 3.8.2L13.5 6M13.5 6h-3.2M13.5 6v3.2',
   crossfade: 'M2.5 4.5L13.5 11.5M2.5 11.5L13.5 4.5',
   picture: 'M2.5 3.5h11v9h-11zM2.5 10.5l3-3 2.5 2.5 2-2 3.5 3.5M10.5 6.2h.01',
   remark: 'M8 3.5v5.5M8 12h.01',
   expand: 'M3 6V3h3M10 3h3v3M13 10v3h-3M6 13H3v-3',
-  sun: 'M8 5.2a2.8 2.8 0 1 0 .01 0zM8 1.5v1.4M8 13.1v1.4M1.5 8h1.4M13.1 8h1.4M3.4 3.4l1 1M11.6 11.6l1 1M3.4 12.6l1-1M11.6 4.4l1-1',
+  sun:
+    'M8 5.2a2.8 2.8 0 1 0 .01 0zM8 1.5v1.4M8 13.1v1.4M1.5 8h1.4M13.1 8h1.4' +
+    'M3.4 3.4l1 1M11.6 11.6l1 1M3.4 12.6l1-1M11.6 4.4l1-1',
   download: 'M8 2.5v7.5M4.8 7L8 10.2 11.2 7M3 13h10',
   upload: 'M8 10.5V3M4.8 6L8 2.8 11.2 6M3 13h10',
   check: 'M3.5 8.5l3 3 6-7',
@@ -75,10 +87,14 @@ const PATHS = {
   help: 'M6 6.2a2 2 0 1 1 2.9 1.8c-.6.3-.9.7-.9 1.4M8 11.8h.01',
 };
 
-/** A small line drawing; it says nothing to a screen reader, its button does. */
+/** A small line drawing; it says nothing to a screen reader, its button does. @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
-  for (const [key, value] of Object.entries({ viewBox: '0 0 16 16', class: `icon icon-${name}`, 'aria-hidden': 'true' })) {
+  for (const [key, value] of Object.entries({
+    viewBox: '0 0 16 16',
+    class: `icon icon-${name}`,
+    'aria-hidden': 'true',
+  })) {
     svg.setAttribute(key, value);
   }
   const path = document.createElementNS(SVG, 'path');
@@ -87,16 +103,17 @@ export function icon(name) {
   return svg;
 }
 
-/** A button that is only a drawing, with its words for those who do not see it. */
+/** A button that is only a drawing, with its words for those who do not see it.
+ *  @param {string} name @param {string} label @param {(event: any) => unknown} onclick */
 export function iconButton(name, label, onclick, extra = '') {
   return h(`button.icon-button${extra}`, { type: 'button', 'aria-label': label, title: label, onclick }, icon(name));
 }
 
-/** Whether letters are written into a node, which undoes its own typing. */
+/** Whether letters are written into a node, which undoes its own typing. @param {any} node @returns {boolean} */
 export const isWriting = (node) =>
   node?.matches?.('textarea, [contenteditable], input:not([type=range], [type=radio], [type=file])') ?? false;
 
-/** `0:24` or `1:02:03`. */
+/** `0:24` or `1:02:03`. @param {number} seconds */
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -104,9 +121,12 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, '0')}:${padded}` : `${minutes}:${padded}`;
 }
 
-/** A number from 0 to 359 that stays with an id: the hue of its empty picture. */
+/** A number from 0 to 359 that stays with an id: the hue of its empty picture. @param {string} id */
 export function hueOf(id) {
   let sum = 7;
-  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 9973;
+  for (const letter of id) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973;
   return (sum * 137) % 360;
 }
+
+/** What went wrong, in words. @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));

@@ -1,4 +1,5 @@
-// The words for states, joins and progress, in one place. Pure.
+// @ts-check
+// The labels of states, joins and progress, in one place. Pure.
 
 import { clock } from './dom.js';
 
@@ -14,22 +15,24 @@ const STATES = {
 };
 
 /** Whether there is no way to render a scene as it is. */
-export const isStuck = (card) => ['unplannable', 'without_model'].includes(card.state);
+export const isStuck = (/** @type {SceneCard} */ card) => ['unplannable', 'without_model'].includes(card.state);
 
 /** A scene that nobody has written yet is not a fault. */
-export const isBlank = (card) => isStuck(card) && !card.prompt.trim();
+export const isBlank = (/** @type {SceneCard} */ card) => isStuck(card) && !card.prompt.trim();
 
-/** `stale: prompt changed`: the state's word, and why where that says more. */
+/** `stale: prompt changed`: the state's word, and why where that says more. @param {SceneCard} card */
 export function stateWords(card) {
   if (isBlank(card)) return 'no prompt yet';
   const word = STATES[card.state] ?? card.state;
-  const why = card.reason && !['fresh', 'missing', 'rendering', 'without_model'].includes(card.state) ? card.reason : '';
+  const why =
+    card.reason && !['fresh', 'missing', 'rendering', 'without_model'].includes(card.state) ? card.reason : '';
   return why && why !== word ? `${word}: ${why.replaceAll(' -> ', '\u00a0\u2192 ')}` : word;
 }
 
+/** @type {Record<string, string>} */
 const COUNTED = { denoise: 'step', decode: 'decoding' };
 
-/** `step 12 of 20 · 0:41 left`. */
+/** `step 12 of 20 · 0:41 left`. @param {ProgressView} progress */
 export function progressWords(progress) {
   const left = progress.left_s === null || progress.left_s < 1 ? '' : ` · ${clock(progress.left_s)} left`;
   if (COUNTED[progress.stage] && progress.num_steps > 0 && progress.step > 0) {
@@ -39,47 +42,53 @@ export function progressWords(progress) {
   return `${progress.stage_text}${left}`;
 }
 
-export const progressShare = (progress) =>
+export const progressShare = (/** @type {ProgressView | null} */ progress) =>
   progress && progress.num_steps ? Math.min(1, progress.step / progress.num_steps) : 0;
 
-/** How a scene joins the one before it. */
+/** How a scene joins the one before it. @param {SceneCard} card */
 export function joinWords(card) {
   if (card.transition === 'continue') return `continues scene ${card.number - 1}`;
   if (card.transition === 'crossfade') return `crossfades from scene ${card.number - 1}`;
   return 'cut';
 }
 
-/** What the number of seconds becomes: whole segments of a model that renders in those, else frames on its grid. */
+/** What the number of seconds becomes: whole segments of a model that renders in those, else frames on its grid.
+ *  @param {SceneCard} card @param {JointView | null} joint */
 export function lengthWords(card, joint = null) {
   const nearest = joint && Math.max(1, Math.floor(card.duration_s / joint.segment_s + 0.5));
   if (joint) return `${card.num_chunks || nearest} × ${joint.segment_s} s`;
   return Math.abs(card.planned_s - card.duration_s) < 0.05 ? '' : card.duration_text;
 }
 
-/** What it means that all scenes are rendered together; what else there is to know of it is the plan's to say. */
+/** What it means that all scenes are rendered together; the plan's notes tell the rest.
+ *  @param {JointView | null} joint */
 export function jointWords(joint) {
   if (!joint) return '';
   const num = joint.num_segments;
-  return `All scenes are rendered together, in ${num} ${num === 1 ? 'segment' : 'segments'} of ${joint.segment_s} s: a change anywhere renders all anew.`;
+  const segments = `${num} ${num === 1 ? 'segment' : 'segments'} of ${joint.segment_s} s`;
+  return `All scenes are rendered together, in ${segments}: a change anywhere renders all anew.`;
 }
 
-export const seedWords = (seed) => (seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f'));
+export const seedWords = (/** @type {number | null | undefined} */ seed) =>
+  seed === null || seed === undefined ? '' : String(seed).replace(/\B(?=(\d{3})+$)/g, '\u202f');
 
-/** What stands in the lower right of a card: what it goes on from, else its seed. */
+/** The lower right of a card: what it goes on from, else its seed. @param {SceneCard} card */
 export function rootWords(card) {
   if (card.continues) return `continues ${card.number - 1}`;
-  if (card.conditioning?.kind === 'clip') return card.conditioning.strength === null ? 'from a clip' : 're-imagines a clip';
+  if (card.conditioning?.kind === 'clip')
+    return card.conditioning.strength === null ? 'from a clip' : 're-imagines a clip';
   if (card.conditioning) return 'from a picture';
   const seed = card.seed ?? card.take?.seed ?? null;
   return seed === null ? '' : `seed ${seedWords(seed)}`;
 }
 
+/** @param {SceneCard} card */
 export function takesWords(card) {
   if (!card.takes.length) return '';
   return card.takes.length === 1 ? '1 take' : `${card.takes.length} takes`;
 }
 
-/** One card in one sentence, for those who listen. */
+/** One card in one sentence, for screen readers. @param {SceneCard} card @param {number} total */
 export function cardLabel(card, total) {
   const join = card.number > 1 ? `, ${joinWords(card)}` : '';
   const prompt = card.prompt || 'no prompt yet';

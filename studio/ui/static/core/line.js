@@ -3,6 +3,7 @@
 // banner, another try later, and a question before the page is left. Does not know what is sent.
 
 import { notifier } from './notifier.js';
+import { messageOf } from './dom.js';
 import { banner, say } from './notices.js';
 import { state } from './store.js';
 
@@ -35,7 +36,7 @@ export function onReachable(flush, hasUnsaved) {
  */
 export function inLine(work) {
   num_working += 1;
-  const result = line.then(work).catch((error) => (say(error.message, 'bad'), null));
+  const result = line.then(work).catch((error) => (say(messageOf(error), 'bad'), null));
   line = result.finally(() => {
     num_working -= 1;
     changes.notify();
@@ -52,8 +53,7 @@ export function answered() {
 
 /** Nothing could be reached: says so, and tries all again later. @param {unknown} error */
 export function failed(error) {
-  const reason = error instanceof Error ? error.message : String(error);
-  const problem = `Not saved: ${reason} Your text stays here and is tried again.`;
+  const problem = `Not saved: ${messageOf(error)} Your text stays here and is tried again.`;
   num_failures = state.lost ? 0 : num_failures + 1;
   const restarted = 'Not saved: the studio was started anew. Reload this page; your text is kept and saved then.';
   if (num_failures <= MAX_FAILURES) banner('saving', problem, [{ label: 'Try now', act: retry }]);

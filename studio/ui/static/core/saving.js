@@ -3,9 +3,10 @@
 // revision it was made on. What could not be saved stays in the page and is tried again. Draws nothing.
 
 import { ask } from './actions.js';
+import { messageOf } from './dom.js';
 import { answered, changes, endOfLine, failed, inLine, isWorking, onReachable, stopRetrying } from './line.js';
 import { announce, say } from './notices.js';
-import { addedFields, makesScene, placeAfter } from './pending.js';
+import { addedFields, makesScene, placeAfter, wasSaved } from './pending.js';
 import { boardOf, listen, savedBoard, sceneExists, setOperations, state } from './store.js';
 
 const PAUSE_MS = 350;
@@ -70,8 +71,18 @@ function drafted(project, sceneId, field) {
   const key = keyOf(project, sceneId, field);
   const revision = savedBoard(project)?.revision ?? 1;
   const draft = drafts.get(key) ?? {
-    sequence: (count += 1), project, scene: sceneId, field, value: null, revision, problem: '', invalid: false,
-    conflict: null, departed: false, unanswered: undefined, timer: 0,
+    sequence: (count += 1),
+    project,
+    scene: sceneId,
+    field,
+    value: null,
+    revision,
+    problem: '',
+    invalid: false,
+    conflict: null,
+    departed: false,
+    unanswered: undefined,
+    timer: 0,
   };
   drafts.set(key, draft);
   return draft;
@@ -162,7 +173,8 @@ const groupOf = (draft) => `${draft.project} ${draft.scene} ${draft.field.split(
  */
 function carry(saved, basis, revision) {
   for (const other of drafts.values()) {
-    if (groupOf(other) === groupOf(saved) && other.revision >= basis) other.revision = Math.max(other.revision, revision);
+    if (groupOf(other) === groupOf(saved) && other.revision >= basis)
+      other.revision = Math.max(other.revision, revision);
   }
 }
 
@@ -177,18 +189,6 @@ function conflicted(draft, answer) {
   draft.conflict = conflict;
   const shown = draft.scene === null ? state.film : draft.scene === state.selected;
   (shown ? announce : say)('A field was changed elsewhere while you typed; both texts are shown beside it.');
-}
-
-/** Whether what stands there now is what this tab sent without getting an answer.
- *  @param {unknown} sent @param {string} theirs */
-function wasSaved(sent, theirs) {
-  if (sent === undefined) return false;
-  if (sent === theirs) return true;
-  try {
-    return JSON.stringify(JSON.parse(theirs)) === JSON.stringify(sent);
-  } catch {
-    return false;
-  }
 }
 
 /** The author decided: `mine` is written over theirs, or theirs is taken.
@@ -215,8 +215,17 @@ export function dropDrafts(project, sceneId) {
 function operationOf(values) {
   const revision = savedBoard(values.project)?.revision ?? 1;
   return {
-    sequence: (count += 1), scene: null, source: null, after: null, place: 0, fields: {}, title: '',
-    problem: '', num_checks: 0, revision, ...values,
+    sequence: (count += 1),
+    scene: null,
+    source: null,
+    after: null,
+    place: 0,
+    fields: {},
+    title: '',
+    problem: '',
+    num_checks: 0,
+    revision,
+    ...values,
   };
 }
 
@@ -273,7 +282,8 @@ function requestOf(operation) {
   if (kind === 'create_project') return ['create', { project: '', id: project, title }];
   const board = savedBoard(project);
   const revision = board?.revision ?? operation.revision;
-  if (kind === 'duplicate_scene') return ['edit', { project, revision, edit: { kind, scene_id: source, new_id: scene } }];
+  if (kind === 'duplicate_scene')
+    return ['edit', { project, revision, edit: { kind, scene_id: source, new_id: scene } }];
   const position = board ? placeAfter(board.scenes, operation) : operation.place;
   return ['edit', { project, revision, edit: { kind, scene_id: scene, after, position, ...fields } }];
 }
@@ -347,7 +357,7 @@ function edit(project, wanted, failure) {
       if (!answer.ok) say(prefix + answer.problem, 'bad');
       return answer;
     } catch (error) {
-      say(`${failure}: ${error instanceof Error ? error.message : error}`, 'bad');
+      say(`${failure}: ${messageOf(error)}`, 'bad');
       return null;
     }
   });

@@ -1,14 +1,21 @@
 // @ts-check
-// What this tab knows: which project and scene it looks at, and the newest board of the stream, with the operations that
-// are not saved yet. Holds no truth: every board comes from the studio, and a reload starts from the address alone.
+// What this tab knows: which project and scene it looks at, and the newest board of the stream, with what is not saved
+// yet. Holds no truth: every board comes from the studio, and a reload starts from the address alone.
 
 import { notifier } from './notifier.js';
 import { blankBoard, makesScene, withOperations } from './pending.js';
 
 /** @type {PageState} */
 export const state = {
-  project: null, board: null, selected: null, departed: null, operations: [],
-  film: false, lost: false, sheet: false, gone: '',
+  project: null,
+  board: null,
+  selected: null,
+  departed: null,
+  operations: [],
+  film: false,
+  lost: false,
+  sheet: false,
+  gone: '',
 };
 const changes = notifier();
 /** The newest board of each project, as the studio has saved it. @type {Map<string, BoardView>} */
@@ -26,6 +33,12 @@ export function subscribe(listener) {
 export function update(values) {
   Object.assign(state, values);
   changes.notify();
+}
+
+/** The board that is shown, for what is only called while there is one. */
+export function shownBoard() {
+  if (!state.board) throw new Error('No project is open.');
+  return state.board;
 }
 
 /** @param {string | null} id */
@@ -63,7 +76,9 @@ export const isBeingMade = (project) =>
 export const sceneExists = (project, id) =>
   !savedBoard(project) ||
   saved.get(project)?.scenes.some((card) => card.id === id) ||
-  state.operations.some((operation) => operation.project === project && operation.scene === id && makesScene(operation));
+  state.operations.some(
+    (operation) => operation.project === project && operation.scene === id && makesScene(operation),
+  );
 
 /** Changes which operations are not saved yet. @param {Operation[]} operations */
 export function setOperations(operations) {
@@ -135,7 +150,16 @@ export function open(project, selected = null) {
   clearTimeout(lostTimer);
   const board = project && isBeingMade(project) ? boardOf(project) : null;
   const first = board?.scenes[0]?.id ?? null;
-  update({ project, selected: selected ?? first, board, departed: null, lost: false, gone: '', film: false, sheet: false });
+  update({
+    project,
+    selected: selected ?? first,
+    board,
+    departed: null,
+    lost: false,
+    gone: '',
+    film: false,
+    sheet: false,
+  });
   remember();
   if (project && !board) listen(project);
 }
@@ -156,8 +180,14 @@ export function listen(project) {
     last = read(JSON.parse(event.data));
     take(last);
   };
-  source.addEventListener('board', receive((board) => board));
-  source.addEventListener('patch', receive((patch) => (last ? patched(last, patch) : patch)));
+  source.addEventListener(
+    'board',
+    receive((board) => board),
+  );
+  source.addEventListener(
+    'patch',
+    receive((patch) => (last ? patched(last, patch) : patch)),
+  );
   source.addEventListener('gone', (event) => leave(source, JSON.parse(event.data).problem));
   source.onerror = () => lost(source, project);
 }

@@ -1,6 +1,6 @@
 // @ts-check
-// What becomes of unsaved words in the worst case: kept over a reload in this tab's session storage, and shown in a
-// banner where their scene was deleted elsewhere. Does not know fields.
+// Unsaved text outlives a reload in this tab's session storage, and is shown in a banner where its scene was deleted
+// elsewhere. Does not know fields.
 
 import { connect } from './actions.js';
 import { banner, say } from './notices.js';
@@ -73,7 +73,9 @@ function isGone(project, id) {
 
 /** @param {string} key @param {Draft[]} drafts */
 function showBanner(key, drafts) {
-  const text = drafts.map((draft) => (typeof draft.value === 'string' ? draft.value : JSON.stringify(draft.value))).join(' · ');
+  const text = drafts
+    .map((draft) => (typeof draft.value === 'string' ? draft.value : JSON.stringify(draft.value)))
+    .join(' · ');
   banner(key, `The scene was deleted elsewhere while you typed. Your text: “${text}”`, [
     { label: 'Put the scene back', act: () => putBack(drafts[0]) },
     { label: 'Copy and close', act: () => copyAndClose(drafts[0], text) },
@@ -84,7 +86,11 @@ function showBanner(key, drafts) {
 function putBack({ project, scene }) {
   if (scene === null) return;
   const card = lastSeen(project, scene) ?? { ...blankScene(scene), number: 1 };
-  const written = new Set(allDrafts().filter((draft) => draft.project === project && draft.scene === scene).map(({ field }) => field));
+  const written = new Set(
+    allDrafts()
+      .filter((draft) => draft.project === project && draft.scene === scene)
+      .map(({ field }) => field),
+  );
   makeAgain(card, project);
   for (const [field, value] of laterFields(card)) if (!written.has(field)) typed(scene, field, value, 0, project);
   select(scene);
@@ -101,6 +107,8 @@ function copyAndClose({ project, scene }, text) {
 /** Whether the author is typing into the inspector's form of a scene. */
 const isTyping = () => Boolean(document.activeElement?.matches('.scene-form :is(textarea, input)'));
 
-keepDepartedWhile((id) => isTyping() || allDrafts().some((draft) => draft.project === state.project && draft.scene === id));
+keepDepartedWhile(
+  (id) => isTyping() || allDrafts().some((draft) => draft.project === state.project && draft.scene === id),
+);
 subscribe(showDeparted);
 watchSaving(showDeparted);

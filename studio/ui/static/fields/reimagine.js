@@ -1,27 +1,56 @@
-// What becomes of a clip: its last frames are kept and the scene goes on from them, or the whole clip is re-imagined.
+// @ts-check
+// How a clip is used: its last frames are kept and the scene goes on from them, or the whole clip is re-imagined.
 
 import { h } from '../core/dom.js';
 import { can, model } from '../core/capabilities.js';
 import { FIRST_FRAME_STRENGTH, isReImagined, lastFrames, reImagined } from '../core/conditioning.js';
-import { either } from './segmented.js';
+import { segmented } from './segmented.js';
 import { field } from './field.js';
 import { draftOf, typed } from '../core/saving.js';
 
-const FIRST = [{ value: '', label: 'Re-imagined with the rest' }, { value: 0, label: 'Kept as it is' }];
-const WAYS = { frames: 'Start from its end', again: 'Re-imagine it' };
+const FIRST = [
+  { value: '', label: 'Re-imagined with the rest' },
+  { value: 0, label: 'Kept as it is' },
+];
+const CHOICES = { frames: 'Start from its end', again: 'Re-imagine it' };
 
 /** A node with `show(card)`; nothing is shown where the scene starts from no clip. */
 export function clipPanel() {
-  let card = null;
-  const way = either('clip-way', 'What becomes of the clip', WAYS, (value) => typed(card.id, 'conditioning', (value === 'again' ? reImagined : lastFrames)(card.conditioning.media), 0));
+  /** @type {SceneCard} */
+  let card;
+  const way = segmented('clip-way', 'What becomes of the clip', CHOICES, (/** @type {any} */ value) =>
+    typed(card.id, 'conditioning', (value === 'again' ? reImagined : lastFrames)(card.conditioning?.media ?? ''), 0),
+  );
   const fields = {
-    frames: field({ id: 'frames', kind: 'choice', numeric: true, label: 'Frames it keeps', path: 'conditioning.num_frames', read: (scene) => shown(scene).num_frames, options: countOptions, hint: () => 'the last of the clip' }),
-    strength: slider('strength', 'Change of the clip', (scene) => shown(scene).strength),
-    first_frame_strength: slider('first_frame_strength', 'Change of its first frame', (scene) => shown(scene).first_frame_strength ?? FIRST_FRAME_STRENGTH),
-    first: field({ id: 'first-frame', kind: 'choice', numeric: true, optional: true, label: 'Its first frame', path: 'conditioning.first_frame_strength', read: (scene) => shown(scene).first_frame_strength ?? '', options: () => FIRST }),
+    frames: field({
+      id: 'frames',
+      kind: 'choice',
+      numeric: true,
+      label: 'Frames it keeps',
+      path: 'conditioning.num_frames',
+      read: (scene) => shown(scene).num_frames,
+      options: countOptions,
+      hint: () => 'the last of the clip',
+    }),
+    strength: slider('strength', 'Change of the clip', (/** @type {SceneCard} */ scene) => shown(scene).strength),
+    first_frame_strength: slider(
+      'first_frame_strength',
+      'Change of its first frame',
+      (/** @type {SceneCard} */ scene) => shown(scene).first_frame_strength ?? FIRST_FRAME_STRENGTH,
+    ),
+    first: field({
+      id: 'first-frame',
+      kind: 'choice',
+      numeric: true,
+      optional: true,
+      label: 'Its first frame',
+      path: 'conditioning.first_frame_strength',
+      read: (scene) => shown(scene).first_frame_strength ?? '',
+      options: () => FIRST,
+    }),
   };
-  const node = h('div.clip-ways', {}, way, ...Object.values(fields));
-  node.show = (scene) => {
+  const node = h('div.clip-choices', {}, way, ...Object.values(fields));
+  node.show = (/** @type {SceneCard} */ scene) => {
     card = scene;
     const now = shown(scene);
     node.hidden = scene.conditioning?.kind !== 'clip' || !now.media;
@@ -40,6 +69,7 @@ export function clipPanel() {
 }
 
 // What is being saved counts before what is saved, so that nothing jumps back for a moment.
+/** @param {SceneCard} scene @returns {Partial<ConditioningView>} */
 function shown(scene) {
   const draft = draftOf(scene.id, 'conditioning');
   return (draft ? draft.value : scene.conditioning) ?? {};
@@ -47,20 +77,42 @@ function shown(scene) {
 
 const counts = () => model()?.conditioning_num_frames ?? [];
 
-const frames = (count) => (count === 1 ? '1 frame' : `${count} frames`);
+const frames = (/** @type {number} */ count) => (count === 1 ? '1 frame' : `${count} frames`);
 
+/** @param {SceneCard} scene */
 function countOptions(scene) {
-  const known = [...new Set([...counts(), shown(scene).num_frames])].sort((a, b) => a - b);
+  const known = [...new Set([...counts(), shown(scene).num_frames ?? 1])].sort((a, b) => a - b);
   const there = scene.conditioning?.num_frames_of_clip || Infinity;
-  return known.map((count) => ({ value: count, disabled: count > there, label: `${frames(count)}${count > there ? `: the clip has ${there}` : ''}` }));
+  return known.map((count) => ({
+    value: count,
+    disabled: count > there,
+    label: `${frames(count)}${count > there ? `: the clip has ${there}` : ''}`,
+  }));
 }
 
-const slider = (name, label, read) =>
-  field({ id: name.replaceAll('_', '-'), kind: 'slider', min: 0, max: 1, step: 0.05, label, path: `conditioning.${name}`, read, hint: (scene, value) => strengthWords(value) });
+const slider = (/** @type {string} */ name, /** @type {string} */ label, /** @type {any} */ read) =>
+  field({
+    id: name.replaceAll('_', '-'),
+    kind: 'slider',
+    min: 0,
+    max: 1,
+    step: 0.05,
+    label,
+    path: `conditioning.${name}`,
+    read,
+    hint: (_, value) => strengthWords(value),
+  });
 
-/** `0.80 · mostly new`. */
+/** `0.80 · mostly new`. @param {number | null | undefined} value */
 function strengthWords(value) {
   if (value === null || value === undefined) return '';
-  const said = [[0, 'kept as it is'], [0.3, 'close to it'], [0.6, 'after its outline'], [0.95, 'mostly new'], [1, 'all new']];
-  return `${Number(value).toFixed(2)} · ${said.find(([limit]) => value <= limit)[1]}`;
+  /** @type {[number, string][]} */
+  const names = [
+    [0, 'kept as it is'],
+    [0.3, 'close to it'],
+    [0.6, 'after its outline'],
+    [0.95, 'mostly new'],
+    [1, 'all new'],
+  ];
+  return `${Number(value).toFixed(2)} · ${names.find(([limit]) => value <= limit)?.[1]}`;
 }

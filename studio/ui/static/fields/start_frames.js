@@ -1,7 +1,8 @@
+// @ts-check
 // What a scene starts from: a picture or clip of the author's, or the frames of the scene before.
 
-import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
-import { conditioningOf, said, takesClip, takesPicture } from '../core/conditioning.js';
+import { h, icon, iconButton, messageOf, setAttributes, setChildren, setText } from '../core/dom.js';
+import { conditioningOf, described, takesClip, takesPicture } from '../core/conditioning.js';
 import { conflictBox, showConflict } from './field.js';
 import { firstFramePanel, isMade } from './first_frame.js';
 import { say } from '../core/notices.js';
@@ -11,7 +12,10 @@ import { mediaAddress, state } from '../core/store.js';
 
 const PATH = 'conditioning';
 
-/** Stores a picture or clip with the project. Resolves to what it is, or null after saying what is wrong. */
+/**
+ * Stores a picture or clip with a project. Resolves to what it is, or null after saying what is wrong.
+ * @param {File} file @param {string | null} [project] @returns {Promise<UploadedMedia | null>}
+ */
 export async function uploaded(file, project = state.project) {
   const form = new FormData();
   form.append('file', file);
@@ -23,25 +27,50 @@ export async function uploaded(file, project = state.project) {
     if (answer.ok) return answer.media;
     say(answer.problem, 'bad');
   } catch (error) {
-    say(`${file.name} was not stored: ${error.message}`, 'bad');
+    say(`${file.name} was not stored: ${messageOf(error)}`, 'bad');
   }
   return null;
 }
 
 /** A node with `show(card, cardBefore)`. */
 export function startPanel() {
-  const input = h('input.sr-only', { type: 'file', id: 'field-conditioning', 'aria-label': 'Picture or clip to start from' });
-  const parts = { thumb: h('span.thumb'), words: h('span.words'), input, made: firstFramePanel(), conflict: conflictBox() };
-  const pick = h('label.pick', { for: 'field-conditioning' }, icon('upload'), h('span', {}, 'Choose or drop a picture or clip'));
+  const input = h('input.sr-only', {
+    type: 'file',
+    id: 'field-conditioning',
+    'aria-label': 'Picture or clip to start from',
+  });
+  /** @type {Record<string, any>} */
+  const parts = {
+    thumb: h('span.thumb'),
+    words: h('span.words'),
+    input,
+    made: firstFramePanel(),
+    conflict: conflictBox(),
+  };
+  const pick = h(
+    'label.pick',
+    { for: 'field-conditioning' },
+    icon('upload'),
+    h('span', {}, 'Choose or drop a picture or clip'),
+  );
   const remove = iconButton('close', 'Remove the picture', () => typed(parts.card.id, PATH, null, 0));
   Object.assign(parts, { pick, remove, zone: h('div.drop-zone', {}, parts.thumb, parts.words, input, pick, remove) });
   input.addEventListener('change', () => input.files[0] && use(parts, input.files[0]).then(() => (input.value = '')));
-  const node = h('div.field.start', {}, h('div.label', {}, h('span.name', {}, 'Starts from'), h('span.hint')), parts.made, parts.zone, parts.conflict);
-  dropping(node, (files) => use(parts, files[0]));
-  node.show = (card, before) => show(node, parts, card, before);
+  const node = h(
+    'div.field.start',
+    {},
+    h('div.label', {}, h('span.name', {}, 'Starts from'), h('span.hint')),
+    parts.made,
+    parts.zone,
+    parts.conflict,
+  );
+  dropping(node, (/** @type {File[]} */ files) => use(parts, files[0]));
+  node.show = (/** @type {SceneCard} */ card, /** @type {SceneCard | null} */ before) =>
+    show(node, parts, card, before);
   return node;
 }
 
+/** @param {any} parts @param {File} file */
 async function use(parts, file) {
   const { id } = parts.card;
   const { project } = state;
@@ -51,6 +80,7 @@ async function use(parts, file) {
   if (media) typed(id, PATH, conditioningOf(media), 0, project);
 }
 
+/** @param {PageNode} node @param {any} parts @param {SceneCard} card @param {SceneCard | null} before */
 function show(node, parts, card, before) {
   parts.card = card;
   const own = card.conditioning;
@@ -59,16 +89,21 @@ function show(node, parts, card, before) {
   node.hidden = !own && !carried && !kinds && !isMade(card);
   setAttributes(parts.input, { accept: kinds, disabled: !kinds });
   parts.made.show(card);
-  setAttributes(parts.zone, { 'data-filled': Boolean(own), 'data-carried': Boolean(carried), 'data-instead': isMade(card) });
+  setAttributes(parts.zone, {
+    'data-filled': Boolean(own),
+    'data-carried': Boolean(carried),
+    'data-instead': isMade(card),
+  });
   parts.remove.hidden = !own;
   parts.pick.hidden = !kinds;
   setText(parts.pick.lastChild, pickWords(card, own, carried));
   setText(parts.words, own ? own.text : carried ? `the last frames of scene ${before.number}` : '');
   setText(node.querySelector('.hint'), isMade(card) ? 'a picture made for it' : '');
-  showThumb(parts.thumb, own, carried ? before.take : null);
-  showConflict(parts.conflict, { path: PATH, said }, card.id, draftOf(card.id, PATH));
+  showThumb(parts.thumb, own, carried ? (before?.take ?? null) : null);
+  showConflict(parts.conflict, { path: PATH, describe: described }, card.id, draftOf(card.id, PATH));
 }
 
+/** @param {SceneCard} card @param {any} own @param {any} carried */
 function pickWords(card, own, carried) {
   if (own) return 'Replace';
   if (carried) return 'Use a picture';
@@ -76,29 +111,33 @@ function pickWords(card, own, carried) {
   return isMade(card) ? `Or choose or drop a ${kinds}` : `Choose or drop a ${kinds}`;
 }
 
+/** @param {PageNode} thumb @param {any} own @param {TakeView | null} take */
 function showThumb(thumb, own, take) {
   const wanted = own?.media ?? take?.id ?? '';
   if (thumb.dataset.of === wanted) return;
   thumb.dataset.of = wanted;
   const missing = h('span.lost', {}, 'missing');
   if (take) setChildren(thumb, [still(take)]);
-  else if (own) setChildren(thumb, [own.kind === 'image' ? pictureOf(own) : own.kind === 'clip' ? clipOf(own) : missing]);
+  else if (own)
+    setChildren(thumb, [own.kind === 'image' ? pictureOf(own) : own.kind === 'clip' ? clipOf(own) : missing]);
   else setChildren(thumb, []);
 }
 
-const pictureOf = (own) => h('img', { src: mediaAddress(own.media), alt: 'The picture it starts from' });
-const clipOf = (own) => h('video', { src: mediaAddress(own.media), muted: true, playsinline: true, preload: 'metadata' });
+const pictureOf = (/** @type {any} */ own) =>
+  h('img', { src: mediaAddress(own.media), alt: 'The picture it starts from' });
+const clipOf = (/** @type {any} */ own) =>
+  h('video', { src: mediaAddress(own.media), muted: true, playsinline: true, preload: 'metadata' });
 
-/** Lets files be dropped on a node. */
+/** Lets files be dropped on a node. @param {PageNode} node @param {(files: File[]) => unknown} take */
 export function dropping(node, take) {
-  const holds = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
-  node.addEventListener('dragover', (event) => {
+  const holds = (/** @type {any} */ event) => [...(event.dataTransfer?.types ?? [])].includes('Files');
+  node.addEventListener('dragover', (/** @type {any} */ event) => {
     if (!holds(event)) return;
     event.preventDefault();
     node.classList.add('over');
   });
   for (const name of ['dragleave', 'drop']) node.addEventListener(name, () => node.classList.remove('over'));
-  node.addEventListener('drop', (event) => {
+  node.addEventListener('drop', (/** @type {any} */ event) => {
     if (!holds(event)) return;
     event.preventDefault();
     event.stopPropagation();

@@ -1,10 +1,20 @@
+// @ts-check
 // One scene card: a node made once and then only changed where the scene changed. Does not know its neighbours.
 
 import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
 import { picture } from './picture.js';
-import { cardLabel, isBlank, joinWords, progressShare, progressWords, rootWords, stateWords, takesWords } from '../core/labels.js';
+import {
+  cardLabel,
+  isBlank,
+  joinWords,
+  progressShare,
+  progressWords,
+  rootWords,
+  stateWords,
+  takesWords,
+} from '../core/labels.js';
 
-/** A list item with `show(card, total, selected)`; `item.card` is what takes the focus. */
+/** A list item with `show(card, total, selected)`; `item.card` is what takes the focus. @param {string} id */
 export function sceneCard(id) {
   const parts = {
     join: h('span.join', { 'aria-hidden': 'true' }),
@@ -22,17 +32,20 @@ export function sceneCard(id) {
   };
   const { picture: frame, number, length, progress, bar, prompt, dot, state, takes, root, notes } = parts;
   frame.append(number, length, progress, bar);
-  const said = h('div.foot', {}, dot, state, notes);
+  const condition = h('div.foot', {}, dot, state, notes);
   const roots = h('div.foot', {}, takes, root);
-  const words = h('div.words', {}, prompt, said, roots);
+  const words = h('div.words', {}, prompt, condition, roots);
   const card = h('div.card', { role: 'option', id: `card-${id}` }, frame, words);
   const item = h('li.cell', { role: 'presentation' }, parts.join, card);
   item.dataset.scene = id;
   item.card = card;
-  item.show = (scene, total, selected) => show(item, parts, scene, total, selected);
+  item.show = (/** @type {SceneCard} */ scene, /** @type {any} */ total, /** @type {any} */ selected) =>
+    show(item, parts, scene, total, selected);
   return item;
 }
 
+/** @param {PageNode} item @param {Record<string, PageNode>} parts @param {SceneCard} scene @param {number} total
+ *  @param {boolean} selected */
 function show(item, parts, scene, total, selected) {
   setAttributes(item.card, {
     'aria-label': cardLabel(scene, total),
@@ -56,11 +69,13 @@ function show(item, parts, scene, total, selected) {
   showProgress(parts, scene);
 }
 
+/** @param {PageNode} node @param {any} notes */
 function showNotes(node, notes) {
   setAttributes(node, { hidden: !notes.length, title: notes.join('\n') });
   if (!node.childNodes.length) node.append(icon('remark'));
 }
 
+/** @param {PageNode} node @param {SceneCard} scene */
 function showJoin(node, scene) {
   setAttributes(node, { hidden: scene.number === 1, title: joinWords(scene), 'data-join': scene.transition });
   if (node.dataset.drawn === scene.transition) return;
@@ -68,6 +83,7 @@ function showJoin(node, scene) {
   setChildren(node, [icon(scene.transition)]);
 }
 
+/** @param {Record<string, any>} parts @param {SceneCard} scene */
 function showProgress(parts, scene) {
   const working = scene.state === 'rendering';
   setAttributes(parts.progress, { hidden: !working });

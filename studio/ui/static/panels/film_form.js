@@ -1,3 +1,4 @@
+// @ts-check
 // What all scenes share: look, model, shape, seed, frames a second.
 
 import { h } from '../core/dom.js';
@@ -9,18 +10,62 @@ import { sizeField } from '../fields/size.js';
 /** A form with `show(board)`. */
 export function filmForm() {
   const fields = [
-    field({ id: 'look', kind: 'text', rows: 2, label: 'Look', path: 'look', read: (board) => board.look, hint: () => 'added to every prompt', placeholder: 'papercut, soft light' }),
-    field({ id: 'negative-look', kind: 'text', rows: 1, label: 'Never', path: 'negative_look', read: (board) => board.negative_look, hint: () => 'added to every negative prompt' }),
+    field({
+      id: 'look',
+      kind: 'text',
+      rows: 2,
+      label: 'Look',
+      path: 'look',
+      read: (board) => board.look,
+      hint: () => 'added to every prompt',
+      placeholder: 'papercut, soft light',
+    }),
+    field({
+      id: 'negative-look',
+      kind: 'text',
+      rows: 1,
+      label: 'Never',
+      path: 'negative_look',
+      read: (board) => board.negative_look,
+      hint: () => 'added to every negative prompt',
+    }),
     modelField(),
     sizeField(),
   ];
   const numbers = [
-    field({ id: 'film-seed', kind: 'number', min: 0, step: 1, whole: true, label: 'Seed of the film', path: 'seed', read: (board) => board.seed }),
-    field({ id: 'fps', kind: 'number', min: 1, max: 120, step: 1, whole: true, optional: true, label: 'Frames a second', path: 'fps', read: (board) => board.fps, placeholder: "the model's" }),
+    field({
+      id: 'film-seed',
+      kind: 'number',
+      min: 0,
+      step: 1,
+      whole: true,
+      label: 'Seed of the film',
+      path: 'seed',
+      read: (board) => board.seed,
+    }),
+    field({
+      id: 'fps',
+      kind: 'number',
+      min: 1,
+      max: 120,
+      step: 1,
+      whole: true,
+      optional: true,
+      label: 'Frames a second',
+      path: 'fps',
+      read: (board) => board.fps,
+      placeholder: "the model's",
+    }),
   ];
   const notes = notesList();
-  const form = h('form.form', { onsubmit: (event) => event.preventDefault(), 'aria-label': 'Whole film' }, ...fields, notes, h('div.pair', {}, ...numbers));
-  form.show = (board) => {
+  const form = h(
+    'form.form',
+    { onsubmit: (/** @type {any} */ event) => event.preventDefault(), 'aria-label': 'Whole film' },
+    ...fields,
+    notes,
+    h('div.pair', {}, ...numbers),
+  );
+  form.show = (/** @type {BoardView} */ board) => {
     for (const node of [...fields, ...numbers]) node.show(board, null);
     notes.show(board.notes);
   };

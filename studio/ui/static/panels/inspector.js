@@ -1,3 +1,4 @@
+// @ts-check
 // The inspector: the selected scene's fields, or what all scenes share. On a narrow screen it is a sheet from below.
 
 import { h, iconButton, setAttributes, setText } from '../core/dom.js';
@@ -8,8 +9,9 @@ import { act, change, draftOf, make, watchSaving } from '../core/saving.js';
 import { connectPanel } from '../core/unsaved.js';
 import { newSceneId } from '../core/pending.js';
 import { sceneForm } from './scene_form.js';
-import { scene, select, selectedScene, state, subscribe, update } from '../core/store.js';
+import { scene, select, selectedScene, shownBoard, state, subscribe, update } from '../core/store.js';
 
+/** @param {PageNode} element @param {any} server */
 export function mount(element, server) {
   connectPanel(server);
   const head = heading();
@@ -22,6 +24,7 @@ export function mount(element, server) {
   watchSaving(draw);
 }
 
+/** @param {PageNode} element @param {any} head @param {any} forms */
 function show(element, head, forms) {
   const card = selectedScene();
   const film = state.film || !card;
@@ -34,22 +37,35 @@ function show(element, head, forms) {
 }
 
 function heading() {
-  const tab = (name, film) => h('button', { type: 'button', role: 'tab', 'aria-controls': 'inspector-forms', onclick: () => update({ film }) }, name);
+  const tab = (/** @type {string} */ name, /** @type {boolean} */ film) =>
+    h(
+      'button',
+      { type: 'button', role: 'tab', 'aria-controls': 'inspector-forms', onclick: () => update({ film }) },
+      name,
+    );
   const tabs = { scene: tab('Scene', false), film: tab('Film', true) };
-  const tools = h('div.tools', { role: 'toolbar', 'aria-label': 'This scene' }, ...sceneTools());
+  const buttons = sceneTools();
+  const merge = buttons.find((button) => button.classList.contains('merge'));
+  const tools = h('div.tools', { role: 'toolbar', 'aria-label': 'This scene' }, ...buttons);
   const close = iconButton('close', 'Close', () => update({ sheet: false }), '.sheet-close');
-  const list = h('div.tabs', { role: 'tablist', 'aria-label': 'What is edited', onkeydown: (event) => turned(event, tabs) }, tabs.scene, tabs.film);
+  const list = h(
+    'div.tabs',
+    { role: 'tablist', 'aria-label': 'What is edited', onkeydown: (/** @type {any} */ event) => turned(event, tabs) },
+    tabs.scene,
+    tabs.film,
+  );
   const node = h('header.inspector-head', {}, list, tools, close);
-  node.show = (card, film) => {
+  node.show = (/** @type {SceneCard} */ card, /** @type {boolean} */ film) => {
     setText(tabs.scene, isGone(card) ? 'Deleted scene' : card ? `Scene ${card.number}` : 'Scene');
     setAttributes(tabs.scene, { 'aria-selected': String(!film), disabled: !card, tabindex: film ? -1 : 0 });
     setAttributes(tabs.film, { 'aria-selected': String(film), tabindex: film ? 0 : -1 });
     tools.hidden = film || isGone(card);
-    if (card) tools.querySelector('.merge').disabled = card.number === state.board.scenes.length;
+    if (card && merge) merge.disabled = card.number === shownBoard().scenes.length;
   };
   return node;
 }
 
+/** @param {any} event @param {any} tabs */
 function turned(event, tabs) {
   if (!['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
   event.preventDefault();
@@ -59,34 +75,69 @@ function turned(event, tabs) {
 }
 
 function sceneTools() {
-  const of = (act) => () => act(selectedScene());
+  const of = (/** @type {(card: SceneCard) => unknown} */ tool) => () => {
+    const card = selectedScene();
+    if (card) tool(card);
+  };
   return [
-    iconButton('left', 'Move earlier', of((card) => moveBy(card.id, -1))),
-    iconButton('right', 'Move later', of((card) => moveBy(card.id, 1))),
+    iconButton(
+      'left',
+      'Move earlier',
+      of((card) => moveBy(card.id, -1)),
+    ),
+    iconButton(
+      'right',
+      'Move later',
+      of((card) => moveBy(card.id, 1)),
+    ),
     iconButton('copy', 'Duplicate scene', of(duplicate)),
-    iconButton('split', 'Split in the middle', of((card) => change({ kind: 'split_scene', scene_id: card.id, at_s: card.duration_s / 2 }))),
-    iconButton('merge', 'Merge with the next scene', of((card) => change({ kind: 'merge_scenes', scene_id: card.id })), '.merge'),
-    iconButton('trash', 'Delete scene', of((card) => remove(card.id)), '.delete'),
+    iconButton(
+      'split',
+      'Split in the middle',
+      of((card) => change({ kind: 'split_scene', scene_id: card.id, at_s: card.duration_s / 2 })),
+    ),
+    iconButton(
+      'merge',
+      'Merge with the next scene',
+      of((card) => change({ kind: 'merge_scenes', scene_id: card.id })),
+      '.merge',
+    ),
+    iconButton(
+      'trash',
+      'Delete scene',
+      of((card) => remove(card.id)),
+      '.delete',
+    ),
   ];
 }
 
 /** Whether a scene was deleted elsewhere while it is shown here. */
-const isGone = (card) => Boolean(card && !scene(card.id));
+const isGone = (/** @type {SceneCard | null} */ card) => Boolean(card && !scene(card.id));
 
+/** @param {SceneCard} card */
 function duplicate(card) {
   const copy = newSceneId();
-  make({ kind: 'duplicate_scene', project: state.project, scene: copy, source: card.id, after: card.id, fields: typedFields(card.id) });
+  if (!state.project) return;
+  make({
+    kind: 'duplicate_scene',
+    project: state.project,
+    scene: copy,
+    source: card.id,
+    after: card.id,
+    fields: typedFields(card.id),
+  });
   select(copy);
 }
 
-/** What is typed into a scene and not saved yet, as far as a copy shows it. */
+/** What is typed into a scene and not saved yet, as far as a copy shows it. @param {string} id */
 function typedFields(id) {
   const names = ['prompt', 'negative_prompt', 'duration_s', 'notes'];
-  const drafts = names.map((name) => [name, draftOf(id, name)]);
-  return Object.fromEntries(drafts.filter(([, draft]) => draft && !draft.problem).map(([name, draft]) => [name, draft.value]));
+  const drafts = names.map((name) => draftOf(id, name)).filter((draft) => draft !== null && !draft.problem);
+  return Object.fromEntries(drafts.map((draft) => [draft?.field, draft?.value]));
 }
 
-// Submits and answers at once; the stream tells the rest.
+// Submits and answers at once; the stream brings the rest.
+/** @param {string} name @param {SceneCard} card */
 function work(name, card) {
   if (!scene(card?.id)) return;
   return act(name, { scene: card.id }).then((answer) => {

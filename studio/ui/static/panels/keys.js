@@ -1,4 +1,5 @@
-// The list of keys, for those who would rather not reach for the pointer. Knows the words only; board.js acts.
+// @ts-check
+// The list of keyboard shortcuts. Only the texts: board.js acts on them.
 
 import { h } from '../core/dom.js';
 
@@ -18,7 +19,14 @@ const KEYS = [
 export function showKeys() {
   const rows = KEYS.map(([key, does]) => h('tr', {}, h('th', { scope: 'row' }, key), h('td', {}, does)));
   const close = h('button.button', { type: 'button', onclick: () => dialog.close() }, 'Close');
-  const dialog = h('dialog.question.keys', { 'aria-label': 'Keys' }, h('h2', {}, 'Keys'), h('table', {}, h('tbody', {}, rows)), h('div.row', {}, close));
+  const dialog = h(
+    'dialog.question.keys',
+    { 'aria-label': 'Keys' },
+    h('h2', {}, 'Keys'),
+    h('table', {}, h('tbody', {}, rows)),
+    h('div.row', {}, close),
+  );
+  /** @type {any} */
   const before = document.activeElement;
   dialog.addEventListener('close', () => {
     dialog.remove();

@@ -1,3 +1,4 @@
+// @ts-check
 // The picture of a scene: a calm drawn one while there is no take, the take's poster, the live preview while it
 // renders, and the take playing under the pointer. Knows one card at a time.
 
@@ -8,8 +9,8 @@ import { mediaAddress, previewAddress } from '../core/store.js';
 export function picture() {
   const element = h('div.picture', { 'aria-hidden': 'true' }, h('div.empty-sky', {}, h('i'), h('i'), h('i')));
   const layers = { still: null, preview: null };
-  element.show = (card) => {
-    element.style.setProperty('--hue', hueOf(card.id));
+  element.show = (/** @type {SceneCard} */ card) => {
+    element.style.setProperty('--hue', String(hueOf(card.id)));
     showStill(element, layers, card.take);
     showPreview(element, layers, card);
     element.classList.toggle('has-still', Boolean(layers.still));
@@ -18,12 +19,14 @@ export function picture() {
   return element;
 }
 
-/** A still of a take: its poster, or the first frame of its clip where there is none. */
+/** A still of a take: its poster, or the first frame of its clip where there is none. @param {TakeView} take */
 export function still(take) {
-  if (take.poster) return h('img.still', { src: mediaAddress(take.poster), alt: '', draggable: 'false', decoding: 'async' });
+  if (take.poster)
+    return h('img.still', { src: mediaAddress(take.poster), alt: '', draggable: 'false', decoding: 'async' });
   return h('video.still', { src: mediaAddress(take.media), muted: true, playsinline: true, preload: 'metadata' });
 }
 
+/** @param {PageNode} element @param {any} layers @param {TakeView | null} take */
 function showStill(element, layers, take) {
   if (layers.take === take?.id) return;
   const next = take ? still(take) : null;
@@ -35,11 +38,13 @@ function showStill(element, layers, take) {
   else onceShown(next, () => before.remove());
 }
 
+/** @param {PageNode} node @param {any} act */
 function onceShown(node, act) {
   for (const name of ['load', 'loadeddata', 'error']) node.addEventListener(name, act, { once: true });
 }
 
 // A new preview is fetched before it takes the old one's place, so that the card never flashes.
+/** @param {PageNode} element @param {any} layers @param {SceneCard} card */
 function showPreview(element, layers, card) {
   const wanted = card.state === 'rendering' && card.preview && card.job_id ? previewAddress(card) : null;
   if (layers.wanted === wanted) return;
@@ -60,8 +65,10 @@ function showPreview(element, layers, card) {
 
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
+/** @param {PageNode} element */
 function playUnderPointer(element) {
-  let timer = null;
+  let timer = 0;
+  /** @type {any} */
   let video = null;
   const stop = () => {
     clearTimeout(timer);
@@ -75,7 +82,7 @@ function playUnderPointer(element) {
     element.append(video);
     video.play().catch(() => stop());
   };
-  element.addEventListener('pointerenter', (event) => {
+  element.addEventListener('pointerenter', (/** @type {any} */ event) => {
     if (event.pointerType === 'mouse' && !calm.matches) timer = setTimeout(play, 220);
   });
   element.addEventListener('pointerleave', stop);

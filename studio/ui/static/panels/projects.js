@@ -1,6 +1,7 @@
-// The projects: a slim list on the left, opened by a click. Which one a tab shows is the tab's own business.
+// @ts-check
+// The projects: a slim list on the left, opened by a click. Each tab chooses its own project.
 
-import { h, iconButton, isWriting, setAttributes, setChildren, setText } from '../core/dom.js';
+import { h, iconButton, isWriting, messageOf, setAttributes, setChildren, setText } from '../core/dom.js';
 import { confirmed, say } from '../core/notices.js';
 import { flush, make } from '../core/saving.js';
 import { ask, connect } from '../core/actions.js';
@@ -10,8 +11,10 @@ import { isBeingMade, open, start, state, subscribe } from '../core/store.js';
 
 const FOLDED = 'storyboard projects folded';
 const IMPORT = 'Open storyboards: our own, batch files of Cosmos, prompts of TTT-Video';
+/** @type {ProjectSummary[]} */
 let known = [];
 
+/** @param {PageNode} element @param {any} server */
 export function mount(element, server) {
   connect(server);
   const list = h('ul.project-list');
@@ -29,7 +32,7 @@ export function mount(element, server) {
     seen = now || seen;
   });
   narrow.addEventListener('change', () => fold(narrow.matches));
-  document.addEventListener('pointerdown', (event) => {
+  document.addEventListener('pointerdown', (/** @type {any} */ event) => {
     const away = !node.contains(event.target) && !event.target.closest('dialog, .notes, .projects-toggle');
     if (narrow.matches && away) fold(true);
   });
@@ -41,6 +44,7 @@ export function mount(element, server) {
 
 const narrow = matchMedia('(max-width: 900px)');
 
+/** @param {any} folded */
 function fold(folded) {
   document.body.classList.toggle('projects-folded', folded);
 }
@@ -53,7 +57,14 @@ export function toggleProjects() {
 }
 
 function heading() {
-  const input = h('input.sr-only', { type: 'file', accept: '.yaml,.yml,.json,.jsonl', multiple: true, id: 'import-file', 'aria-label': IMPORT, tabindex: -1 });
+  const input = h('input.sr-only', {
+    type: 'file',
+    accept: '.yaml,.yml,.json,.jsonl',
+    multiple: true,
+    id: 'import-file',
+    'aria-label': IMPORT,
+    tabindex: -1,
+  });
   input.addEventListener('change', () => bring([...input.files]).then(() => (input.value = '')));
   const upload = iconButton('upload', IMPORT, () => input.click());
   const close = iconButton('close', 'Close', () => fold(true), '.drawer-close');
@@ -61,56 +72,71 @@ function heading() {
   return h('header', {}, h('h2', {}, 'Projects'), upload, add, close, input);
 }
 
+/** @param {PageNode} list */
 function show(list) {
   setChildren(list, known.map(row));
 }
 
+/** @type {Map<string, PageNode>} */
 const rows = new Map();
 
+/** @param {ProjectSummary} project */
 function row(project) {
   const item = rows.get(project.id) ?? made(project.id);
   rows.set(project.id, item);
-  const [here, name, scenes] = [project.id === state.project, item.querySelector('.name'), item.querySelector('.count')];
+  const [here, name, scenes] = [
+    project.id === state.project,
+    item.querySelector('.name'),
+    item.querySelector('.count'),
+  ];
+  /** @type {NodeListOf<HTMLElement>} */
+  const tools = item.querySelectorAll('.icon-button');
   setText(name, (here && state.board?.title) || project.title || 'Untitled');
-  for (const tool of item.querySelectorAll('.icon-button')) setAttributes(tool, { 'aria-label': `${tool.title} “${name.textContent}”` });
+  for (const tool of tools) setAttributes(tool, { 'aria-label': `${tool.title} “${name?.textContent}”` });
   setText(scenes, project.num_scenes === 1 ? '1 scene' : `${project.num_scenes} scenes`);
   setAttributes(item.firstChild, { 'aria-current': here ? 'true' : null });
   return item;
 }
 
+/** @param {string} id */
 function made(id) {
-  const show = () => (flush(), open(id), narrow.matches && fold(true));
-  const main = h('button.project', { type: 'button', onclick: show }, h('span.name'), h('span.count'));
+  const openThis = () => (flush(), open(id), narrow.matches && fold(true));
+  const main = h('button.project', { type: 'button', onclick: openThis }, h('span.name'), h('span.count'));
   const copy = iconButton('copy', 'Duplicate project', () => go('duplicate', { project: id }));
   const away = iconButton('trash', 'Delete project', () => remove(id));
   return h('li', { 'data-project': id }, main, h('span.row-tools', {}, copy, away));
 }
 
-async function call(name, wish) {
+/** @param {string} name @param {Record<string, unknown>} request @returns {Promise<Partial<Answer>>} */
+async function call(name, request) {
   try {
-    const answer = await ask(name, wish);
+    const answer = await ask(name, request);
     if (!answer.ok) say(answer.problem, 'bad');
     if (answer.projects) known = [...beingMade(answer.projects), ...answer.projects];
     return answer;
   } catch (error) {
-    say(`The projects could not be reached: ${error.message}`, 'bad');
+    say(`The projects could not be reached: ${messageOf(error)}`, 'bad');
     return { ok: false };
   }
 }
 
-/** Projects of this page that the studio does not list yet. */
+/** Projects of this page that the studio does not list yet. @param {any} listed */
 function beingMade(listed) {
-  return known.filter((project) => isBeingMade(project.id) && !listed.some((other) => other.id === project.id));
+  return known.filter(
+    (project) => isBeingMade(project.id) && !listed.some((/** @type {any} */ other) => other.id === project.id),
+  );
 }
 
-async function go(name, wish) {
+/** @param {string} name @param {Record<string, unknown>} request */
+async function go(name, request) {
   await flush();
-  const answer = await call(name, wish);
+  const answer = await call(name, request);
   if (answer.ok && answer.project) openUnlessWriting(answer.project);
   if (answer.ok && narrow.matches) fold(true);
 }
 
 // An answer comes when it comes: what the author writes meanwhile must not go into another project.
+/** @param {string} project */
 function openUnlessWriting(project) {
   if (!isWriting(document.activeElement)) return open(project);
   const title = known.find((entry) => entry.id === project)?.title || 'Untitled';
@@ -127,10 +153,11 @@ export function newProject() {
   else document.getElementById('field-prompt')?.focus();
 }
 
+/** @param {string} id */
 async function remove(id) {
   const project = known.find((entry) => entry.id === id);
   const text = 'It goes to the trash with its takes, and can be brought back.';
-  if (!(await confirmed(`Delete “${project.title || 'Untitled'}”?`, text, 'Delete project'))) return;
+  if (!(await confirmed(`Delete “${project?.title || 'Untitled'}”?`, text, 'Delete project'))) return;
   const answer = await call('delete', { project: id });
   if (!answer.ok) return;
   if (state.project === id) open(known[0]?.id ?? null);
@@ -139,16 +166,18 @@ async function remove(id) {
 }
 
 // A file may hold several storyboards: each becomes a project, and the first one is opened.
+/** @param {File[]} files */
 async function bring(files) {
-  const made = [];
-  for (const file of files) made.push(...(await brought(file)));
-  if (!made.length) return;
+  const imported = [];
+  for (const file of files) imported.push(...(await brought(file)));
+  if (!imported.length) return;
   await flush();
   await call('projects', {});
-  openUnlessWriting(made[0]);
-  if (made.length > 1) say(`${made.length} projects made; this is the first.`);
+  openUnlessWriting(imported[0]);
+  if (imported.length > 1) say(`${imported.length} projects made; this is the first.`);
 }
 
+/** @param {File} file @returns {Promise<string[]>} */
 async function brought(file) {
   const form = new FormData();
   form.append('file', file);
@@ -156,10 +185,11 @@ async function brought(file) {
     const response = await fetch(new URL('projects/import', document.baseURI), { method: 'POST', body: form });
     const json = response.headers.get('content-type')?.includes('json');
     const answer = json ? await response.json() : { ok: false, problem: await response.text() };
-    if (!answer.ok) say(answer.problem.includes(file.name) ? answer.problem : `${file.name}: ${answer.problem}`, 'bad');
+    if (!answer.ok)
+      say(answer.problem?.includes(file.name) ? answer.problem : `${file.name}: ${answer.problem}`, 'bad');
     return answer.projects ?? [];
   } catch (error) {
-    say(`${file.name} could not be opened: ${error.message}`, 'bad');
+    say(`${file.name} could not be opened: ${messageOf(error)}`, 'bad');
     return [];
   }
 }

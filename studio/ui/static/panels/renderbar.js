@@ -1,5 +1,6 @@
+// @ts-check
 // The bar: title, what is saved, presets, what the button will do and why, the button, stop. On a narrow screen its
-// acting half stands at the bottom edge.
+// second half is at the bottom edge.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
 import { focusScene, step } from './board.js';
@@ -9,12 +10,29 @@ import { connectPanel } from '../core/unsaved.js';
 import { state, subscribe } from '../core/store.js';
 import { toggleProjects } from './projects.js';
 
+/** @param {PageNode} element @param {any} server */
 export function mount(element, server) {
   connectPanel(server);
   const parts = { ...titleParts(), ...actingParts() };
   const skip = h('button.skip', { type: 'button', onclick: () => focusScene(state.selected) }, 'Skip to the scenes');
-  const top = h('header.topbar', {}, skip, parts.menu, h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }), parts.title, parts.saved, parts.undo, parts.redo);
-  const acting = h('div.acting', { role: 'region', 'aria-label': 'Rendering' }, parts.presets, h('div.doing', {}, parts.what, parts.stop), parts.go);
+  const top = h(
+    'header.topbar',
+    {},
+    skip,
+    parts.menu,
+    h('img.mark', { src: new URL('studio/static/mark.svg', document.baseURI), alt: '' }),
+    parts.title,
+    parts.saved,
+    parts.undo,
+    parts.redo,
+  );
+  const acting = h(
+    'div.acting',
+    { role: 'region', 'aria-label': 'Rendering' },
+    parts.presets,
+    h('div.doing', {}, parts.what, parts.stop),
+    parts.go,
+  );
   element.replaceChildren(h('div.bar', {}, top, acting));
   const draw = () => show(parts, state);
   subscribe(draw);
@@ -22,7 +40,13 @@ export function mount(element, server) {
 }
 
 function titleParts() {
-  const title = h('input.title', { type: 'text', 'aria-label': 'Title of the film', maxlength: 300, id: 'field-title', spellcheck: false });
+  const title = h('input.title', {
+    type: 'text',
+    'aria-label': 'Title of the film',
+    maxlength: 300,
+    id: 'field-title',
+    spellcheck: false,
+  });
   title.addEventListener('input', () => (typed(null, 'title', title.value), fit(title)));
   title.addEventListener('keydown', (event) => event.key === 'Enter' && (flush(), title.blur()));
   return {
@@ -36,14 +60,32 @@ function titleParts() {
 
 function actingParts() {
   const why = h('ul');
-  const what = h('details.what', {}, h('summary', {}, h('span.what-words'), h('span.estimate')), h('div.popover', {}, h('p', {}, 'What the button will do'), why));
-  const go = h('button.button.primary', { type: 'button', id: 'render-film', onclick: () => act('render_film') }, 'Render film');
-  const stop = h('button.button.stop', { type: 'button', id: 'stop', onclick: () => act('stop') }, icon('stop'), h('span', {}, 'Stop'));
-  document.addEventListener('pointerdown', (event) => what.contains(event.target) || (what.open = false));
+  const what = h(
+    'details.what',
+    {},
+    h('summary', {}, h('span.what-words'), h('span.estimate')),
+    h('div.popover', {}, h('p', {}, 'What the button will do'), why),
+  );
+  const go = h(
+    'button.button.primary',
+    { type: 'button', id: 'render-film', onclick: () => act('render_film') },
+    'Render film',
+  );
+  const stop = h(
+    'button.button.stop',
+    { type: 'button', id: 'stop', onclick: () => act('stop') },
+    icon('stop'),
+    h('span', {}, 'Stop'),
+  );
+  document.addEventListener(
+    'pointerdown',
+    (/** @type {any} */ event) => what.contains(event.target) || (what.open = false),
+  );
   what.addEventListener('keydown', (event) => event.key === 'Escape' && ((what.open = false), event.stopPropagation()));
   return { presets: h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' }), what, why, go, stop };
 }
 
+/** @param {any} parts @param {any} parts */
 function show(parts, { board, lost }) {
   for (const part of Object.values(parts)) if (part !== parts.menu) part.hidden = !board;
   banner('stream', lost ? 'The studio does not answer; trying again. Rendering goes on without this page.' : '');
@@ -62,6 +104,7 @@ function show(parts, { board, lost }) {
 const READY = 'Film is ready';
 const WORKING = 'Rendering…';
 
+/** @param {BoardView} board */
 function goWords({ render, film, scenes }) {
   if (render.busy && !render.why.length) return WORKING;
   if (render.num_scenes === 0 && film.up_to_date) return READY;
@@ -70,11 +113,13 @@ function goWords({ render, film, scenes }) {
 }
 
 // The browser's tab says how far it is, so that another tab may be looked at meanwhile.
+/** @param {BoardView} board */
 function titleOf({ title, scenes, render }) {
-  const done = scenes.filter((card) => card.state === 'fresh').length;
+  const done = scenes.filter((/** @type {SceneCard} */ card) => card.state === 'fresh').length;
   return `${render.busy ? `(${done}/${scenes.length}) ` : ''}${title || 'Untitled'} · Storyboard Studio`;
 }
 
+/** @param {any} parts @param {BoardView} board */
 function showTitle({ title, saved, undo, redo }, board) {
   const value = draftOf(null, 'title')?.value ?? board.title;
   const isTypedIn = document.activeElement === title && title.dataset.of === board.project_id;
@@ -90,49 +135,69 @@ function showTitle({ title, saved, undo, redo }, board) {
   setAttributes(redo, { disabled: !board.can_redo });
 }
 
+/** @param {any} title */
 function fit(title) {
   title.dataset.fitted = title.value;
-  if (!CSS.supports('field-sizing', 'content')) title.style.width = `${Math.max(6, Math.min(30, title.value.length + 1))}ch`;
+  if (!CSS.supports('field-sizing', 'content'))
+    title.style.width = `${Math.max(6, Math.min(30, title.value.length + 1))}ch`;
 }
 
+/** @param {PageNode} group @param {BoardView} board */
 function showPresets(group, board) {
-  const names = board.presets.map((preset) => preset.name).join(' ');
+  const names = board.presets.map((/** @type {PresetView} */ preset) => preset.name).join(' ');
   if (group.dataset.names !== names) {
     group.dataset.names = names;
     setChildren(group, board.presets.map(presetButton));
-    group.onkeydown = (event) => turned(event, group);
+    group.onkeydown = (/** @type {any} */ event) => turned(event, group);
   }
   const wanted = draftOf(null, 'preset')?.value ?? board.preset;
-  board.presets.forEach((preset, place) => {
+  board.presets.forEach((/** @type {PresetView} */ preset, /** @type {number} */ place) => {
     const chosen = preset.name === wanted;
     const title = [preset.summary, preset.estimate_text].filter(Boolean).join(' · ');
     setAttributes(group.children[place], { 'aria-checked': String(chosen), tabindex: chosen ? 0 : -1, title });
   });
 }
 
+/** @param {PresetView} preset */
 function presetButton(preset) {
   const choose = () => typed(null, 'preset', preset.name, 0);
-  return h('button', { type: 'button', role: 'radio', 'data-preset': preset.name, 'data-title': preset.title, onclick: choose }, preset.title);
+  return h(
+    'button',
+    { type: 'button', role: 'radio', 'data-preset': preset.name, 'data-title': preset.title, onclick: choose },
+    preset.title,
+  );
 }
 
+/** @param {any} event @param {PageNode} group */
 function turned(event, group) {
-  const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-  if (!step) return;
+  /** @type {Record<string, number>} */
+  const steps = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
+  const by = steps[event.key];
+  if (!by) return;
   event.preventDefault();
+  /** @type {any[]} */
   const all = [...group.children];
-  const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+  const next = all[(all.indexOf(document.activeElement) + by + all.length) % all.length];
   next.focus();
   next.click();
 }
 
+/** @param {any} parts @param {RenderBar} render */
 function showWhat({ what, why }, render) {
   const summary = what.firstChild;
   setText(summary.firstChild, render.problem || render.text);
   setText(summary.lastChild, render.problem || !render.num_scenes ? '' : render.estimate_text);
   setAttributes(what, { 'data-problem': Boolean(render.problem) });
   setText(why.previousSibling, render.problem ? 'Why nothing can be rendered' : 'What the button will do');
-  const lines = render.problem ? [render.problem_text] : render.why.length ? render.why : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
-  if (why.dataset.told === lines.join('\n')) return;
-  why.dataset.told = lines.join('\n');
-  setChildren(why, lines.map((line) => h('li', {}, line)));
+  const lines = render.problem
+    ? [render.problem_text]
+    : render.why.length
+      ? render.why
+      : [render.busy ? 'Nothing more: all that is written is in the queue.' : 'Every scene has the take it asks for.'];
+  if (why.dataset.shown === lines.join('\n')) return;
+  why.dataset.shown = lines.join('\n');
+  setChildren(
+    why,
+    lines.map((/** @type {string} */ line) => h('li', {}, line)),
+  );
 }

@@ -1,11 +1,13 @@
+// @ts-check
 // The screen: plays the film, or the selected scene's take. Has its own few controls, all of them reachable by keys.
 
 import { clock, h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
 import { mediaAddress } from '../core/store.js';
 
-/** A node with `show(board, card)`, `seek(seconds)`, `watch(told)` and `chooser`, the choice between film and scene. */
+/** A node with `show(board, card)`, `seek(seconds)`, `watch(watcher)` and `chooser`: film or scene. */
 export function screen() {
   const video = h('video', { playsinline: true, preload: 'metadata', id: 'film-video', 'aria-label': 'Film' });
+  /** @type {Record<string, any>} */
   const parts = {
     video,
     blank: h('div.blank', {}, h('div.empty-sky', {}, h('i'), h('i'), h('i')), h('p')),
@@ -21,17 +23,19 @@ export function screen() {
   const changed = () => node.show(parts.board, parts.card);
   control(parts, changed);
   node.chooser = chooser(parts, changed);
-  node.show = (board, card) => show(node, parts, board, card);
-  node.seek = (seconds) => seek(parts, seconds);
-  node.watch = (told) => parts.watchers.push(told);
+  node.show = (/** @type {BoardView} */ board, /** @type {SceneCard} */ card) => show(node, parts, board, card);
+  node.seek = (/** @type {number} */ seconds) => seek(parts, seconds);
+  node.watch = (/** @type {any} */ watcher) => parts.watchers.push(watcher);
   return node;
 }
 
+/** @param {any} parts @param {any} changed */
 function chooser(parts, changed) {
-  const choice = (name) => h('button', { type: 'button', onclick: () => ((parts.wants = name), (parts.swap = true), changed()) });
+  const choice = (/** @type {string} */ name) =>
+    h('button', { type: 'button', onclick: () => ((parts.wants = name), (parts.swap = true), changed()) });
   const [film, scene] = [choice('film'), choice('scene')];
   const node = h('div.mini-choice', { role: 'group', 'aria-label': 'On the screen' }, film, scene);
-  node.show = (showing, card) => {
+  node.show = (/** @type {any} */ showing, /** @type {SceneCard} */ card) => {
     setText(film, 'Film');
     setText(scene, card ? `Scene ${card.number}` : 'Scene');
     setAttributes(film, { 'aria-pressed': String(showing === 'film') });
@@ -40,11 +44,12 @@ function chooser(parts, changed) {
   return node;
 }
 
+/** @param {PageNode} node @param {any} parts @param {BoardView} board @param {SceneCard} card */
 function show(node, parts, board, card) {
   Object.assign(parts, { board, card });
   const showing = parts.wants === 'scene' && card?.take ? 'scene' : 'film';
-  const { media, poster } = showing === 'scene' ? card.take : board.film;
-  const of = `${board.project_id} ${showing === 'scene' ? card.id : ''}`;
+  const { media, poster } = (showing === 'scene' ? card?.take : null) ?? board.film;
+  const of = `${board.project_id} ${showing === 'scene' ? card?.id : ''}`;
   node.chooser.show(showing, card);
   const busy = !parts.video.paused && !parts.video.ended && parts.media && !parts.swap && of === parts.of;
   parts.newer.hidden = !(busy && media && media !== parts.media);
@@ -52,10 +57,14 @@ function show(node, parts, board, card) {
   if (media !== parts.media && !busy) load(parts, media, poster);
   Object.assign(parts, { showing, of, swap: false });
   node.classList.toggle('nothing', !media);
-  setText(parts.blank.lastChild, board.film.assembling ? 'Putting the film together…' : 'The film plays here once it is rendered.');
+  setText(
+    parts.blank.lastChild,
+    board.film.assembling ? 'Putting the film together…' : 'The film plays here once it is rendered.',
+  );
   showTime(parts);
 }
 
+/** @param {any} parts @param {any} media @param {any} poster */
 function load(parts, media, poster) {
   parts.media = media ?? null;
   setAttributes(parts.video, { poster: poster ? mediaAddress(poster) : null });
@@ -64,6 +73,7 @@ function load(parts, media, poster) {
   parts.video.load();
 }
 
+/** @param {any} parts @param {any} changed */
 function control(parts, changed) {
   const { video, play, line, newer } = parts;
   const toggle = () => (video.paused ? video.play().catch(() => {}) : video.pause());
@@ -80,6 +90,7 @@ function control(parts, changed) {
   }
 }
 
+/** @param {any} parts */
 function showTime(parts) {
   const { video, play, time, line } = parts;
   const [at, whole] = [video.currentTime || 0, Number.isFinite(video.duration) ? video.duration : 0];
@@ -90,9 +101,10 @@ function showTime(parts) {
   const running = !video.paused && !video.ended;
   if (play.dataset.running !== String(running)) setChildren(play, [icon(running ? 'pause' : 'play')]);
   setAttributes(play, { 'aria-label': running ? 'Pause' : 'Play', 'data-running': String(running) });
-  for (const told of parts.watchers) told(whole ? at : null, parts.showing);
+  for (const watcher of parts.watchers) watcher(whole ? at : null, parts.showing);
 }
 
+/** @param {any} parts @param {number} seconds */
 function seek(parts, seconds) {
   if (parts.showing !== 'film' || !parts.video.duration) return;
   parts.video.currentTime = Math.min(Math.max(0, seconds), parts.video.duration - 0.01);

@@ -1,3 +1,4 @@
+// @ts-check
 // The takes of the selected scene: which one the film shows, the others to choose from, and one more.
 
 import { h, icon, setAttributes, setChildren } from '../core/dom.js';
@@ -6,25 +7,34 @@ import { change } from '../core/saving.js';
 import { mediaAddress } from '../core/store.js';
 import { isStuck, seedWords } from '../core/labels.js';
 
-/** A node with `show(card)`; `again(card)` is called for one more take. */
+/** A node with `show(card)`; `again(card)` is called for one more take. @param {any} again */
 export function takesPanel(again) {
   const list = h('div.takes-list', { role: 'group', 'aria-label': 'Takes' });
-  const more = h('button.take.more', { type: 'button', id: 'another-take' }, icon('dice'), h('span', {}, 'Another take'));
-  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), h('span.hint')), list);
+  const more = h(
+    'button.take.more',
+    { type: 'button', id: 'another-take' },
+    icon('dice'),
+    h('span', {}, 'Another take'),
+  );
+  const hint = h('span.hint');
+  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), hint), list);
   const known = new Map();
-  let card = null;
+  /** @type {SceneCard} */
+  let card;
   more.addEventListener('click', () => again(card));
-  node.show = (scene) => {
+  node.show = (/** @type {SceneCard} */ scene) => {
     card = scene;
-    for (const id of known.keys()) if (!scene.takes.some((take) => take.id === id)) known.delete(id);
-    setChildren(list, [...scene.takes.map((take) => shown(known, take, () => card)), more]);
+    for (const id of known.keys())
+      if (!scene.takes.some((/** @type {TakeView} */ take) => take.id === id)) known.delete(id);
+    setChildren(list, [...scene.takes.map((/** @type {TakeView} */ take) => shown(known, take, () => card)), more]);
     setAttributes(more, { disabled: !scene.prompt || isStuck(scene) });
-    node.querySelector('.hint').textContent = scene.takes.length ? '' : 'None yet';
+    hint.textContent = scene.takes.length ? '' : 'None yet';
   };
   return node;
 }
 
 // A take of another seed is one to choose from: whether words have changed since too is not known of it.
+/** @param {any} known @param {TakeView} take @param {() => SceneCard} card */
 function shown(known, take, card) {
   if (!known.has(take.id)) known.set(take.id, takeButton(take, card));
   const button = known.get(take.id);
@@ -39,6 +49,7 @@ function shown(known, take, card) {
   return button;
 }
 
+/** @param {TakeView} take @param {() => SceneCard} card */
 function takeButton(take, card) {
   const button = h('button.take', { type: 'button' }, still(take));
   button.addEventListener('click', () =>
@@ -46,12 +57,14 @@ function takeButton(take, card) {
   );
   button.addEventListener('pointerenter', () => play(button, take));
   button.addEventListener('focus', () => play(button, take));
-  for (const name of ['pointerleave', 'blur']) button.addEventListener(name, () => button.querySelector('.moving')?.remove());
+  for (const name of ['pointerleave', 'blur'])
+    button.addEventListener(name, () => button.querySelector('.moving')?.remove());
   return button;
 }
 
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
+/** @param {PageNode} button @param {TakeView} take */
 function play(button, take) {
   if (calm.matches || button.querySelector('.moving')) return;
   const video = h('video.moving', { src: mediaAddress(take.media), loop: true, playsinline: true });
