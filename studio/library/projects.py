@@ -43,6 +43,10 @@ class Project(Value):
     can_redo: bool
 
 
+class IdTaken(LibraryError):
+    """A project of this id was made already."""
+
+
 class Library:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,7 +63,7 @@ class Library:
             return session.scalars(select(ProjectRow.id).limit(1)).first() is None
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
-        """Raises LibraryError where the id is taken, in the trash too."""
+        """Raises IdTaken, for an id in the trash too."""
         now = time.time()
         row = ProjectRow(
             id=project_id or f"p-{secrets.token_hex(5)}",
@@ -73,7 +77,7 @@ class Library:
         )
         with self._database.write() as session:
             if session.get(ProjectRow, row.id) is not None:
-                raise LibraryError(f"project {row.id}: this id is taken already. Make the project with another id.")
+                raise IdTaken(f"project {row.id}: this id is taken already. Make the project with another id.")
             session.add(row)
             session.flush()
             return _project(session, row)
@@ -96,7 +100,7 @@ class Library:
             pass
         try:
             return self.create(storyboard, project_id)
-        except IntegrityError:  # another process was first
+        except (IdTaken, IntegrityError):  # another process was first
             return self.open(project_id)
 
     def open(self, project_id: str) -> Project:
