@@ -41,7 +41,7 @@ def write_toy(root: Path) -> Path:
         "family": "toy",
         "toy": {"brightness": BRIGHTNESS},
         "parts": {name: part for name in ("network", "autoencoder", "text_encoder")},
-        "autoencoder": {"kind": "blocks", "spatial_factor": 8, "temporal_factor": 1, "latent_channels": 1},
+        "autoencoder": {"kind": "blocks", "spatial_factor": 8, "temporal_factor": 1, "latent_channels": 3},
     }
     (root / "toy").mkdir()
     (root / "toy" / "weights.txt").write_text("none")

@@ -49,17 +49,16 @@ class ToyTextEncoder(TextEncoder):
 
 
 class ToyAutoencoder(Autoencoder):
-    """One latent pixel for a square of FACTOR pixels, one latent frame for each frame."""
+    """One latent pixel for a square of FACTOR pixels, one latent frame for each frame; channels are colours."""
 
     def encode(self, frames: Frames) -> Tensor:
-        small = torch.from_numpy(np.array(frames[:, ::FACTOR, ::FACTOR, :1])).float() / 127.5 - 1.0
+        small = torch.from_numpy(np.array(frames[:, ::FACTOR, ::FACTOR])).float() / 127.5 - 1.0
         return small.permute(3, 0, 1, 2)[None]
 
     def decode(self, latents: Tensor) -> Iterator[Frames]:
-        levels = ((latents[0, 0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-        for level in levels:
-            picture = level.repeat(FACTOR, axis=0).repeat(FACTOR, axis=1)
-            yield np.repeat(picture[None, :, :, None], 3, axis=3)
+        levels = ((latents[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+        for picture in levels.repeat(FACTOR, axis=1).repeat(FACTOR, axis=2):
+            yield picture[None]
 
 
 def load_model(card: ModelCard, models_root: Path, precision: Precision, with_codecs: bool) -> Model:
