@@ -36,6 +36,12 @@ class FileHashes:
                 self._write_memory()
         return value
 
+    def is_known(self, path: Path) -> bool:
+        """Whether the hash of a file is remembered, so that it is answered without reading the file. Raises OSError."""
+        key, stat = str(path.resolve()), path.stat()
+        with self._lock:
+            return self._known.get(key, (-1, 0, ""))[:2] == (stat.st_size, stat.st_mtime_ns)
+
     def _read_memory(self) -> dict[str, tuple[int, int, str]]:
         try:
             return _KNOWN.validate_json(self._memory.read_bytes()) if self._memory else {}

@@ -30,9 +30,11 @@ from studio.cli.flags import (
     studio_from_flags,
 )
 from studio.document.formats.reading import read_file
+from studio.downloads.files import gigabytes
 from studio.errors import StudioError
-from studio.planning.plan import Plan
-from studio.views.board_view import about, clock
+from studio.planning.types import Plan
+from studio.studio import Studio
+from studio.views.durations import about, clock
 
 DEFAULT_PORT = 7860
 
@@ -104,11 +106,24 @@ def _render(flags: argparse.Namespace) -> int:
 def _plan(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
-        plan = studio.projects.plan_file(flags.file, storyboard_from_flags(flags))
+        storyboard = storyboard_from_flags(flags)
+        hash_weights(studio, storyboard.model)
+        plan = studio.projects.plan_file(flags.file, storyboard)
     finally:
         studio.close()
     print(plan.model_dump_json(indent=2) if flags.json else "\n".join(plan_lines(plan)))
     return WRONG if any(scene.state == "unplannable" for scene in plan.scenes) else DONE
+
+
+def hash_weights(studio: Studio, model: str) -> None:
+    """Without an engine large weights are hashed here, once, with a line of progress: the plan's recipes need them."""
+
+    def report(num_bytes: int, all_bytes: int) -> None:
+        end = "\n" if num_bytes == all_bytes or not sys.stderr.isatty() else "\r"
+        text = f"storyboard: hashing the weights of {model}: {gigabytes(num_bytes)} of {gigabytes(all_bytes)}"
+        print(text, end=end, file=sys.stderr, flush=True)
+
+    studio.rendering.hash_weights(model, report)
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -131,12 +146,16 @@ def _check(flags: argparse.Namespace) -> int:
     studio = studio_from_flags(flags)
     try:
         storyboard = read_file(flags.file)
+        hash_weights(studio, storyboard.model)
         plan = studio.projects.plan_file(flags.file, storyboard)
     finally:
         studio.close()
     for note in plan.notes:
         where = f"scene {plan.scene(note.scene_id).number}: " if note.scene_id else ""
         print(f"{note.level}: {where}{note.text}")
+    if not plan.scenes:
+        print(f"{flags.file}: there is nothing to render: the storyboard has no scenes. Add one.")
+        return WRONG
     stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
     seconds = clock(sum(scene.seconds for scene in plan.scenes))
     scenes = counted(len(plan.scenes), "scene")

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.contract.values import Value
@@ -64,17 +63,7 @@ class Library:
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Raises IdTaken, for an id in the trash too."""
-        now = time.time()
-        row = ProjectRow(
-            id=project_id or f"p-{secrets.token_hex(5)}",
-            title=storyboard.title,
-            num_scenes=len(storyboard.scenes),
-            revision=1,
-            storyboard=_text(storyboard),
-            created_s=now,
-            updated_s=now,
-            trashed_s=0.0,
-        )
+        row = _new_row(storyboard, project_id or f"p-{secrets.token_hex(5)}")
         with self._database.write() as session:
             if session.get(ProjectRow, row.id) is not None:
                 raise IdTaken(f"project {row.id}: this id is taken already. Make the project with another id.")
@@ -88,20 +77,14 @@ class Library:
 
     def project_of_file(self, path: str, storyboard: Storyboard) -> Project:
         """The project that belongs to a file: made with this storyboard if it is not there, else as it is."""
-        project_id = self.id_of_file(path)
-        try:
-            return self.open(project_id)
-        except ProjectMissing:
-            pass
-        try:
-            self.trash(project_id, trashed=False)
-            return self.open(project_id)
-        except ProjectMissing:
-            pass
-        try:
-            return self.create(storyboard, project_id)
-        except (IdTaken, IntegrityError):  # another process was first
-            return self.open(project_id)
+        with self._database.write() as session:  # one transaction: two processes may come at once
+            row = session.get(ProjectRow, self.id_of_file(path))
+            if row is None:
+                row = _new_row(storyboard, self.id_of_file(path))
+                session.add(row)
+            row.trashed_s = 0.0
+            session.flush()
+            return _project(session, row)
 
     def open(self, project_id: str) -> Project:
         """Raises ProjectMissing."""
@@ -160,6 +143,20 @@ class Library:
                 kind = "undo" if becomes == "undone" else "redo"
                 _record(session, row, after, kind, diff_between(before, after))
             return _project(session, row)
+
+
+def _new_row(storyboard: Storyboard, project_id: str) -> ProjectRow:
+    now = time.time()
+    return ProjectRow(
+        id=project_id,
+        title=storyboard.title,
+        num_scenes=len(storyboard.scenes),
+        revision=1,
+        storyboard=_text(storyboard),
+        created_s=now,
+        updated_s=now,
+        trashed_s=0.0,
+    )
 
 
 def _summary(row: ProjectRow) -> ProjectSummary:

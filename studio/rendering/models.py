@@ -1,12 +1,13 @@
 """Which models can be planned with: the cards, and what is known of their weights.
 
 Comes in: model cards, the folder of local weights, what an engine says. Goes out: ``ModelStatus`` by name. An engine's
-word counts; before it has spoken, small local weights are looked at here. Does not know plans or projects.
+answer counts; before it comes, local weights are hashed here where that is quick, or where it is asked for. Does not
+know plans or projects.
 """
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engine.contract.cards import ModelCard, ModelStatus
@@ -14,8 +15,13 @@ from engine.contract.errors import Rejected
 from engine.storage.card_files import model_files, status_of
 from engine.storage.hashes import FileHashes
 
-LARGEST_LOOKED_AT_BYTES = 200_000_000
-"""Bigger weights take long to hash: the engine does that once and keeps it."""
+MOST_BYTES_HASHED = 200_000_000
+"""More weights take long to hash: that is done once, by the engine or by ``hash_weights``, and remembered."""
+
+NOT_HASHED = "its weights are large and not hashed yet: the engine does that when it starts"
+
+Report = Callable[[int, int], None]
+"""Called with (bytes hashed so far, all bytes)."""
 
 
 class ModelCatalog:
@@ -30,11 +36,11 @@ class ModelCatalog:
         self._local: dict[str, ModelStatus] = {}
 
     def update(self, statuses: Sequence[ModelStatus]) -> bool:
-        """What an engine says of its models; whether that is news."""
-        reported = {status.card.name: status for status in statuses}
+        """The models that an engine has; whether that is news."""
+        by_name = {status.card.name: status for status in statuses}
         with self._lock:
-            is_news = reported != self._from_engine
-            self._from_engine = reported
+            is_news = by_name != self._from_engine
+            self._from_engine = by_name
             return is_news
 
     def all(self) -> dict[str, ModelStatus]:
@@ -43,12 +49,28 @@ class ModelCatalog:
             missing = [card for name, card in self._cards.items() if name not in self._from_engine]
             for card in missing:
                 if card.name not in self._local:
-                    self._local[card.name] = self._look_at(card)
+                    self._local[card.name] = self._local_status(card)
             return {**{card.name: self._local[card.name] for card in missing}, **self._from_engine}
 
-    def _look_at(self, card: ModelCard) -> ModelStatus:
-        with contextlib.suppress(Rejected, OSError):  # what is wrong with them is said below
-            if sum(path.stat().st_size for path in model_files(card, self._root)) > LARGEST_LOOKED_AT_BYTES:
-                reason = "its weights are large: they are known once the engine is there"
-                return ModelStatus(card=card, fingerprint="", available=False, reason=reason)
+    def hash_weights(self, name: str, report: Report) -> None:
+        """Hashes the local weights of a model, however large, unless they are known already."""
+        status = self.all().get(name)
+        if status is None or status.reason != NOT_HASHED:
+            return
+        paths = self._unknown_files(status.card)
+        sizes = [path.stat().st_size for path in paths]
+        for number, path in enumerate(paths):
+            report(sum(sizes[:number]), sum(sizes))
+            self._hash_of(path)
+        report(sum(sizes), sum(sizes))
+        with self._lock:
+            self._local.pop(name, None)
+
+    def _local_status(self, card: ModelCard) -> ModelStatus:
+        with contextlib.suppress(Rejected, OSError):  # ``status_of`` says what is wrong with them
+            if sum(path.stat().st_size for path in self._unknown_files(card)) > MOST_BYTES_HASHED:
+                return ModelStatus(card=card, fingerprint="", available=False, reason=NOT_HASHED)
         return status_of(card, self._root, self._hash_of)
+
+    def _unknown_files(self, card: ModelCard) -> list[Path]:
+        return [path for path in model_files(card, self._root) if not self._hash_of.is_known(path)]

@@ -22,7 +22,7 @@ from studio.library.takes import TakeRepository
 from studio.planning.types import Plan
 from studio.rendering.engine import Engine
 from studio.rendering.job_tracker import JobTracker
-from studio.rendering.models import ModelCatalog
+from studio.rendering.models import ModelCatalog, Report
 from studio.rendering.notifier import ChangeNotifier
 from studio.rendering.progress import job_makes
 from studio.services.arrivals import ArrivalHandler
@@ -87,6 +87,11 @@ class RenderService:
     def models(self) -> dict[str, ModelStatus]:
         """Every model by name."""
         return self._models.all()
+
+    def hash_weights(self, model: str, report: Report) -> None:
+        """Hashes large local weights of a model that no engine has described yet, so that it can be planned with."""
+        self._models.hash_weights(model, report)
+        self._states.forget_all()
 
     def update_models(self, statuses: Sequence[ModelStatus]) -> None:
         """An engine that is not attached yet sent its models."""

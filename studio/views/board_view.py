@@ -9,8 +9,7 @@ from engine.contract.cards import ModelStatus
 from engine.contract.frames import num_segments_for
 from studio.planning.presets import Preset
 from studio.views.bars_view import engine_view, film_view, render_bar
-from studio.views.durations import about as about
-from studio.views.durations import clock as clock
+from studio.views.durations import about, clock
 from studio.views.project_state import LiveState, ProjectState
 from studio.views.scene_view import scene_card
 from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView

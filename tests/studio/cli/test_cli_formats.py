@@ -1,6 +1,8 @@
 """``storyboard import`` and ``export``: files of other tools taken into the workspace, and written again."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from studio.document.formats.reading import read_file
 from studio.library.database import Database
 from studio.library.projects import Library
 
+ROOT = Path(__file__).parents[3]
 VIDEOS = [
     [
         {"text": "Tom sleeps.", "requires_scene_transition": False, "neg_text": "blurry"},
@@ -84,3 +87,20 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     out = tmp_path / "nowhere" / "a.json"
     assert main(["export", str(path), "--format", "ttt", "--out", str(out)]) == WRONG
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_storyboard_without_scenes_has_nothing_to_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("schema: storyboard/1\ntitle: Empty\nscenes: []\n")
+    assert main(["check", "--workspace", str(tmp_path / "w"), str(path)]) == WRONG
+    assert "nothing to render: the storyboard has no scenes" in capsys.readouterr().out
+
+
+def test_two_processes_may_bring_one_file_into_a_new_workspace_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("schema: storyboard/1\ntitle: One\nscenes: [{id: a, prompt: a red ball, duration_s: 1}]\n")
+    command = [sys.executable, "-m", "studio.cli", "import", "--workspace", str(tmp_path / "w"), str(path)]
+    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(3)]
+    ends = [(process.communicate(timeout=120)[0].decode(), process.returncode) for process in running]
+    assert [code for _, code in ends] == [DONE] * 3, ends
+    assert len({text for text, _ in ends}) == 1, "all have the same project"

@@ -282,3 +282,27 @@ def test_processes_that_open_a_file_at_once_share_one_project(tmp_path: Path) ->
         for thread in threads:
             thread.join()
         assert opened == [libraries[0].id_of_file(path)] * len(libraries)
+
+
+def test_a_file_becomes_one_project_however_many_open_it_at_once(tmp_path: Path) -> None:
+    databases = [Database.file(tmp_path / "studio.db") for _ in range(4)]
+    start, projects = threading.Barrier(len(databases)), list[Project]()
+
+    def open_file(database: Database) -> None:
+        start.wait()
+        projects.append(Library(database).project_of_file("/films/one.yaml", WORDS))
+
+    threads = [threading.Thread(target=open_file, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(projects) == len(databases) and {project.revision for project in projects} == {1}
+
+
+def test_a_file_brings_its_project_back_from_the_trash(tmp_path: Path) -> None:
+    library = library_at(tmp_path)
+    project = library.project_of_file("/films/one.yaml", WORDS)
+    library.trash(project.id, trashed=True)
+    assert library.project_of_file("/films/one.yaml", WORDS).id == project.id
+    assert library.open(project.id).storyboard == WORDS
