@@ -6,6 +6,7 @@ file is instead. Does not know files or cards' contents; shapes do not show RoPE
 Source: the released checkpoints' key lists (NVIDIA's configurations for every size).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -91,17 +92,24 @@ def recognise(shapes: Shapes) -> Recognised:
 
 def _layout(named: Shapes) -> tuple[Form, Generation] | None:
     if len(named.get("x_embedder.proj.1.weight", ())) == 2:
-        if "blocks.0.self_attn.q_proj.weight" in named:
+        if _in_any_block(named, r"blocks\.\d+\.self_attn\.q_proj\.weight"):
             return "original", "predict2"
-        if "blocks.block0.blocks.0.block.attn.to_q.0.weight" in named:
+        if _in_any_block(named, r"blocks\.block\d+\.blocks\.0\.block\.attn\.to_q\.0\.weight"):
             return "original", "predict1"
     learnt = any(name.startswith(("learnable_pos_embed.", "extra_pos_embed.")) for name in named)
     generation: Generation = "predict1" if learnt else "predict2"
-    if len(named.get("patch_embed.proj.weight", ())) == 2 and "transformer_blocks.0.attn1.to_q.weight" in named:
+    if len(named.get("patch_embed.proj.weight", ())) == 2 and _in_any_block(
+        named, r"transformer_blocks\.\d+\.attn1\.to_q\.weight"
+    ):
         return "diffusers", generation
-    if len(named.get("patch_embed.weight", ())) == 2 and "blocks.0.self_attn.q.weight" in named:
+    if len(named.get("patch_embed.weight", ())) == 2 and _in_any_block(named, r"blocks\.\d+\.self_attn\.q\.weight"):
         return "own", generation
     return None
+
+
+def _in_any_block(named: Shapes, pattern: str) -> bool:
+    """Any block will do: a shard need not hold block 0."""
+    return any(re.fullmatch(pattern, name) for name in named)
 
 
 def _later(named: Shapes) -> bool:
