@@ -72,18 +72,18 @@ def conditioning() -> Conditioning:
 
 @pytest.mark.parametrize("scale", [0.0, 2.5, 7.0])
 def test_guidance_in_the_usual_convention(scale: float) -> None:
-    inner, given, x = tiny_denoiser(), conditioning(), torch.randn(SHAPE)
-    assert given.negative_text is not None
-    with_text = inner(x, 3.0, Conditioning(given.text, frames=given.frames))
-    without = inner(x, 3.0, Conditioning(given.negative_text, frames=given.frames))
+    inner, inputs, x = tiny_denoiser(), conditioning(), torch.randn(SHAPE)
+    assert inputs.negative_text is not None
+    with_text = inner(x, 3.0, Conditioning(inputs.text, frames=inputs.frames))
+    without = inner(x, 3.0, Conditioning(inputs.negative_text, frames=inputs.frames))
     expected = without + scale * (with_text - without)
     for batched in (True, False):
-        guided = Guided(inner, scale, batched)(x, 3.0, given)
+        guided = Guided(inner, scale, batched)(x, 3.0, inputs)
         difference = (guided - expected).abs()
         print(f"batched {batched}: max {difference.max():.2e}, mean {difference.mean():.2e}")
         torch.testing.assert_close(guided, expected, rtol=1e-4, atol=1e-4)
-    assert given.frames is not None
-    torch.testing.assert_close(guided[:, :, :1], given.frames)
+    assert inputs.frames is not None
+    torch.testing.assert_close(guided[:, :, :1], inputs.frames)
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])
@@ -91,10 +91,10 @@ def test_guidance_in_the_usual_convention(scale: float) -> None:
 def test_one_branch_where_one_is_enough(scale: float, negative: bool) -> None:
     inner, batches = tiny_denoiser(), []
 
-    def counted(x: Tensor, sigma: float, given: Conditioning) -> Tensor:
+    def counted(x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
         batches.append(x.shape[0])
-        return inner(x, sigma, given)
+        return inner(x, sigma, conditioning)
 
-    given = conditioning() if negative else Conditioning(conditioning().text)
-    Guided(counted, scale)(torch.randn(SHAPE), 3.0, given)
+    inputs = conditioning() if negative else Conditioning(conditioning().text)
+    Guided(counted, scale)(torch.randn(SHAPE), 3.0, inputs)
     assert batches == ([2] if negative and scale != 1.0 else [1])

@@ -42,7 +42,7 @@ def gaussian(x: Tensor, sigma: float) -> Tensor:
 
 
 def final_state_error(name: SamplerName, num_steps: int) -> float:
-    """At SIGMA_MIN, before the clean evaluation. The exact flow scales x by the ratio of its deviations."""
+    """At SIGMA_MIN, before the last evaluation. The exact flow scales x by the ratio of its deviations."""
     start = torch.ones(1, 1, 1, 1, 1) * SIGMA_MAX
     step = step_of(name, step_noise(1))
     state, sigmas = SamplerState(start), karras_sigmas(num_steps, SIGMA_MAX, SIGMA_MIN, 7.0)
@@ -63,17 +63,17 @@ def test_order_of_convergence(name: SamplerName) -> None:
 @pytest.mark.parametrize(("name", "schedule"), ALL)
 @pytest.mark.parametrize("num_steps", [1, 2, 6])
 def test_number_of_evaluations(name: SamplerName, schedule: ScheduleName, num_steps: int) -> None:
-    asked: list[float] = []
+    evaluated: list[float] = []
 
     def counted(x: Tensor, sigma: float) -> Tensor:
-        asked.append(sigma)
+        evaluated.append(sigma)
         return gaussian(x, sigma)
 
     sigmas = sigmas_for(settings(name, schedule, num_steps))
     x0 = sample(step_of(name, step_noise(1)), counted, SamplerState(torch.ones(1, 1, 1, 1, 1)), sigmas)
     assert len(sigmas) == num_levels(schedule, num_steps)
-    assert len(asked) == settings(name, schedule, num_steps).num_evaluations
-    assert asked[-1] == sigmas[-1], "the clean evaluation comes last"
+    assert len(evaluated) == settings(name, schedule, num_steps).num_evaluations
+    assert evaluated[-1] == sigmas[-1], "the evaluation at the last level comes last"
     assert x0.isfinite().all()
 
 
@@ -120,16 +120,16 @@ def test_a_card_with_a_sampler_that_does_not_fit_its_schedule_is_refused() -> No
 def test_resumed_from_a_file_bit_for_bit(
     name: SamplerName, schedule: ScheduleName, stop_after: int, tmp_path: Path
 ) -> None:
-    """A stochastic one too: another process draws the same noise for the steps that are left."""
-    sigmas, kept = sigmas_for(settings(name, schedule)), tmp_path / "state"
+    """A stochastic one too: another process draws the same noise for the remaining steps."""
+    sigmas, path = sigmas_for(settings(name, schedule)), tmp_path / "state"
     start = SamplerState(seeded_noise((1, 2, 3, 4, 4), 3) * sigmas[0])
 
     def keep(state: SamplerState) -> None:
         if state.step == stop_after:
-            save_state(state, kept)
+            save_state(state, path)
 
     whole = sample(step_of(name, step_noise(7)), gaussian, start, sigmas, keep)
-    saved = load_state(kept)
+    saved = load_state(path)
     assert saved is not None and saved.step == stop_after
     assert torch.equal(sample(step_of(name, step_noise(7)), gaussian, saved, sigmas), whole)
     other = sample(step_of(name, step_noise(8)), gaussian, saved, sigmas)
@@ -215,23 +215,23 @@ def test_to_zero_ends_with_the_euler_step_to_zero() -> None:
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 50, 999, 1000])
 def test_zero_snr_levels(num_steps: int) -> None:
-    sigmas, told = zero_snr_sigmas(num_steps), zero_snr_timesteps(num_steps)
-    assert sigmas[0] == 1.0 and told[0] == 999, "the first level is pure noise"
+    sigmas, timesteps = zero_snr_sigmas(num_steps), zero_snr_timesteps(num_steps)
+    assert sigmas[0] == 1.0 and timesteps[0] == 999, "the first level is pure noise"
     assert all(a > b > 0 for a, b in zip(sigmas, sigmas[1:], strict=False))
-    assert all(a > b >= 0 for a, b in zip(told, told[1:], strict=False))
+    assert all(a > b >= 0 for a, b in zip(timesteps, timesteps[1:], strict=False))
 
 
-def test_the_network_is_told_the_runs_own_timestep() -> None:
+def test_the_network_gets_the_timestep_of_the_run() -> None:
     """At 50 steps the trained level nearest to timestep 219 is 218: alpha is that level's, the timestep stays."""
-    told: list[float] = []
+    received: list[float] = []
 
     def network(x: Tensor, timesteps: Tensor, text: Tensor, **rest: object) -> Tensor:
-        told.extend(timesteps.unique().tolist())
+        received.extend(timesteps.unique().tolist())
         return torch.zeros_like(x)
 
     denoise, sigmas = ZeroSnrDenoiser(network, 50), zero_snr_sigmas(50)
     x0 = denoise(torch.ones(1, 1, 2, 1, 1), sigmas[39], Conditioning(torch.zeros(1, 1, 1, 1)))
-    assert told == [219.0]
+    assert received == [219.0]
     assert x0[0, 0, 0].item() == pytest.approx(0.840914249420166, abs=2e-7)
 
 
@@ -247,14 +247,14 @@ def test_the_ramp_goes_from_1_to_the_scale(num_steps: int) -> None:
 
 
 def test_guidance_follows_the_level() -> None:
-    def inner(x: Tensor, sigma: float, given: Conditioning) -> Tensor:
-        return given.text.mean(dim=(1, 2)).view(-1, 1, 1, 1, 1).expand_as(x)
+    def inner(x: Tensor, sigma: float, conditioning: Conditioning) -> Tensor:
+        return conditioning.text.mean(dim=(1, 2)).view(-1, 1, 1, 1, 1).expand_as(x)
 
     weights = {1.0: 1.0, 0.5: 3.0}
-    given = Conditioning(torch.ones(1, 2, 2), torch.zeros(1, 2, 2))
+    conditioning = Conditioning(torch.ones(1, 2, 2), torch.zeros(1, 2, 2))
     for batched in (True, False):
         guided = Guided(inner, weights.__getitem__, batched)
-        answers = [guided(torch.zeros(1, 1, 1, 1, 1), sigma, given).item() for sigma in weights]
+        answers = [guided(torch.zeros(1, 1, 1, 1, 1), sigma, conditioning).item() for sigma in weights]
         assert answers == [1.0, 3.0]
 
 

@@ -24,10 +24,10 @@ def main(network_folder: Path, output: Path) -> None:
     channels = network.config.in_channels
     text, negative = seeded_noise((2, 1, 5, network.config.text_width), 11)
     frames = seeded_noise((1, channels, 1, 6, 10), 12)
-    given = Conditioning(text, negative, frames)
+    conditioning = Conditioning(text, negative, frames)
     denoiser = Guided(NetworkDenoiser(network, layout=layout), 3.0)
     start = SamplerState(seeded_noise((1, channels, 3, 6, 10), 13) * 80.0)  # 15 tokens a frame: padded
-    latents = sample(res_2ab, lambda x, s: denoiser(x, s, given), start, karras_sigmas(8))
+    latents = sample(res_2ab, lambda x, s: denoiser(x, s, conditioning), start, karras_sigmas(8))
     same = ranks.share_tensors(lambda: {"latents": latents})["latents"]
     ranks.together(lambda: check(torch.equal(same, latents)))
     if ranks.leads:

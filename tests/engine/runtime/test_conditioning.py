@@ -41,18 +41,18 @@ def test_a_clips_last_frames(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "clip.mp4", SIZE, 8) as writer:
         writer.write(frames)
     media = MediaStore(workspace.media).put_file(tmp_path / "clip.mp4")
-    given = conditioning_frames(FromMedia(kind="clip", media=media, num_frames=5), SIZE, workspace)
-    assert np.abs(given.astype(int) - frames[-5:]).mean() < 2.0
+    frames_of_clip = conditioning_frames(FromMedia(kind="clip", media=media, num_frames=5), SIZE, workspace)
+    assert np.abs(frames_of_clip.astype(int) - frames[-5:]).mean() < 2.0
     with pytest.raises(Rejected, match="13 frames"):
         conditioning_frames(FromMedia(kind="clip", media=media, num_frames=13), SIZE, workspace)
 
 
 @pytest.mark.parametrize(
-    "given", [FromMedia(kind="image", media="a" * 64, num_frames=1), FromTake(recipe="a" * 64, num_frames=1)]
+    "conditioning", [FromMedia(kind="image", media="a" * 64, num_frames=1), FromTake(recipe="a" * 64, num_frames=1)]
 )
-def test_conditioning_that_is_not_there(given: FromMedia | FromTake, tmp_path: Path) -> None:
+def test_conditioning_that_is_not_there(conditioning: FromMedia | FromTake, tmp_path: Path) -> None:
     with pytest.raises(Rejected) as refused:
-        conditioning_frames(given, SIZE, Workspace.at(tmp_path))
+        conditioning_frames(conditioning, SIZE, Workspace.at(tmp_path))
     assert refused.value.code == "conditioning"
 
 

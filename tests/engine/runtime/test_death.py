@@ -27,7 +27,7 @@ def tail_of(root: Path, job: Job) -> Frames:
 
 
 def first_step(group: Group) -> int:
-    """The first step of denoising that is told (a segment whose latents were saved is decoded before it)."""
+    """The first denoising step reported (a segment with saved latents is decoded before it)."""
     while not (isinstance(event := group.next_event(), Step) and event.stage == "denoise"):
         continue
     return event.step
@@ -51,7 +51,7 @@ def kill_amid(group: Group, job: Job) -> None:
 
 
 def finished_from(group: Group, job: Job, attempt: int) -> int:
-    """The first step that was told of an attempt that finished."""
+    """The first step reported of an attempt that finishes."""
     group.send(wire.RunJob(job=job, attempt=attempt))
     step = first_step(group)
     assert isinstance(group.until_end(timeout_s=90)[-1], Finished)

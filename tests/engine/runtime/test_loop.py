@@ -1,4 +1,4 @@
-"""How a job that wants too much memory ends: told in words, everything given back, and the rank goes on."""
+"""How a job that needs too much memory ends: with advice, all memory released, and the rank continues."""
 
 import weakref
 from pathlib import Path

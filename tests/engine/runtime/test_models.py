@@ -80,7 +80,7 @@ def test_overlap_is_dropped_across_parts(dropped: int) -> None:
     assert len(kept) == 3 and np.concatenate(kept).tolist() == list(range(dropped, 9))
 
 
-def test_an_edge_is_met_at_every_latent_frame() -> None:
+def test_every_latent_frame_has_a_step_boundary() -> None:
     met: list[str] = []
     parts = [np.zeros((1, 2, 2, 3), np.uint8)] * 3
     decode_into(
@@ -89,10 +89,10 @@ def test_an_edge_is_met_at_every_latent_frame() -> None:
         lambda latents: iter(parts),
         ALONE,
         0,
-        lambda: met.append("edge"),
-        lambda step_s: met.append("told"),
+        lambda: met.append("boundary"),
+        lambda step_s: met.append("progress"),
     )
-    assert met == ["edge", "write", "told"] * 3
+    assert met == ["edge", "write", "progress"] * 3
 
 
 def damage_cut(folder: Path) -> None:

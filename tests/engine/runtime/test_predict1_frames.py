@@ -1,4 +1,4 @@
-"""Predict1's conditioning frames: what the network is shown and told, and what becomes of them.
+"""Predict1's conditioning frames: what the network gets, and what its denoiser returns for them.
 
 The numbers themselves are held by the golden case of Predict1's sampler; here, a real network of ours.
 """
@@ -26,8 +26,8 @@ NOISE = partial(seeded_noise, seed=1)
 CARDS = Path(__file__).parents[3] / "presets" / "models"
 
 
-class Told:
-    """A real network that keeps what it was given."""
+class RecordingNetwork:
+    """A real network that records its inputs."""
 
     def __init__(self) -> None:
         torch.manual_seed(2)
@@ -42,7 +42,7 @@ class Told:
         return self.network(x, timesteps, text, condition_mask, *rest, **named)
 
 
-def given() -> Conditioning:
+def a_conditioning() -> Conditioning:
     torch.manual_seed(3)
     text, negative = torch.randn(2, 1, 5, TEXT_WIDTH)
     return Conditioning(text, negative, torch.randn(1, LATENT_CHANNELS, 1, 4, 6) * 0.5)
@@ -50,7 +50,7 @@ def given() -> Conditioning:
 
 @pytest.mark.parametrize("sigma", [80.0, 1.0, 0.0012])
 def test_frames_are_shown_a_little_noisy_and_stay(sigma: float) -> None:
-    network, conditioning, x = Told(), given(), torch.randn(SHAPE) * sigma
+    network, conditioning, x = RecordingNetwork(), a_conditioning(), torch.randn(SHAPE) * sigma
     x0 = AugmentedFramesDenoiser(network, NOISE)(x, sigma, conditioning)
     assert conditioning.frames is not None
     assert torch.equal(x0[:, :, :1], conditioning.frames), "x0 of a conditioning frame is the frame"
@@ -63,15 +63,15 @@ def test_frames_are_shown_a_little_noisy_and_stay(sigma: float) -> None:
 
 @pytest.mark.parametrize("sigma", [SIGMA_AUGMENT, 0.0005])
 def test_below_their_own_noise_they_are_frames_like_the_others(sigma: float) -> None:
-    network, x = Told(), torch.randn(SHAPE) * 0.5
-    x0 = AugmentedFramesDenoiser(network, NOISE)(x, sigma, given())
+    network, x = RecordingNetwork(), torch.randn(SHAPE) * 0.5
+    x0 = AugmentedFramesDenoiser(network, NOISE)(x, sigma, a_conditioning())
     assert network.seen["mask"].tolist() == [[0.0, 0.0, 0.0]]
-    torch.testing.assert_close(x0, NetworkDenoiser(network, edm)(x, sigma, Conditioning(given().text)))
+    torch.testing.assert_close(x0, NetworkDenoiser(network, edm)(x, sigma, Conditioning(a_conditioning().text)))
 
 
 def test_both_guidance_branches_are_shown_the_same_noise() -> None:
-    inner, x = AugmentedFramesDenoiser(Told(), NOISE), torch.randn(SHAPE)
-    batched, apart = (Guided(inner, 8.0, batched)(x, 2.0, given()) for batched in (True, False))
+    inner, x = AugmentedFramesDenoiser(RecordingNetwork(), NOISE), torch.randn(SHAPE)
+    batched, apart = (Guided(inner, 8.0, batched)(x, 2.0, a_conditioning()) for batched in (True, False))
     difference = (batched - apart).abs()
     print(f"batched and apart: max {difference.max():.2e}, mean {difference.mean():.2e}")
     torch.testing.assert_close(batched, apart, rtol=1e-4, atol=1e-4)
@@ -85,11 +85,11 @@ def test_the_noise_is_drawn_once_and_by_seed() -> None:
         return NOISE(shape)
 
     denoiser, other = (
-        AugmentedFramesDenoiser(Told(), noise),
-        AugmentedFramesDenoiser(Told(), partial(seeded_noise, seed=2)),
+        AugmentedFramesDenoiser(RecordingNetwork(), noise),
+        AugmentedFramesDenoiser(RecordingNetwork(), partial(seeded_noise, seed=2)),
     )
     x = torch.randn(SHAPE)
-    first, again, differently = (each(x, 5.0, given()) for each in (denoiser, denoiser, other))
+    first, again, differently = (each(x, 5.0, a_conditioning()) for each in (denoiser, denoiser, other))
     assert torch.equal(first, again)
     assert not torch.equal(first, differently)
     assert drawn == [SHAPE], "of the whole clip, whatever the number of conditioning frames"
@@ -105,8 +105,10 @@ def card(generation: str) -> ModelCard:
 
 @pytest.mark.parametrize(("generation", "kind"), [("predict1", AugmentedFramesDenoiser), ("predict2", NetworkDenoiser)])
 def test_the_card_chooses(generation: str, kind: type) -> None:
-    network, x = Told().network, torch.randn(SHAPE)
+    network, x = RecordingNetwork().network, torch.randn(SHAPE)
     denoiser = denoiser_for(card(generation), network, 4, torch.float32, None, seed=1)
     assert type(denoiser) is kind
     if kind is AugmentedFramesDenoiser:
-        assert torch.equal(denoiser(x, 2.0, given()), AugmentedFramesDenoiser(network, NOISE)(x, 2.0, given()))
+        assert torch.equal(
+            denoiser(x, 2.0, a_conditioning()), AugmentedFramesDenoiser(network, NOISE)(x, 2.0, a_conditioning())
+        )
