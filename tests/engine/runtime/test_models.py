@@ -92,7 +92,7 @@ def test_every_latent_frame_has_a_step_boundary() -> None:
         lambda: met.append("boundary"),
         lambda step_s: met.append("progress"),
     )
-    assert met == ["edge", "write", "progress"] * 3
+    assert met == ["boundary", "write", "progress"] * 3
 
 
 def damage_cut(folder: Path) -> None:
