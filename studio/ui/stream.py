@@ -2,7 +2,7 @@
 
 Comes in: boards as they become. Goes out: server-sent events ``board`` (whole) and ``patch`` (``changed`` fields of the
 board, ``scenes`` that differ, ``order`` of all scene ids). Does not know who looks on, and keeps nothing between boards
-but the one it told last.
+but the one it sent last.
 """
 
 import json
@@ -19,7 +19,7 @@ from studio.studio import Studio
 
 WAIT_S = 10.0
 GATHER_S = 0.15
-"""Changes that come closer together than this are told as one."""
+"""Changes that come closer together than this are sent as one."""
 
 _watchers = CapacityLimiter(400)
 """Threads that wait for changes, one a tab; apart from those that answer wishes."""
@@ -37,16 +37,16 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 async def board_events(studio: Studio, project_id: str) -> AsyncIterator[ServerSentEvent]:
     """Events for one tab until it goes; ``gone`` where the project is no longer there."""
-    told: dict[str, Any] | None = None
+    sent: dict[str, Any] | None = None
     try:
         while True:
             board = await to_thread.run_sync(studio.views.board, project_id)
             now = board.model_dump(mode="json")
-            if told is None:
+            if sent is None:
                 yield _event("board", now)
-            elif told != now:
-                yield _event("patch", difference(told, now))
-            told = now
+            elif sent != now:
+                yield _event("patch", difference(sent, now))
+            sent = now
             wait = partial(studio.views.wait_for_change, project_id, board.version, WAIT_S)
             await to_thread.run_sync(wait, abandon_on_cancel=True, limiter=_watchers)
             await anyio.sleep(GATHER_S)

@@ -68,9 +68,9 @@ def _joint(project_state: ProjectState, status: ModelStatus | None) -> JointView
 
 def _notes(project_state: ProjectState, status: ModelStatus | None) -> tuple[NoteView, ...]:
     """Of the whole storyboard. What the model field says already is left out."""
-    said = status.reason if status else ""
+    reason = status.reason if status else ""
     notes = [note for note in (project_state.plan.notes if project_state.plan else ()) if note.scene_id is None]
-    return tuple(NoteView(level=note.level, text=note.text) for note in notes if not said or said not in note.text)
+    return tuple(NoteView(level=note.level, text=note.text) for note in notes if not reason or reason not in note.text)
 
 
 def _model(status: ModelStatus) -> ModelView:

@@ -71,10 +71,10 @@ def scene_card(
 
 
 def _notes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) -> tuple[str, ...]:
-    """What the plan says of the scene beside why it stands as it does."""
-    said = plan.reason if plan else ""
+    """What the plan notes about the scene beside the reason for its state."""
+    reason = plan.reason if plan else ""
     notes = project_state.plan.notes if project_state.plan else ()
-    return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != said)
+    return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != reason)
 
 
 def _takes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) -> tuple[TakeView, ...]:

@@ -12,8 +12,8 @@ from studio.document.formats.yaml_file import from_text, to_text
 from studio.document.storyboard import Conditioning, Scene, Storyboard
 from studio.errors import ProjectMissing, RevisionConflict, StoryboardError
 from studio.studio import Studio
-from tests.fakes import write_clip
 from tests.studio.factories import Bench, benched, states
+from tests.take_files import write_clip
 
 ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
 

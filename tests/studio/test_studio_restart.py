@@ -13,8 +13,8 @@ from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeStoryboard
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
-from tests.fakes import write_takes
 from tests.studio.factories import benched, states
+from tests.take_files import write_takes
 
 ONE = Scene(id="a", prompt="a red ball in a meadow", duration_s=1)
 

@@ -78,9 +78,9 @@ def check_expected(
 
 def _expected(settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None) -> str:
     name = f"Cosmos-{settings.generation.title()}" if settings is not None else "a Cosmos network"
-    told = [name, TITLES[kind] if kind is not None else ""]
-    told += [f"of width {sizes.width} with {sizes.num_blocks} blocks" if sizes is not None else ""]
-    return " ".join(word for word in told if word)
+    parts = [name, TITLES[kind] if kind is not None else ""]
+    parts += [f"of width {sizes.width} with {sizes.num_blocks} blocks" if sizes is not None else ""]
+    return " ".join(word for word in parts if word)
 
 
 def _config(path: Path, ours: Weights, found: Recognised, settings: CosmosSettings | None) -> CosmosConfig:
@@ -88,8 +88,8 @@ def _config(path: Path, ours: Weights, found: Recognised, settings: CosmosSettin
     if found.form == "own" and own.exists():
         return _with_card(read_config(own), settings)
     if settings is None:
-        told = "its RoPE ratios cannot be told from its weights; the model's card needs a group `cosmos`"
-        raise Rejected("weights", f"{path}: {told}.")
+        problem = "its RoPE ratios are not known from its weights; the model's card needs a group `cosmos`"
+        raise Rejected("weights", f"{path}: {problem}.")
     return _with_card(config_of(ours.shapes, str(path), found, settings), settings)
 
 

@@ -36,8 +36,8 @@ def load_network(path: Path, settings: TttSettings, dtype: torch.dtype, loras: t
     weights, is_base = read_ttt(path)
     config = _config_of(weights, settings, is_base)
     if is_base:
-        told = "a CogVideoX network without TTT layers: its segments share the frames at their borders, nothing else"
-        print(f"{path}: {told}", file=sys.stderr)
+        notice = "a CogVideoX network without TTT layers: its segments share the frames at their borders, nothing else"
+        print(f"{path}: {notice}", file=sys.stderr)
     with torch.device("meta"):
         network = TttVideo(config)
     change = merging(loras, weights, lora_key) if loras else unchanged
@@ -78,8 +78,8 @@ def _config_of(weights: Weights, settings: TttSettings, is_base: bool) -> TttCon
             error.code, f"{weights.source}: {error}. The file is {describe_weights(weights.shapes)}."
         ) from error
     if config.in_channels != config.out_channels:
-        told = f"takes {config.in_channels} channels and gives {config.out_channels}: one for conditioning pictures"
-        raise Rejected("weights", f"{weights.source}: this network {told}, which is not supported.")
+        problem = f"takes {config.in_channels} channels and gives {config.out_channels}: one for conditioning pictures"
+        raise Rejected("weights", f"{weights.source}: this network {problem}, which is not supported.")
     return config
 
 

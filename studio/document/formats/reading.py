@@ -32,11 +32,13 @@ def read_storyboards(path: Path) -> tuple[Storyboard, ...]:
 
 def read_file(path: Path) -> Storyboard:
     """The one storyboard of a file. Raises StoryboardError that names the file."""
-    boards = read_storyboards(path)
-    if len(boards) != 1:
-        message = f"holds {len(boards)} videos, and a film is made of one; run `storyboard batch` or import the file"
+    storyboards = read_storyboards(path)
+    if len(storyboards) != 1:
+        message = (
+            f"holds {len(storyboards)} videos, and a film is made of one; run `storyboard batch` or import the file"
+        )
         raise StoryboardError((Problem("", message),), str(path))
-    return boards[0]
+    return storyboards[0]
 
 
 def holds_videos(path: Path) -> bool:

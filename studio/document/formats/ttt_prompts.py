@@ -94,17 +94,17 @@ def storyboards_of(videos: Sequence[Video], form: Form = "json") -> tuple[Storyb
         raise StoryboardError.at("", "holds no videos; write at least one list of segments")
     if len(videos) > MAX_VIDEOS:
         raise StoryboardError.at("", f"holds {len(videos)} videos; at most {MAX_VIDEOS} in one file, so split it")
-    boards: list[Storyboard] = []
+    storyboards: list[Storyboard] = []
     problems: list[Problem] = []
     for number, video in enumerate(videos, start=1):
         title = f"Video {number} of {len(videos)}"
         try:
-            boards.append(_storyboard(video, title, f"{unit} {number}"))
+            storyboards.append(_storyboard(video, title, f"{unit} {number}"))
         except StoryboardError as error:
             problems += error.problems
     if problems:
         raise StoryboardError(problems)
-    return tuple(boards)
+    return tuple(storyboards)
 
 
 def _storyboard(video: Video, title: str, where: str) -> Storyboard:
@@ -139,13 +139,13 @@ def _message_of(problem: Problem) -> str:
     return f"{names.get(field, field)}: {problem.message}"
 
 
-def to_text(boards: Sequence[Storyboard], form: Form = "json") -> str:
+def to_text(storyboards: Sequence[Storyboard], form: Form = "json") -> str:
     """The storyboards as a prompt file: what is read from it again is the same words.
 
     A scene of several segments gives one for each 3 s, as it is rendered; the look is appended to each text. Raises
     StoryboardError for a storyboard without scenes.
     """
-    videos = [_values(storyboard) for storyboard in boards]
+    videos = [_values(storyboard) for storyboard in storyboards]
     if form == "json":
         return json.dumps(videos, ensure_ascii=False, indent=2) + "\n"
     return "".join(json.dumps(video, ensure_ascii=False) + "\n" for video in videos)

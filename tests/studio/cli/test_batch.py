@@ -20,7 +20,7 @@ from studio.document.formats.cosmos_batch import MODELS
 from studio.document.formats.ttt_prompts import MODEL
 from studio.errors import FilmError, StoryboardError
 from studio.planning.presets import load_cards
-from tests.fakes import write_clip
+from tests.take_files import write_clip
 
 CARD = load_cards()["diorama"]
 

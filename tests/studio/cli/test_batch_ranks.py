@@ -20,7 +20,7 @@ from tests.engine.models.cosmos.factories import make_predict1, make_predict2, w
 from tests.engine.models.dfm.factories import make_dfm
 from tests.engine.models.dfm.factories import tiny_card as dfm_card
 from tests.engine.models.ttt.model_factories import make_ttt
-from tests.fakes import write_clip
+from tests.take_files import write_clip
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from studio.film.film import (
     read_film_metadata,
     scaled,
 )
-from tests.fakes import write_clip
 from tests.studio.take_factories import a_take
+from tests.take_files import write_clip
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 YAML = "schema: storyboard/1\ntitle: 'a = b; # c \\ d'\nscenes: []\n# ünï ✂\n"

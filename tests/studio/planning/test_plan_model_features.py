@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from engine.contract.card_values import SamplerDefaults
-from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.cards import ModelCard
 from engine.contract.families.cosmos import CosmosSettings
 from engine.contract.families.dfm import DfmSettings
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Reimagine
 from studio.document.edits import change_scene, change_storyboard
 from studio.document.prompts import full_prompts
-from studio.document.storyboard import Scene, Storyboard
+from studio.document.storyboard import Storyboard
 from studio.planning.plan import Plan
-from studio.planning.presets import load_cards, load_presets
 from tests.studio.planning.factories import (
     ANIMATOR,
     CARD,
@@ -32,7 +31,6 @@ from tests.studio.planning.factories import (
 )
 
 WAYS = known(PAINTER, ANIMATOR, WRITER)
-CARDS = load_cards()
 
 
 def of(model: ModelCard, *scenes: dict[str, Any], **fields: Any) -> Storyboard:
@@ -393,24 +391,3 @@ def test_a_take_of_a_made_frame_is_fresh_again_after_a_detour() -> None:
     there = change_scene(start, "scene-1", "first_frame.seed", 2)
     assert way(there, takes=takes).scenes[0].state == "stale"
     assert way(change_scene(there, "scene-1", "first_frame.seed", 1), takes=takes).scenes[0].state == "fresh"
-
-
-# ---- the cards there are
-@pytest.mark.parametrize("name", CARDS)
-def test_every_model_there_is_has_a_plan_at_its_own_settings(name: str) -> None:
-    every = {each: ModelStatus(card=CARDS[each], fingerprint="a" * 64, available=True) for each in CARDS}
-    own = CARDS[name]
-    storyboard = Storyboard(
-        model=name,
-        aspect=own.default_aspect,
-        preset="quality",
-        scenes=(Scene(id="a", prompt="a red ball"), Scene(id="b", prompt="a blue ball")),
-    )
-    plan = planned(storyboard, models=every, presets=load_presets())
-    assert {scene.state for scene in plan.scenes} == {"missing"}
-    job = plan.jobs[0]
-    assert (job.size_px, job.fps, job.sampler.name) == (own.sizes_px[own.default_aspect], own.fps, own.sampler.name)
-    assert (job.sampler.num_steps, job.guidance_scale) == (own.num_steps, own.guidance_scale)
-    assert job.segments[0].negative_prompt == own.negative_prompt
-    assert isinstance(job.conditioning, FromModel) == (own.first_frame is not None)
-    assert (len(plan.jobs) == 1) == (own.joint is not None)

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from studio.document.edits import ChangeScene, ChangeStoryboard
 from studio.document.storyboard import Conditioning, Scene, Storyboard
-from tests.fakes import write_clip
 from tests.studio.ui.conftest import NARROW, SCREENSHOTS, WIDE, ServedStudio, Visitor, wait_for
+from tests.take_files import write_clip
 
 SHORT = Scene(id="a", prompt="a red ball", duration_s=2.0)
 LONG = Scene(id="a", prompt="a red ball", duration_s=5.0)
