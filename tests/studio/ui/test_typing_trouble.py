@@ -6,7 +6,7 @@ No letter is lost, and none ends up in another scene.
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from studio.document.edits import DeleteScene
 from tests.studio.ui.conftest import ServedStudio, Visitor, wait_for
@@ -165,3 +165,41 @@ def test_keys_in_a_scene_that_was_deleted_in_another_tab_go_into_no_other(
     page.get_by_role("button", name="Copy and close").click()
     expect(page.locator(".banner")).to_have_count(0)
     all_saved(served, page, project, [A, C])
+
+
+def test_words_that_were_refused_with_their_scene_come_back_with_it(served: ServedStudio, visitor: Visitor) -> None:
+    """The studio refuses the words as a conflict before the stream tells the page that their scene is gone."""
+    project = served.project(*THREE)
+    page = visitor.tab(project, "b")
+
+    def deleted_first(route: Route) -> None:
+        deleted_elsewhere(served, project, "b")
+        route.continue_()
+
+    page.route("**/component_server**", deleted_first, times=1)
+    write(page, " sails", delay=0)
+    expect(page.locator(".banner")).to_contain_text("sails")
+    page.get_by_role("button", name="Put the scene back").click()
+    all_saved(served, page, project, [A, f"{B} sails", C])
+    expect(page.locator(".conflict:visible")).to_have_count(0)
+
+
+NESTED = """() => import('/studio/static/core/notifier.js').then(({ notifier }) => {
+    const source = notifier();
+    let [calls, depth, deepest] = [0, 0, 0];
+    source.watch(() => {
+      depth += 1;
+      deepest = Math.max(deepest, depth);
+      calls += 1;
+      if (calls < 5) source.notify();
+      depth -= 1;
+    });
+    source.notify();
+    return [calls, deepest];
+})"""
+
+
+def test_a_listener_that_changes_what_it_listens_to_is_called_again_but_not_inside_itself(
+    served: ServedStudio, visitor: Visitor
+) -> None:
+    assert visitor.tab(served.project(*THREE)).evaluate(NESTED) == [5, 1]

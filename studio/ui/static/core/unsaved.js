@@ -56,6 +56,7 @@ function showDeparted() {
     draft.departed = draft.scene !== null && draft.project === state.project && isGone(draft.project, draft.scene);
     isBack ||= wasGone && !draft.departed;
     if (!draft.departed) continue;
+    draft.conflict = null; // the studio may have refused it before this page knew that the scene is gone
     const key = `departed ${draft.project} ${draft.scene}`;
     scenes.set(key, [...(scenes.get(key) ?? []), draft]);
   }
