@@ -90,4 +90,4 @@ class Studio:
 
     def _create_examples(self) -> None:
         for path in sorted(EXAMPLES.glob("*.yaml"), reverse=True):
-            self.projects.import_file(path)  # the first by name is the newest, and so stands on top
+            self.projects.import_file(path)  # the first by name is the newest, and so the first of the list

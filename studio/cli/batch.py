@@ -1,8 +1,8 @@
 """``storyboard batch FILE``: NVIDIA's batch files run as they are; each entry becomes a file of its own.
 
 Comes in: a studio, a batch file's entries and options for all of them. Goes out: a clip or picture for each entry,
-inside one folder and under the name that the entry gives, written as soon as it is there; what is wrong with an entry,
-in words, while the others are made. Does not know argument names, or how anything is rendered.
+inside one folder and under the name that the entry gives, written as soon as it is there; why an entry failed,
+while the others are made. Does not know argument names, or how anything is rendered.
 """
 
 import json
@@ -120,7 +120,7 @@ class RunBatch:
         return statuses[blank.model].card
 
     def _targets(self, entries: tuple[Entry, ...], card: ModelCard, out: Path) -> dict[int, Path]:
-        """Where each entry's file goes; entries whose name will not do are told and left out."""
+        """Where each entry's file goes; entries with an impossible name are reported and left out."""
         targets: dict[int, Path] = {}
         for entry in entries:
             try:
@@ -140,7 +140,7 @@ class RunBatch:
         card: ModelCard,
         options: BatchOptions,
     ) -> list[Scene]:
-        """The scenes that can be rendered; the other entries are told."""
+        """The scenes that can be rendered; the other entries are reported."""
         scenes: list[Scene] = []
         for entry in entries:
             if entry.number not in targets:
@@ -203,7 +203,7 @@ class RunBatch:
                     continue
                 self._tally.made[number] = targets[number]
                 path = str(targets[number])
-                self._tell(
+                self._report(
                     {"event": "entry", "number": number, "state": "made", "path": path}, f"entry {number}: {path}"
                 )
 
@@ -225,21 +225,21 @@ class RunBatch:
         for note in plan.notes:
             if note.level == "warn" and (note.scene_id is None) == (number is None):
                 who = "" if number is None else f"entry {number}: "
-                self._tell({"event": "note", "number": number, "text": note.text}, f"note: {who}{note.text}")
+                self._report({"event": "note", "number": number, "text": note.text}, f"note: {who}{note.text}")
 
     def _refused(self, bad: BadEntry) -> None:
         self._tally.bad[bad.number] = bad.reason
-        facts: dict[str, object] = {"event": "entry", "number": bad.number, "state": "failed", "reason": bad.reason}
-        self._tell(facts, f"entry {bad.number}: {bad.reason}")
+        fields: dict[str, object] = {"event": "entry", "number": bad.number, "state": "failed", "reason": bad.reason}
+        self._report(fields, f"entry {bad.number}: {bad.reason}")
 
     def _told(self) -> int:
         made, bad = len(self._tally.made), len(self._tally.bad)
         text = f"{made} of {made + bad} made" + (f"; {bad} could not be: see above" if bad else "")
-        self._tell({"event": "batch", "made": made, "failed": bad}, text)
+        self._report({"event": "batch", "made": made, "failed": bad}, text)
         return FAILED if bad else DONE
 
-    def _tell(self, facts: dict[str, object], text: str) -> None:
-        print(json.dumps(facts, ensure_ascii=False) if self._as_json else text, file=self._out, flush=True)
+    def _report(self, fields: dict[str, object], text: str) -> None:
+        print(json.dumps(fields, ensure_ascii=False) if self._as_json else text, file=self._out, flush=True)
 
 
 def _refuse(plan: Plan) -> None:
@@ -249,7 +249,7 @@ def _refuse(plan: Plan) -> None:
 
 
 def number_of(scene: SceneCard) -> int:
-    """The number of the entry that a scene stands for."""
+    """The number of the entry of a scene."""
     return int(scene.id.rpartition("-")[2])
 
 
@@ -261,17 +261,23 @@ def found_beside(media: str, folder: Path) -> str:
 
 
 def target_of(name: str, makes_picture: bool, out: Path) -> Path:
-    """Where an entry's file goes: always inside ``out``. Raises ValueError in words."""
-    given = PurePosixPath(name.replace("\\", "/"))
-    if given.is_absolute() or ".." in given.parts or not given.name or "\0" in name or ":" in given.parts[0]:
+    """Where an entry's file goes: always inside ``out``. Raises ValueError."""
+    relative = PurePosixPath(name.replace("\\", "/"))
+    if (
+        relative.is_absolute()
+        or ".." in relative.parts
+        or not relative.name
+        or "\0" in name
+        or ":" in relative.parts[0]
+    ):
         raise ValueError(f"{name}: must be a name inside the output folder, without .. and no full path")
-    suffix = given.suffix.lower()
+    suffix = relative.suffix.lower()
     kind, allowed = ("picture", tuple(PICTURE_FORMATS)) if makes_picture else ("clip", (CLIP_SUFFIX,))
     if not suffix:
-        given = given.with_suffix(allowed[0])
+        relative = relative.with_suffix(allowed[0])
     elif suffix not in allowed:
         raise ValueError(f"{name}: a {kind}'s name ends in {' or '.join(allowed)}; change it")
-    target = (out / given).with_suffix(given.suffix.lower())
+    target = (out / relative).with_suffix(relative.suffix.lower())
     if not target.resolve().is_relative_to(out.resolve()):
         raise ValueError(f"{name}: a link leads out of the output folder; choose another name")
     return target

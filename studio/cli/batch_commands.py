@@ -1,4 +1,4 @@
-"""``storyboard batch``, ``import`` and ``export``: lists of prompts that other tools read, run, taken in, and written.
+"""``storyboard batch``, ``import`` and ``export``: lists of prompts of other tools, run, imported and written.
 
 Comes in: flags. Goes out: files, projects, text; an exit code. Does not know what the formats look like.
 """
@@ -98,18 +98,18 @@ def _options(flags: argparse.Namespace) -> BatchOptions:
     return options
 
 
-def guidance_of(given: float | None, nvidias: bool) -> float | None:
+def guidance_of(value: float | None, nvidias: bool) -> float | None:
     """In the usual convention: NVIDIA's g weighs what is added to the conditional answer, ours is 1 + g."""
-    if given is None:
+    if value is None:
         return None
-    scale = 1.0 + given if nvidias else given
+    scale = 1.0 + value if nvidias else value
     if not 0 <= scale <= MAX_GUIDANCE:
         raise StoryboardError.at("--guidance", f"{scale:g} is not from 0 to {MAX_GUIDANCE:g}; 3 to 8 is usual")
     return scale
 
 
-def _first_frame_strength(given: float | None) -> float | None:
-    return None if given is None else _within("--first-frame-strength", given, 0, 1)
+def _first_frame_strength(value: float | None) -> float | None:
+    return None if value is None else _within("--first-frame-strength", value, 0, 1)
 
 
 def _within(flag: str, value: N, lowest: int, highest: int) -> N:

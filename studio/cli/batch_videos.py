@@ -1,7 +1,7 @@
 """``storyboard batch FILE`` for TTT-Video's prompt files: a film for each video of the file.
 
 Comes in: a studio, the file's storyboards, options for all of them. Goes out: ``prompt-0.mp4`` and so on, counted as
-the authors' script counts; what is wrong with one video, in words, while the others are made. Does not know argument
+the authors' script counts; why one video failed, while the others are made. Does not know argument
 names or how films are made.
 """
 
@@ -35,21 +35,21 @@ class RunVideos:
                 failed += self._film(number, with_options(storyboard, options), options.out) != DONE
             except (StoryboardError, PlanError, FilmError) as error:
                 failed += 1
-                self._tell(number, str(error))
+                self._report(number, str(error))
         return FAILED if failed else DONE
 
     def _film(self, number: int, storyboard: Storyboard, out: Path) -> int:
         file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._session)
         return file.run(storyboard, out / f"prompt-{number - 1}.mp4")
 
-    def _tell(self, number: int, reason: str) -> None:
-        facts = {"event": "error", "video": number, "text": reason}
-        message = json.dumps(facts, ensure_ascii=False) if self._as_json else f"video {number}: {reason}"
+    def _report(self, number: int, reason: str) -> None:
+        fields = {"event": "error", "video": number, "text": reason}
+        message = json.dumps(fields, ensure_ascii=False) if self._as_json else f"video {number}: {reason}"
         print(message, file=sys.stdout if self._as_json else sys.stderr, flush=True)
 
 
 def place_of(path: Path, number: int) -> Path:
-    """What stands for one storyboard of a file: taken in again, it is the same project."""
+    """The path of one storyboard of a file: imported again, it is the same project."""
     return Path(f"{path}#{number}")
 
 

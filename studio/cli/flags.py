@@ -125,7 +125,7 @@ def _log_to(path: Path) -> None:
 
 
 class signals_as_ctrl_c:
-    """Being told to end is the same as Ctrl-C: jobs are cancelled, nothing is left behind."""
+    """SIGTERM is handled as Ctrl-C is: jobs are cancelled, nothing is left behind."""
 
     def __enter__(self) -> None:
         def stop(number: int, frame: FrameType | None) -> None:

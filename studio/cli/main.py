@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("storyboard: stopped.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # who read our words has left, as `head` does
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (StudioError, EngineError) as error:
@@ -127,7 +127,7 @@ def hash_weights(studio: Studio, model: str) -> None:
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The plan in words: a line for each scene with its notes, then the cost."""
+    """The plan as text: a line for each scene with its notes, then the cost."""
     lines: list[str] = []
     for scene in plan.scenes:
         message = f"{scene.state}: {scene.reason}" if scene.reason else scene.state

@@ -78,7 +78,7 @@ def _card(name: str, cards: dict[str, ModelCard]) -> ModelCard:
 
 
 def lines(files: ModelFiles, machine: Machine) -> list[str]:
-    """A model in words: whether it is here, what is missing, whether it fits."""
+    """A model as lines of text: whether it is here, what is missing, whether it fits."""
     card = files.card
     state = "here" if not files.missing else f"{len(files.parts) - len(files.missing)} of {len(files.parts)} parts here"
     output_lines = [f"{card.name}: {card.title}; {state}"]

@@ -1,7 +1,7 @@
 """``storyboard render FILE``: the file's project, rendered to a film, with progress to look at.
 
-Comes in: a studio, a file and its words. Goes out: a film at the path asked for, and an exit code. What is rendered
-already, by whomever on this workspace, is not rendered again. Does not know argument names or jobs' contents.
+Comes in: a studio, a file and its storyboard. Goes out: a film at the path asked for, and an exit code. What any
+project of this workspace has rendered is not rendered again. Does not know argument names or jobs' contents.
 """
 
 import shutil
@@ -66,8 +66,8 @@ class RenderFile:
         took_s = round(time.monotonic() - self._begun_s, 3)
         made = f"rendered {num_made} of {len(plan.scenes)} scenes"
         what = made if num_made else "nothing to render: all takes are there"
-        facts: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_made, "seconds": took_s}
-        self._display.done(facts, f"{target}: {what}; {clock(took_s)}")
+        fields: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_made, "seconds": took_s}
+        self._display.done(fields, f"{target}: {what}; {clock(took_s)}")
 
 
 def _refuse(plan: Plan) -> None:
@@ -75,8 +75,8 @@ def _refuse(plan: Plan) -> None:
     stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
     general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
     if stuck:
-        words = [*general, *(f"scene {scene.number} ({scene.scene_id}): {scene.reason}" for scene in stuck)]
-        raise PlanError(stuck[0].scene_id, "\n".join(words))
+        messages = [*general, *(f"scene {scene.number} ({scene.scene_id}): {scene.reason}" for scene in stuck)]
+        raise PlanError(stuck[0].scene_id, "\n".join(messages))
     if not plan.scenes:
         raise PlanError("", "the storyboard has no scenes. Add one.")
 

@@ -16,7 +16,7 @@ MARKS = {"fresh": "done", "failed": "failed", "unplannable": "cannot be rendered
 
 class Display(Protocol):
     def show(self, board: BoardView) -> None: ...
-    def done(self, facts: dict[str, object], text: str) -> None: ...
+    def done(self, fields: dict[str, object], text: str) -> None: ...
 
 
 def display_for(as_json: bool, out: TextIO | None = None) -> Display:
@@ -27,7 +27,7 @@ def display_for(as_json: bool, out: TextIO | None = None) -> Display:
 
 
 class JsonLines:
-    """``{"event": "scene", ...}`` whenever a scene stands otherwise than before, then ``{"event": "film"|"error"}``."""
+    """``{"event": "scene", ...}`` whenever the state of a scene changes, then ``{"event": "film"|"error"}``."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -35,16 +35,16 @@ class JsonLines:
 
     def show(self, board: BoardView) -> None:
         for card in board.scenes:
-            message = _facts(card)
+            message = _fields_of(card)
             if self._printed.get(card.id) != message:
                 self._printed[card.id] = message
                 self._print({"event": "scene", **message})
 
-    def done(self, facts: dict[str, object], text: str) -> None:
-        self._print({**facts, "text": text})
+    def done(self, fields: dict[str, object], text: str) -> None:
+        self._print({**fields, "text": text})
 
-    def _print(self, facts: dict[str, object]) -> None:
-        print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
+    def _print(self, fields: dict[str, object]) -> None:
+        print(json.dumps(fields, ensure_ascii=False), file=self._out, flush=True)
 
 
 class Lines:
@@ -61,7 +61,7 @@ class Lines:
                 self._printed[card.id] = card.state
                 print(line, file=self._out, flush=True)
 
-    def done(self, facts: dict[str, object], text: str) -> None:
+    def done(self, fields: dict[str, object], text: str) -> None:
         print(text, file=self._out, flush=True)
 
 
@@ -78,7 +78,7 @@ class Bars:
         print(up + "\n".join(f"\x1b[2K{line}" for line in lines), file=self._out, flush=True)
         self._num_lines = len(lines)
 
-    def done(self, facts: dict[str, object], text: str) -> None:
+    def done(self, fields: dict[str, object], text: str) -> None:
         self._num_lines = 0
         print(text, file=self._out, flush=True)
 
@@ -107,9 +107,9 @@ def _line(card: SceneCard) -> str:
     return f"scene {card.number} ({card.id}): {_words(card)}"
 
 
-def _facts(card: SceneCard) -> dict[str, object]:
-    facts: dict[str, object] = {"number": card.number, "id": card.id, "state": card.state, "reason": card.reason}
+def _fields_of(card: SceneCard) -> dict[str, object]:
+    fields: dict[str, object] = {"number": card.number, "id": card.id, "state": card.state, "reason": card.reason}
     if card.progress is not None:
         numbers = card.progress
-        facts |= {"stage": numbers.stage, "step": numbers.step, "of": numbers.num_steps, "left_s": numbers.left_s}
-    return facts
+        fields |= {"stage": numbers.stage, "step": numbers.step, "of": numbers.num_steps, "left_s": numbers.left_s}
+    return fields

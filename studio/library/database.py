@@ -1,8 +1,9 @@
 """The tables of the library, and the database that holds them.
 
 Comes in: a SQLAlchemy URL (SQLite in WAL mode by default). Goes out: sessions to read and to write in. Documents are
-stored as JSON text, so that a row can be read by eye. A database that cannot be used is a ``DatabaseTrouble`` in words.
-Does not know what an edit or a take means. A change of a table is a new step at the end of ``SCHEMA``'s.
+stored as JSON text, so that a row can be read by eye. A database that cannot be used raises
+``DatabaseTrouble``. A change of a table is a new step at the end of ``SCHEMA``'s. Does not know what an edit or a
+take means.
 """
 
 import contextlib
@@ -117,7 +118,7 @@ class FilmRow(Row):
 
 
 class CursorRow(Row):
-    """The number of the newest event taken in, by engine."""
+    """The number of the newest event handled, by engine."""
 
     __tablename__ = "cursors"
     engine: Mapped[str] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""What belongs to projects besides their words: takes, the jobs they wait for, media, films, and the engine's cursor.
+"""What belongs to projects besides storyboards: takes, jobs and who waits for them, media, films, the engine's cursor.
 
 Comes in: jobs that were submitted, takes that arrived, files that were stored. Goes out: which scene has which takes,
 and whether a project may show a file. A take that arrives is entered together with the cursor, in one transaction, so
@@ -80,7 +80,7 @@ class TakeRepository:
             .order_by(SceneTakeRow.arrived_s)
         )
         with self._database.read() as session:
-            return [_stored(take).of_scene(use.scene_id) for use, take in session.execute(query)]
+            return [_stored(take).of_scene(row.scene_id) for row, take in session.execute(query)]
 
     def scenes_with_takes(self, project_id: str) -> set[str]:
         """Ids of all scenes that ever got a take, those that are gone too."""
@@ -105,11 +105,11 @@ class TakeRepository:
         with self._database.read() as session:
             return set(session.scalars(select(TakeRow.id)))
 
-    def give(self, project_id: str, uses: Iterable[tuple[str, str]]) -> None:
-        """Takes that are here already become takes of scenes: ``uses`` are (scene id, take id)."""
+    def give(self, project_id: str, scene_takes: Iterable[tuple[str, str]]) -> None:
+        """Takes that are here already become takes of scenes, by (scene id, take id)."""
         with self._database.write() as session:
-            for scene_id, take_id in uses:
-                _use_take(session, project_id, scene_id, take_id)
+            for scene_id, take_id in scene_takes:
+                _add_take(session, project_id, scene_id, take_id)
 
     def copy_takes(self, source_id: str, project_id: str) -> None:
         """A duplicate of a project has the same takes and media."""
@@ -124,20 +124,20 @@ class TakeRepository:
     ) -> list[tuple[str, str]]:
         """Takes came, each with its poster: they join all scenes that wait for the job. -> (project id, scene id)."""
         with self._database.write() as session:
-            uses: list[tuple[str, str]] = []
+            waiters: list[tuple[str, str]] = []
             for take, poster in takes:
                 _keep(session, take, poster)
                 for project_id, scene_id in _waiting(session, take):
-                    _use_take(session, project_id, scene_id, take.id)
-                    uses.append((project_id, scene_id))
+                    _add_take(session, project_id, scene_id, take.id)
+                    waiters.append((project_id, scene_id))
             if job_id is not None:
-                uses += _uses_of(session, job_id)
+                waiters += _waiters_of(session, job_id)
                 _set_state(session, job_id, "finished", "")
             _move_cursor(session, cursor)
-            return list(dict.fromkeys(uses))
+            return list(dict.fromkeys(waiters))
 
     # ---- jobs
-    def expect(self, job: Job, uses: Iterable[tuple[str, str]]) -> None:
+    def expect(self, job: Job, waiters: Iterable[tuple[str, str]]) -> None:
         """A job is about to be submitted, or is already waited for by others: these scenes wait for it too."""
         with self._database.write() as session:
             if session.get(JobRow, job.id) is None:
@@ -145,7 +145,7 @@ class TakeRepository:
                 row = JobRow(id=job.id, recipe=job.recipe, job=text, state="queued", reason="", submitted_s=time.time())
                 session.add(row)
                 session.flush()
-            for project_id, scene_id in uses:
+            for project_id, scene_id in waiters:
                 session.merge(JobUseRow(job_id=job.id, project_id=project_id, scene_id=scene_id))
 
     def end(self, job_id: str, state: JobState, reason: str, cursor: tuple[str, int] | None = None) -> None:
@@ -168,12 +168,12 @@ class TakeRepository:
     def leave(self, job_id: str, project_id: str) -> bool:
         """A project waits for a job no longer; whether nobody does."""
         with self._database.write() as session:
-            uses = session.scalars(select(JobUseRow).where(JobUseRow.job_id == job_id)).all()
-            others = [use for use in uses if use.project_id != project_id]
+            rows = session.scalars(select(JobUseRow).where(JobUseRow.job_id == job_id)).all()
+            others = [row for row in rows if row.project_id != project_id]
             if others:
-                for use in uses:
-                    if use.project_id == project_id:
-                        session.delete(use)
+                for row in rows:
+                    if row.project_id == project_id:
+                        session.delete(row)
             return not others
 
     def jobs_of_recipe(self, recipe: str) -> list[KnownJob]:
@@ -248,7 +248,7 @@ class TakeRepository:
 
     # ---- the engine's events
     def cursor(self, engine: str) -> int:
-        """The number of the newest event taken in from an engine."""
+        """The number of the newest event handled of an engine."""
         with self._database.read() as session:
             row = session.get(CursorRow, engine)
             return row.seq if row is not None else 0
@@ -268,9 +268,9 @@ def _keep(session: Session, take: Take, poster: str | None) -> None:
         session.flush()
 
 
-def _uses_of(session: Session, job_id: str) -> list[tuple[str, str]]:
-    uses = session.scalars(select(JobUseRow).where(JobUseRow.job_id == job_id))
-    return [(use.project_id, use.scene_id) for use in uses]
+def _waiters_of(session: Session, job_id: str) -> list[tuple[str, str]]:
+    rows = session.scalars(select(JobUseRow).where(JobUseRow.job_id == job_id))
+    return [(row.project_id, row.scene_id) for row in rows]
 
 
 def _waiting(session: Session, take: Take) -> list[tuple[str, str]]:
@@ -283,13 +283,13 @@ def _waiting(session: Session, take: Take) -> list[tuple[str, str]]:
     query = select(JobUseRow).where(JobUseRow.job_id.in_(jobs))
     if len(take.job.scene_ids) > 1:
         query = query.where(JobUseRow.scene_id == take.scene_id)
-    uses = {(use.project_id, use.scene_id) for use in session.scalars(query)}
-    if not uses and session.get(ProjectRow, take.job.project_id) is not None:
-        uses = {(take.job.project_id, take.scene_id)}
-    return sorted(uses)
+    waiters = {(row.project_id, row.scene_id) for row in session.scalars(query)}
+    if not waiters and session.get(ProjectRow, take.job.project_id) is not None:
+        waiters = {(take.job.project_id, take.scene_id)}
+    return sorted(waiters)
 
 
-def _use_take(session: Session, project_id: str, scene_id: str, take_id: str) -> None:
+def _add_take(session: Session, project_id: str, scene_id: str, take_id: str) -> None:
     """A take that a scene has already counts as arrived anew: it is what the author waited for."""
     row = SceneTakeRow(project_id=project_id, scene_id=scene_id, take_id=take_id, arrived_s=time.time())
     session.merge(row)
@@ -307,7 +307,7 @@ def _move_cursor(session: Session, cursor: tuple[str, int] | None) -> None:
 
 
 def _known(session: Session, row: JobRow) -> KnownJob:
-    pairs = tuple(_uses_of(session, row.id))
+    pairs = tuple(_waiters_of(session, row.id))
     state: JobState = row.state  # pyright: ignore[reportAssignmentType]
     return KnownJob(Job.model_validate_json(row.job), state, row.reason, pairs)
 

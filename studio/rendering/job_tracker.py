@@ -1,7 +1,8 @@
 """Jobs to the engine, and its events back: takes enter the library, live progress is kept.
 
 Comes in: planned jobs, an ``Engine``. Goes out: takes in the library with their posters, live jobs, the engine's state.
-Everything that must survive is written before it is counted as seen. Does not know storyboards, films or the page.
+Everything that must survive is written before it counts as handled. Does not know storyboards or the page;
+of films only how a poster is made.
 """
 
 import logging
@@ -70,7 +71,7 @@ class JobTracker:
         self._listener = listener
         self._submitting = threading.RLock()
         self._cancelled: set[str] = set()
-        """Ids of jobs that the engine was told to stop and that have not ended yet."""
+        """Ids of jobs that are being cancelled and have not ended yet."""
         self._link: EngineLink | None = None
         self.unavailable_reason = "the engine is starting"
         """Why no engine is attached, while none is."""
@@ -105,7 +106,7 @@ class JobTracker:
 
     @property
     def last_error(self) -> str:
-        """Why the engine's takes cannot be taken in just now; "" if they can."""
+        """Why the engine's events cannot be handled just now; "" if they can."""
         link = self._link
         return link.last_error if link else ""
 

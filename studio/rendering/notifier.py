@@ -1,7 +1,7 @@
-"""Tells who watches a project that something changed: a number that grows, and a way to wait for it.
+"""Notifies watchers of a project that something changed: a number that grows, and a way to wait for it.
 
-Comes in: rings, from any thread. Goes out: versions. Does not know what changed. Numbers begin with the clock, so that
-a page which knew an earlier process never waits for a number that is long gone.
+Comes in: notifications, from any thread. Goes out: versions. Does not know what changed. Numbers begin with the clock,
+so that a page which knew an earlier process never waits for a number that is long gone.
 """
 
 import threading
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 SHORTEST_WAIT_S = 0.1
-"""Changes are told at most ten times a second."""
+"""Watchers are notified at most ten times a second."""
 
 
 class ChangeNotifier:

@@ -1,7 +1,7 @@
-"""Where every waiting and running job stands right now, in memory.
+"""How far every waiting and running job is right now, in memory.
 
 Comes in: jobs as they are submitted and events as they happen. Goes out: ``LiveJob`` values, and which projects show
-them. Thread-safe. Does not know the database, the engine or takes: what is forgotten here on a restart is told again by
+them. Thread-safe. Does not know the database, the engine or takes: what is forgotten here on a restart comes again with
 the events.
 """
 

@@ -1,1 +1,1 @@
-"""The page: the only room that knows gradio. It shows boards and passes wishes to the studio; it holds no truth."""
+"""The page: the only package that imports gradio. It shows boards and passes requests to the studio; no state."""

@@ -2,7 +2,7 @@
 
 A page on another site must not be able to press our buttons through a visitor's browser, nor reach a studio on this
 machine by giving its own name this machine's address. Comes in: every HTTP request. Goes out: the request, or a refusal
-in words. Does not know users: a studio on a network belongs behind a proxy that does.
+that says why. Does not know users: a studio on a network belongs behind a proxy that does.
 """
 
 from urllib.parse import urlsplit

@@ -1,7 +1,7 @@
 """Routes of our own beside Gradio's: media, previews, the stream of a board, uploads, downloads, scripts and styles.
 
 Comes in: a studio. Goes out: a router. Every file goes through the studio's check that this project shows it. Does not
-know where files lie, nor what anybody may do.
+know where files are, nor what anybody may do.
 """
 
 import tempfile
@@ -111,7 +111,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
 def _add_uploads(router: APIRouter, studio: Studio) -> None:
     @router.post("/media/{project_id}")
     async def add_media(identity: Who, project_id: str, file: Annotated[UploadFile, File()]) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """A picture or clip to start a scene from. Answers with what it is, or with the problem in words."""
+        """A picture or clip to start a scene from. Answers with what it is, or with the problem as text."""
         name = Path(file.filename or "file").name
         with tempfile.TemporaryDirectory(prefix="storyboard-") as folder:
             path = await _received(file, Path(folder))
@@ -148,5 +148,5 @@ def _refused(status: int, problem: str) -> JSONResponse:
 
 
 def _safe(name: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
-    return kept.strip(". ")[:80] or "storyboard"
+    letters = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
+    return letters.strip(". ")[:80] or "storyboard"

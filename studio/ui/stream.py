@@ -1,7 +1,7 @@
 """The stream of one board: the whole at first, then only what changed.
 
 Comes in: boards as they become. Goes out: server-sent events ``board`` (whole) and ``patch`` (``changed`` fields of the
-board, ``scenes`` that differ, ``order`` of all scene ids). Does not know who looks on, and keeps nothing between boards
+board, ``scenes`` that differ, ``order`` of all scene ids). Does not know who watches, and keeps nothing between boards
 but the one it sent last.
 """
 
@@ -22,7 +22,7 @@ GATHER_S = 0.15
 """Changes that come closer together than this are sent as one."""
 
 _watchers = CapacityLimiter(400)
-"""Threads that wait for changes, one a tab; apart from those that answer wishes."""
+"""Threads that wait for changes, one a tab; apart from those that answer requests."""
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Computes what is shown around the scenes: the render bar, the film and the engine. Pure.
 
 Comes in: the state of a project, the live state, the scenes' cards. Goes out: values of the board. Does not know the
-database or the page; all words that the page shows about rendering, film and engine are written here.
+database or the page; all texts that the page shows about rendering, film and engine are written here.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def _scenes(cards: Sequence[SceneCard]) -> str:
 
 
 def _problem(project_state: ProjectState, live_state: LiveState, cards: Sequence[SceneCard]) -> tuple[str, str]:
-    """In short and in full, which differ where a model is not here: its files are many words."""
+    """In short and in full, which differ where a model is not here: the full text names its files."""
     outside = _outside(project_state, live_state)
     if outside or project_state.plan is None or not _all_stuck(cards):
         return outside, outside
@@ -126,8 +126,8 @@ def engine_view(live_state: LiveState) -> EngineView:
         text = "the engine does not answer" if live_state.engine_known else live_state.unavailable_reason
         return EngineView(state=state, device="", num_ranks=0, text=text)
     group = status.group if status.group in ("down", "starting", "ready", "busy") else "down"
-    words = {"down": "the group is down", "starting": "loading the model", "ready": "ready", "busy": "rendering"}
+    texts = {"down": "the group is down", "starting": "loading the model", "ready": "ready", "busy": "rendering"}
     ranks = f"{status.num_ranks} rank" + ("s" if status.num_ranks != 1 else "")
     where = f", {status.device}, {ranks}" if status.device else ""
-    text = "paused" if status.paused else words[group]
+    text = "paused" if status.paused else texts[group]
     return EngineView(state=group, device=status.device, num_ranks=status.num_ranks, text=text + where)

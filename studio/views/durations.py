@@ -1,4 +1,4 @@
-"""Durations in words. Does not know what takes so long."""
+"""Durations as text. Does not know what is measured."""
 
 
 def clock(seconds: float) -> str:
@@ -12,7 +12,7 @@ def clock(seconds: float) -> str:
 
 
 def about(seconds: float | None) -> str:
-    """An estimate in words."""
+    """An estimate as text."""
     if seconds is None:
         return "not measured yet"
     return "less than a second" if seconds < 1 else f"about {clock(round(seconds))}"

@@ -1,7 +1,8 @@
 """Computes one scene's card: its texts, its takes, its state and the reason. Pure.
 
 Comes in: a scene, how it is planned, the state of its project, its live jobs. Goes out: a ``SceneCard``. Does not know
-the database, the engine or the page; all words that the page shows about a scene's state are written here.
+the database, the engine or the page; texts about a scene's state are written here, except
+the plan's reasons and notes, which are shown as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def scene_card(
 
 
 def _notes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) -> tuple[str, ...]:
-    """What the plan notes about the scene beside the reason for its state."""
+    """The plan's notes on the scene, without the one that repeats its reason."""
     reason = plan.reason if plan else ""
     notes = project_state.plan.notes if project_state.plan else ()
     return tuple(note.text for note in notes if note.scene_id == scene.id and note.text != reason)

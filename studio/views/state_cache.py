@@ -145,7 +145,7 @@ class ProjectStateCache:
     def _stored(self, project: Project) -> ProjectState:
         return ProjectState(
             project=project,
-            takes=tuple(taken for taken in self._takes.takes_of(project.id) if self._store.has(taken.take.media)),
+            takes=tuple(stored for stored in self._takes.takes_of(project.id) if self._store.has(stored.take.media)),
             jobs=tuple(self._takes.jobs_of_project(project.id)),
             media=self._takes.media_of(project.id),
             media_names=self._takes.media_names(project.id),

@@ -1,7 +1,7 @@
 """The board: everything the page shows of one project, as one JSON-able value.
 
 Comes in: a project, its plan, its takes and the live state of its jobs. Goes out: ``BoardView``. Pure; does not know
-the page, the database, the engine's address or where a file lies: pictures and clips are named by their sha256, a live
+the page, the database, the engine's address or where a file is: pictures and clips are named by their sha256, a live
 preview by a key that changes with every new picture.
 """
 
@@ -14,16 +14,16 @@ SceneState = Literal["fresh", "stale", "missing", "queued", "rendering", "failed
 
 
 class ProgressView(Value):
-    """Where a rendering scene stands: ``step`` of ``num_steps``; ``left_s`` seconds, None while not yet known."""
+    """How far a rendering scene is: ``step`` of ``num_steps``; ``left_s`` seconds, None while not yet known."""
 
     stage: str
     step: int
     num_steps: int
     left_s: float | None
     text: str
-    """In words: ``denoising, step 7 of 20, 12 s left``."""
+    """As text: ``denoising, step 7 of 20, 12 s left``."""
     stage_text: str
-    """The stage alone in words: ``first frame: reading the prompt``."""
+    """The stage alone as text: ``first frame: reading the prompt``."""
     is_first_frame: bool
     """Whether it is the first frame that is made, by a picture model."""
 
@@ -72,7 +72,7 @@ class FirstFrameView(Value):
     can_make: bool
     """Whether this scene, as it is written, gets its first frame from a picture model."""
     text: str
-    """In words: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
+    """As text: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
 
 
 class NoteView(Value):
@@ -83,7 +83,7 @@ class NoteView(Value):
 
 
 class SceneCard(Value):
-    """One scene. ``number`` counts from 1. ``state`` with ``reason`` says in words why."""
+    """One scene. ``number`` counts from 1. ``state`` with ``reason`` says why."""
 
     number: int
     id: str
@@ -134,7 +134,7 @@ class PresetView(Value):
 
 
 class ModelView(Value):
-    """``family``: what its models are called together, in words. ``reason``: why it is not here.
+    """``family``: what its models are called together. ``reason``: why it is not here.
 
     ``command``: what brings all that is missing of it; "" where nothing does.
     """
@@ -242,7 +242,7 @@ class BoardView(Value):
     duration_text: str
     joint: JointView | None
     notes: tuple[NoteView, ...]
-    """About the whole storyboard; why its model is not here stands with the model."""
+    """About the whole storyboard; why its model is not here is said with the model."""
     render: RenderBar
     scenes: tuple[SceneCard, ...]
     film: FilmView
