@@ -68,6 +68,7 @@ def test_a_project_made_offline_is_saved_when_the_studio_is_back(
     visitor.context.set_offline(False)
     [made] = wait_for_projects(served, known)
     all_saved(served, page, made.id, [NINE, A])
+    expect(page.locator(f'[data-project="{made.id}"] .count')).to_have_text("2 scenes")
 
 
 def test_an_answer_that_is_lost_on_its_way_is_no_change_made_elsewhere(served: ServedStudio, visitor: Visitor) -> None:

@@ -93,7 +93,8 @@ function row(project) {
   const tools = item.querySelectorAll('.icon-button');
   setText(name, (here && state.board?.title) || project.title || 'Untitled');
   for (const tool of tools) setAttributes(tool, { 'aria-label': `${tool.title} “${name?.textContent}”` });
-  setText(scenes, project.num_scenes === 1 ? '1 scene' : `${project.num_scenes} scenes`);
+  const count = (here && state.board?.scenes.length) || project.num_scenes;
+  setText(scenes, count === 1 ? '1 scene' : `${count} scenes`);
   setAttributes(item.firstChild, { 'aria-current': here ? 'true' : null });
   return item;
 }
