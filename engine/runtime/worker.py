@@ -1,6 +1,6 @@
 """The process of one rank: ``python -m engine.runtime.worker``, started by ``engine.service.spawn_ranks``.
 
-Comes in: torchrun's environment variables. Goes out: exit code 0 when told to go, 1 for anything unknown, with the
+Comes in: torchrun's environment variables. Goes out: exit code 0 when asked to go, 1 for anything unknown, with the
 traceback on standard error. Crash-only: the service starts the group again. Does not know jobs; torch is imported once
 the environment is as it should be.
 """
@@ -45,7 +45,7 @@ def main() -> None:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-    os._exit(0)  # no goodbye between ranks: whoever is still inside a collective would hang
+    os._exit(0)  # no goodbye between ranks: a rank that is still inside a collective would hang
 
 
 if __name__ == "__main__":

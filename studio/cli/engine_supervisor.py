@@ -42,7 +42,7 @@ class EngineSource:
 
     @property
     def name(self) -> str:
-        """Tells engines with different histories apart."""
+        """Distinguishes engines with different histories."""
         return self.url or "workspace"
 
     def running(self) -> EngineClient | None:

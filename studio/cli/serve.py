@@ -1,6 +1,6 @@
 """``storyboard serve``: a studio, an engine beside it or elsewhere, and the page.
 
-Comes in: a studio, an address, where the engine comes from. Goes out: a served page, until the process is told to
+Comes in: a studio, an address, where the engine comes from. Goes out: a served page, until the process is asked to
 stop. Does not know panels.
 """
 

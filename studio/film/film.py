@@ -98,8 +98,8 @@ def _fade_frames(join: Join, before: Cut | None, num_frames: int, fps: int) -> i
     """As many as asked for, but each of both takes keeps a frame of its own beside its fades."""
     if before is None or join.crossfade_s <= 0:
         return 0
-    room = min(num_frames, frames_of(before, fps) - before.fade_frames) - 1
-    return max(0, min(round(join.crossfade_s * fps), room))
+    available = min(num_frames, frames_of(before, fps) - before.fade_frames) - 1
+    return max(0, min(round(join.crossfade_s * fps), available))
 
 
 def _even(pixels: float) -> int:

@@ -18,7 +18,7 @@ from studio.planning.types import ScenePlan
 
 
 def state_of(draft: DraftScene, span: Span, job: Job, group: SceneGroup, context: PlanContext) -> ScenePlan:
-    """The scene's plan: fresh where a take of its recipe exists, whoever made it. ``span``: the scene's in ``job``."""
+    """The scene's plan: fresh where a take of its recipe exists. ``span``: the scene's in ``job``."""
     plan = draft.plan.model_copy(
         update={
             "recipe": span.recipe,

@@ -1,4 +1,4 @@
-"""What follows when something about a project changed: its state is gathered anew, and who watches it is notified.
+"""What follows when something about a project changed: its state is gathered again, and its watchers are notified.
 
 Comes in: a project's id. Goes out: the takes of other projects that match its scenes, recorded as its own too. That is
 done here, when takes arrive and storyboards change, and never while something is shown. Does not know what changed.

@@ -69,7 +69,7 @@ class RenderService:
     def attach(self, engine: Engine, name: str = "workspace") -> None:
         """Attaches an engine (another replaces the one before); its events are followed from the newest known one.
 
-        ``name`` tells engines with different histories apart: one that is elsewhere goes by its address.
+        ``name`` distinguishes engines with different histories: that of a remote engine is its address.
         """
         self._tracker.attach(engine, name)
         self._notifier.notify_all()

@@ -69,7 +69,7 @@ def shell(studio: Studio) -> gr.Blocks:
 
 
 def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860) -> None:
-    """Serves the page until the process is told to stop. Raises OSError where the port is taken."""
+    """Serves the page until the process is stopped. Raises OSError where the port is taken."""
     app = build_app(studio, loopback_only=host in LOOPBACK)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run()

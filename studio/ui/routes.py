@@ -98,7 +98,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
 
     @router.get("/preview/{project_id}/{job_id}")
     def preview(identity: Who, project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The newest live preview; the query ``v`` only tells pictures apart."""
+        """The newest live preview; the query ``v`` only distinguishes pictures."""
         try:
             picture = studio.rendering.preview(project_id, job_id)
         except (StudioError, EngineError) as error:

@@ -105,7 +105,7 @@ def _take(stored: StoredTake, shown: str | None, recipe: str | None) -> TakeView
 
 
 def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | None:
-    """The job that a card tells of: the one for what is written now, else a running one, else the newest."""
+    """The job that a card shows: the one for what is written now, else a running one, else the newest."""
     if plan is not None and plan.state == "fresh":  # its take was found before the engine's word of it came
         live = [job for job in live if not job_makes(job.job, plan.recipe)]
     ranked = sorted(live, key=lambda job: (job_makes(job.job, plan and plan.recipe), job.state == "running"))
