@@ -173,7 +173,7 @@ def _event_routes(store: Store, changes: ChangeSignal, keep_alive_s: float) -> A
         start = after if last_event_id is None else last_event_id
         newest = await asyncio.to_thread(store.last_seq)
         if start > newest:
-            reason = f"events: {start} has not happened yet (the newest is {newest}). Ask from 0; the history started again."
+            reason = f"events: {start} has not happened yet (the newest is {newest}). Ask from 0; its history is new."
             raise Rejected("cursor", reason)
         stream = follow_events(store, changes, start, keep_alive_s)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
