@@ -1,16 +1,11 @@
-"""One thread for the small tensors of these tests (two threads wait for each other whenever a core is busy elsewhere),
-and one tiny model for all of them.
-"""
+"""One tiny model for all tests of this folder, and a group of ranks for the tests of a file."""
 
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.engine.runtime.group import Group, make_model_once
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.contract import wire
@@ -19,18 +20,26 @@ from engine.contract.cards import ModelCard
 from engine.contract.events import EVENT, TERMINAL, Event
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 from engine.contract.values import Value
+from engine.runtime import worker
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
+from tests.engine.runtime.forked import Forked
 from tests.engine.runtime.tiny import make_tiny_model
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 class Group:
-    """``with Group(root, num_ranks) as group``: ranks that run until the block is left. ``root`` holds everything."""
+    """``with Group(root, num_ranks) as group``: ranks that run until the block is left. ``root`` holds everything.
 
-    def __init__(self, root: Path, num_ranks: int) -> None:
-        self.root, self.num_ranks = root, num_ranks
+    ``spawned``: they are started as an engine starts them, and not forked. ``environment``: what such ranks see
+    instead of this process's own, in which they compute on the CPU.
+    """
+
+    def __init__(
+        self, root: Path, num_ranks: int, spawned: bool = False, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self.root, self.num_ranks, self.spawned, self.environment = root, num_ranks, spawned, dict(environment)
         self.card = make_model_once(root)
         self.workspace = root / "workspace"
         self.workspace.mkdir(exist_ok=True)
@@ -41,12 +50,12 @@ class Group:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(90)
             host, port = server.getsockname()
-            self.process = subprocess.Popen(self._command(), env=self._environment(f"{host}:{port}", secret))
+            self.process = self._start(self._environment(f"{host}:{port}", secret))
             self.connection, _ = server.accept()
         self.lines = self.connection.makefile("rb")
         hello = wire.Hello.model_validate_json(self.lines.readline())
         assert hello.secret == secret and hello.num_ranks == self.num_ranks
-        self.pid = hello.pid
+        self.pid, self.device = hello.pid, hello.device
         threading.Thread(target=self._read, daemon=True).start()
         return self
 
@@ -60,6 +69,8 @@ class Group:
             if self.process.poll() is None:
                 self.process.kill()
             self.process.wait()
+            self.lines.close()
+            self.connection.close()
 
     def hang_up(self) -> None:
         """What the ranks see when the service dies."""
@@ -106,12 +117,14 @@ class Group:
             pass
         self.events.put(None)
 
-    def _command(self) -> list[str]:
+    def _start(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
+        if not self.spawned:
+            return Forked(worker.main, self.num_ranks, environment)
         spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(self.num_ranks)]
-        return [*spawn, "-m", "engine.runtime.worker"]
+        return subprocess.Popen([*spawn, "-m", "engine.runtime.worker"], env=environment)
 
     def _environment(self, address: str, secret: str) -> dict[str, str]:
-        return os.environ | {
+        return self.environment | {
             wire.SOCKET_VARIABLE: address,
             wire.SECRET_VARIABLE: secret,
             wire.WORKSPACE_VARIABLE: str(self.workspace),

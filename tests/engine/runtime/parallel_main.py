@@ -1,4 +1,4 @@
-"""Run on each rank in ``test_parallel``: samples latents of the tiny network split over all ranks; saves them."""
+"""Run by each rank: samples latents of the tiny network split over all ranks, on the ranks' device; saves them."""
 
 import os
 import sys
@@ -20,18 +20,19 @@ def main(network_folder: Path, output: Path) -> None:
     torch.set_num_threads(1)
     ranks = connect()
     layout = Ulysses(ranks) if ranks.size > 1 else None
-    network = load_network(network_folder, torch.float32)
+    network = load_network(network_folder, torch.float32).to(ranks.device)
     channels = network.config.in_channels
-    text, negative = seeded_noise((2, 1, 5, network.config.text_width), 11)
-    frames = seeded_noise((1, channels, 1, 6, 10), 12)
+    text, negative = seeded_noise((2, 1, 5, network.config.text_width), 11).to(ranks.device)
+    frames = seeded_noise((1, channels, 1, 6, 10), 12).to(ranks.device)
     conditioning = Conditioning(text, negative, frames)
     denoiser = Guided(NetworkDenoiser(network, layout=layout), 3.0)
-    start = SamplerState(seeded_noise((1, channels, 3, 6, 10), 13) * 80.0)  # 15 tokens a frame: padded
+    noise = seeded_noise((1, channels, 3, 6, 10), 13).to(ranks.device)  # 15 tokens a frame: padded
+    start = SamplerState(noise * 80.0)
     latents = sample(res_2ab, lambda x, s: denoiser(x, s, conditioning), start, karras_sigmas(8))
     same = ranks.share_tensors(lambda: {"latents": latents})["latents"]
     ranks.together(lambda: check(torch.equal(same, latents)))
     if ranks.leads:
-        save_file({"latents": latents, "num_ranks": torch.tensor(ranks.size)}, output)
+        save_file({"latents": latents.cpu(), "num_ranks": torch.tensor(ranks.size)}, output)
     ranks.agree(0)
     sys.stdout.flush()
     os._exit(0)  # as the worker leaves: taking the group down one rank before the other may abort either

@@ -81,7 +81,7 @@ def test_the_job_goes_on_from_its_last_saved_step(how: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("num_ranks", [2])
 def test_no_orphans_when_the_service_dies(num_ranks: int, tmp_path: Path) -> None:
-    with Group(tmp_path, num_ranks) as group:
+    with Group(tmp_path, num_ranks, spawned=True) as group:
         group.send(wire.RunJob(job=tiny_job(tmp_path, num_steps=1000), attempt=1))
         first_step(group)
         ranks = children_of(group.process.pid)
@@ -95,7 +95,7 @@ def test_no_orphans_when_the_service_dies(num_ranks: int, tmp_path: Path) -> Non
 
 
 def test_ranks_die_with_what_started_them(tmp_path: Path) -> None:
-    with Group(tmp_path, 1) as group:
+    with Group(tmp_path, 1, spawned=True) as group:
         os.kill(group.process.pid, signal.SIGKILL)
         assert group.is_gone(timeout_s=10)
 

@@ -24,10 +24,10 @@ from engine.contract.jobs import (
     Speed,
     make_job,
 )
-from engine.runtime.conditioning import write_tail
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
 from engine.storage.media import MediaStore, read_frames
+from engine.storage.takes import write_tail
 from engine.storage.workspace import Workspace
 from tests.engine.models.cosmos.factories import FORMS, WRAPPINGS, make_predict1, make_predict2, write_card
 from tests.engine.models.cosmos.test_networks import LAYERS, lora_file

@@ -55,7 +55,3 @@ def peaks_of(ranks: Ranks, peak_bytes: int) -> Tensor:
 
 def check(equal: bool) -> None:
     assert equal, "every rank holds the same output"
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,7 +1,6 @@
 """One film whatever the number of ranks: heads spread over real processes, gloo on the CPU."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -9,16 +8,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.layers.attention import SingleRankLayout
-from tests.engine.models.ttt.ranks_main import KINDS, evaluated
-from tests.engine.runtime.group import REPOSITORY
+from tests.engine.models.ttt.ranks_main import KINDS, evaluated, main
+from tests.engine.runtime.forked import Forked
 
 TOLERANCE = 1e-5
 
 
 def on_ranks(num_ranks: int, output: Path) -> dict[str, Tensor]:
-    spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(num_ranks)]
-    script = ["-m", "tests.engine.models.ttt.ranks_main", str(output)]
-    subprocess.run([*spawn, *script], cwd=REPOSITORY, check=True, timeout=240)
+    assert Forked(main, num_ranks, os.environ, output).wait(240) == 0
     made = load_file(output)
     assert made["num_ranks"].item() == num_ranks
     return made

@@ -1,0 +1,15 @@
+"""Imported once by the process that ``forked`` forks ranks from: what a rank imports before its first job."""
+
+import gc
+
+from engine.runtime.worker import prepare_environment
+
+prepare_environment()  # before torch is imported, as in a rank
+
+from engine.models import MODELS, family  # noqa: E402
+from engine.runtime import loop  # noqa: E402, F401
+
+for _name in MODELS:
+    family(_name).warm_up()
+gc.collect()
+gc.freeze()  # so that collections in the ranks leave the shared pages as they are
