@@ -34,7 +34,7 @@ lint: .venv/installed-test
 	$(BIN)/python -m tools.lint_page
 
 unit: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 format: .venv/installed-test
 	$(BIN)/ruff format .

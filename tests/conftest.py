@@ -24,6 +24,24 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in a rank: read when torch is im
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of processes, each of which would import torch
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"  # no program compiled for each instruction set, to see whether it runs
 
+LONGEST_FIRST = (
+    "tests/studio/ui/test_end_to_end.py",
+    "tests/end_to_end/",
+    "tests/engine/models/ttt/test_joint_ranks.py",
+    "tests/engine/service/test_real_ranks.py",
+    "tests/engine/models/cosmos/test_ranks.py",
+    "tests/studio/cli/test_batch_ranks.py",
+    "tests/studio/ui/test_model_features_ranks.py",
+    "tests/engine/models/cosmos/test_first_frame.py",
+    "tests/engine/models/ttt/test_load_ranks.py",
+    "tests/engine/service/",
+)
+"""Files that take longest come first, so that no worker begins one when the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((i for i, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99))
+
 
 @pytest.fixture(scope="session")
 def cuda() -> dict[str, str]:

@@ -25,7 +25,7 @@ from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext
 from engine.runtime.residency import KeepResident
 from engine.storage.workspace import Workspace
-from tests.engine.checkpoints.measure_memory import memory
+from tests.engine.models.ttt.memory import PeakMemory
 from tests.engine.runtime.group import make_model_once, tiny_job
 from tests.engine.runtime.tiny import LATENT_CHANNELS, MAX_TOKENS
 
@@ -61,16 +61,14 @@ def test_stream_equals_whole(model: Model, num_latents: int) -> None:
 def test_memory_does_not_grow_with_length(model: Model) -> None:
     """60 latent frames of 128 x 96 decoded whole are 35 MB of float32."""
     assert model.codecs is not None
-    latents = torch.randn(1, LATENT_CHANNELS, 60, 12, 16)
-    parts = model.codecs.autoencoder.decode(latents)
-    for _ in range(10):
-        next(parts)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here, not from what ran before
-    before = memory("VmRSS")
-    assert sum(len(part) for part in parts) == 50 * 4
-    grown_mb = (memory("VmHWM") - before) / 2**20
-    print(f"grown by {grown_mb:.1f} MB")
-    assert grown_mb < 8
+    peaks: dict[int, int] = {}
+    for num_latents in (20, 60):
+        latents = torch.randn(1, LATENT_CHANNELS, num_latents, 12, 16)
+        with PeakMemory() as memory:
+            assert sum(len(part) for part in model.codecs.autoencoder.decode(latents)) == 4 * num_latents - 3
+        peaks[num_latents] = memory.peak_bytes - latents.nbytes
+    print(f"peak beside the latents: {peaks[20] / 1e6:.1f} MB for 20 latent frames, {peaks[60] / 1e6:.1f} MB for 60")
+    assert peaks[20] > 1e6 and peaks[60] - peaks[20] < 1e6
 
 
 @pytest.mark.parametrize("dropped", [0, 1, 3, 5, 6])
