@@ -31,7 +31,7 @@ def main(root: Path, folder: Path) -> None:
         run(job, context)
         model = cache.model(model_key(job))
         assert model.codecs is not None
-        encoder = cache.prompt_cache(workspace)._loaded is not None
+        encoder = cache.prompt_cache(workspace).encoder.loaded is not None
         places[offload] = [device_of(model.network), device_of(model.codecs.autoencoder), encoder]
     print(json.dumps(places))
 
