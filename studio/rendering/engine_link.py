@@ -118,22 +118,29 @@ class EngineLink:
             self._poke.clear()
 
     def _poll_once(self) -> None:
-        before = self.status
         models: Sequence[ModelStatus] | None = None
+        was_silent = self.status is None
         try:
             with self._asking:
-                self.status = self.engine.status()
-            if not self._models_known or before is None:
+                self._set_status(self.engine.status())
+            if not self._models_known or was_silent:
                 self._models_known = True
                 models = self.engine.models()
                 self._observer.settle(self.engine)
         except EngineError as error:
-            self.status, self._models_known = None, False
+            self._models_known = False
+            self._set_status(None)
             LOG.info("the engine does not answer: %s", error)
         except RuntimeError as error:  # a client that was closed under us
-            self.status = None
+            self._set_status(None)
             LOG.warning("the engine cannot be asked: %s", error)
-        self._observer.on_status(_shown(before) != _shown(self.status), models)
+        self._observer.on_status(False, models)
+
+    def _set_status(self, status: EngineStatus | None) -> None:
+        """Reported at once: an engine may end between this answer and the next question of the same poll."""
+        before, self.status = self.status, status
+        if _shown(before) != _shown(status):
+            self._observer.on_status(True, None)
 
 
 def _shown(status: EngineStatus | None) -> tuple[object, ...]:

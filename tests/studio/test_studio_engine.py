@@ -23,7 +23,8 @@ from studio.studio import Studio
 from studio.views.types import BoardView
 
 ROOT = Path(__file__).parents[2]
-SLOW = Scene(id="a", prompt="0.1 s per step, a red ball", duration_s=1)
+STALLED = Scene(id="a", prompt="a red ball, stall at step 4 on attempt 1", duration_s=1)
+"""Stands still after three steps, so that it is killed there however busy the machine is; then it goes on."""
 QUICK = Scene(id="b", prompt="a blue car", duration_s=1, transition="continue")
 
 
@@ -63,7 +64,7 @@ def kill_service(workspace: Workspace) -> int:
 
 
 def test_the_service_is_killed_mid_job_and_the_film_still_comes(studio: Studio, keeper: EngineSupervisor) -> None:
-    project = studio.projects.create(Storyboard(scenes=(SLOW, QUICK)))
+    project = studio.projects.create(Storyboard(scenes=(STALLED, QUICK)))
     until(studio, project.id, "ready")
     studio.rendering.render(project.id)
     until(studio, project.id, "mid-step")
@@ -77,7 +78,7 @@ def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
     studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out, codes = tmp_path / "slow.yaml", tmp_path / "slow.mp4", list[int]()
-    storyboard = Storyboard(scenes=(SLOW, QUICK))
+    storyboard = Storyboard(scenes=(STALLED, QUICK))
     path.write_text(to_text(storyboard))
     project = studio.projects.open_file(path, storyboard)
     file = RenderFile(studio, path, True, EngineSession(studio, EngineSource(studio.workspace, ranks=1, group="fake")))
