@@ -23,7 +23,7 @@ from engine.contract.values import Value
 from engine.runtime import worker
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
-from tests.engine.runtime.forked import Forked
+from tests.engine.forked import Forked
 from tests.engine.runtime.tiny import make_tiny_model
 
 REPOSITORY = Path(__file__).parents[3]

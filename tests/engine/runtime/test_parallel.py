@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.engine.forked import Forked
 from tests.engine.runtime import parallel_main
-from tests.engine.runtime.forked import Forked
 from tests.engine.runtime.group import REPOSITORY
 
 TOLERANCE = 1e-4

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.layers.attention import SingleRankLayout
+from tests.engine.forked import Forked
 from tests.engine.models.ttt.ranks_main import KINDS, evaluated, main
-from tests.engine.runtime.forked import Forked
 
 TOLERANCE = 1e-5
 

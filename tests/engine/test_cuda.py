@@ -14,7 +14,7 @@ import pytest
 
 from engine.contract.events import Finished, Step
 from tests.engine.models.films import frames_of
-from tests.engine.runtime.group import REPOSITORY, Group, tiny_job
+from tests.engine.runtime.group import REPOSITORY, Group, make_model_once, tiny_job
 from tests.engine.runtime.test_parallel import sampled
 
 pytestmark = pytest.mark.cuda
@@ -22,6 +22,14 @@ TOLERANCE = 1e-3
 """Of latents in float32 after eight steps: sums in another order, by other kernels."""
 FRAMES_TOLERANCE = 4
 """Levels of 255: convolutions of the autoencoder may run in TF32, with ten bits of mantissa."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny model and its card."""
+    folder = tmp_path_factory.mktemp("cuda")
+    make_model_once(folder)
+    return folder
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
@@ -55,7 +63,7 @@ def test_memory_of_the_device_is_reported(cuda: dict[str, str], tmp_path: Path) 
 
 
 def test_offload_by_component_leaves_the_device_empty(cuda: dict[str, str], root: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.engine.runtime.offload_main", str(root), str(tmp_path)]
+    command = [sys.executable, "-m", "tests.engine.offload_main", str(root), str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, env=cuda, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     places = json.loads(done.stdout.splitlines()[-1])

@@ -20,7 +20,7 @@ from engine.runtime.worker import die_with_parent
 from engine.service.spawn_ranks import rank_environment
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.engine.runtime.preloaded"])
+_CONTEXT.set_forkserver_preload(["tests.engine.preloaded"])
 
 
 class Forked:
