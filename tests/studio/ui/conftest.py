@@ -30,7 +30,7 @@ from tests.studio.ui.likenesses import cards
 SCREENSHOTS = Path(__file__).parents[3] / "screenshots"
 WIDE = {"width": 1280, "height": 860}
 NARROW = {"width": 390, "height": 844}
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -108,7 +108,7 @@ class ServedStudio(Served):
         return [scene.prompt for scene in self.studio.projects.open(project_id).storyboard.scenes]
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Waits until something outside the browser is so."""
     end = time.monotonic() + seconds
     while not holds():
