@@ -88,6 +88,7 @@ RETIRED_PATHS = (
     *("boards", "commands", "ways", "ways.css"),
     *("making.py", "desk.py", "shelf.py", "bell.py", "facts.py", "judging.py", "one_scene.py", "planned.py"),
     *("known_models.py", "engine_keeper.py", "merging.py", "changes.py", "problems.py", "saved.py", "texts.py"),
+    *("abilities.js", "lack.js", "either.js", "parts.js", "words.js", "boards_book.py", "project_files.py"),
 )
 """File and folder names that went with them."""
 
