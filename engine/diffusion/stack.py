@@ -34,6 +34,7 @@ from engine.diffusion.guidance import Guided, guidance_weight
 from engine.diffusion.noise import seeded_noise
 from engine.diffusion.schedules import sigmas_for
 from engine.layers.attention import TokenLayout
+from engine.models.model import Network
 
 Wrapper = Callable[[Denoiser], Denoiser]
 
@@ -89,7 +90,7 @@ class Observed:
 
 def denoiser_stack(
     card: ModelCard,
-    network: torch.nn.Module,
+    network: Network,
     job: Job,
     observer: Observer,
     dtype: torch.dtype = torch.float32,
@@ -107,7 +108,7 @@ def denoiser_stack(
 
 
 def denoiser_for(
-    card: ModelCard, network: torch.nn.Module, num_steps: int, dtype: torch.dtype, layout: TokenLayout | None, seed: int
+    card: ModelCard, network: Network, num_steps: int, dtype: torch.dtype, layout: TokenLayout | None, seed: int
 ) -> Denoiser:
     """The network's own denoiser, without guidance. ``seed``: of the noise over Predict1's conditioning frames."""
     if card.parametrisation == "v_zero_snr":
