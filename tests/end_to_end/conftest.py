@@ -1,6 +1,6 @@
 """A studio with tiny models of every family in their original formats, and a real engine of one or two ranks.
 
-Comes in: pytest's temporary folders. Goes out: a ``House`` whose studio is what the page and the command line call.
+Comes in: pytest's temporary folders. Goes out: a ``Rig`` whose studio is what the page and the command line call.
 Does not know what any way of using a model is.
 """
 
@@ -26,7 +26,7 @@ from tests.engine.models.ttt.model_factories import make_ttt
 FRAMES_OF_CLIP = 30
 
 
-class House:
+class Rig:
     """``film`` makes a storyboard's film and gives its board; ``take`` what a scene shows."""
 
     def __init__(self, root: Path, num_ranks: int) -> None:
@@ -98,7 +98,7 @@ def write_clip(path: Path) -> Path:
 
 
 @pytest.fixture(scope="package", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("ways"), request.param)
-    yield house
-    house.close()
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    rig = Rig(tmp_path_factory.mktemp("ways"), request.param)
+    yield rig
+    rig.close()

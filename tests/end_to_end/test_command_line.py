@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.storage.media import probe
-from tests.end_to_end.conftest import House
+from tests.end_to_end.conftest import Rig
 
-pytestmark = pytest.mark.parametrize("house", [1], indirect=True, ids=["1 rank"])
+pytestmark = pytest.mark.parametrize("rig", [1], indirect=True, ids=["1 rank"])
 """How many ranks render is nothing that a command knows; ``test_ways`` has both."""
 
 STORYBOARD = """
@@ -42,15 +42,15 @@ TWO_SCENES = """
 """
 
 
-def storyboard(house: House, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    places = ["--workspace", house.workspace.root, "--models-root", house.models]
+def storyboard(rig: Rig, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    places = ["--workspace", rig.workspace.root, "--models-root", rig.models]
     command = [sys.executable, "-m", "studio.cli", *words, *places]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture
-def folder(house: House, tmp_path: Path) -> Path:
-    for path in (house.picture, house.clip):
+def folder(rig: Rig, tmp_path: Path) -> Path:
+    for path in (rig.picture, rig.clip):
         shutil.copy(path, tmp_path)
     return tmp_path
 
@@ -68,9 +68,9 @@ def folder(house: House, tmp_path: Path) -> Path:
     ],
     ids=["first frame", "re-imagined", "continued", "predict1", "text alone", "dfm", "jointly"],
 )
-def test_render(house: House, folder: Path, model: str, more: str, num_frames: int) -> None:
+def test_render(rig: Rig, folder: Path, model: str, more: str, num_frames: int) -> None:
     (folder / "film.yaml").write_text(STORYBOARD.format(model=model, more=more))
-    done = storyboard(house, "render", folder / "film.yaml", "--out", folder / "film.mp4")
+    done = storyboard(rig, "render", folder / "film.yaml", "--out", folder / "film.mp4")
     assert done.returncode == 0, done.stderr + done.stdout
     assert probe(folder / "film.mp4").num_frames == num_frames
 
@@ -100,28 +100,28 @@ SEGMENTS = [
     ],
     ids=["video2world", "text2world", "text2image", "predict1 video2world", "predict1 text2world"],
 )
-def test_batch(house: House, folder: Path, model: str, name: str, content: str, made: list[str], code: int) -> None:
+def test_batch(rig: Rig, folder: Path, model: str, name: str, content: str, made: list[str], code: int) -> None:
     """A bad entry is reported; the others are made, under the names that they give."""
     (folder / name).write_text(content)
     out = folder / "out"
     wishes = ["--model", model, "--preset", "draft", "--aspect", "3:2", "--guidance", "2", "--nvidia-guidance"]
-    done = storyboard(house, "batch", folder / name, "--out", out, *wishes)
+    done = storyboard(rig, "batch", folder / name, "--out", out, *wishes)
     assert done.returncode == code, done.stderr + done.stdout
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert [path for path in found if path.endswith((".mp4", ".jpg"))] == sorted(made), found
     assert ("nowhere.png" in done.stderr + done.stdout) == (code == 1)
 
 
-def test_batch_of_videos_denoised_jointly(house: House, folder: Path) -> None:
+def test_batch_of_videos_denoised_jointly(rig: Rig, folder: Path) -> None:
     (folder / "films.json").write_text(json.dumps([SEGMENTS, SEGMENTS[:1]]))
     out = folder / "out"
-    done = storyboard(house, "batch", folder / "films.json", "--model", "ttt", "--preset", "draft", "--out", out)
+    done = storyboard(rig, "batch", folder / "films.json", "--model", "ttt", "--preset", "draft", "--out", out)
     assert done.returncode == 0, done.stderr + done.stdout
     assert len(list(out.rglob("*.mp4"))) == 2
 
 
-def test_models_list_tells_what_is_there(house: House) -> None:
-    done = storyboard(house, "models", "list")
+def test_models_list_tells_what_is_there(rig: Rig) -> None:
+    done = storyboard(rig, "models", "list")
     assert done.returncode == 0, done.stderr
     for name in ("video2world", "worlds", "ttt", "dfm", "diorama", "cosmos-predict2-2b-video2world-720p-16fps"):
         assert name in done.stdout

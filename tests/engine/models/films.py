@@ -19,13 +19,13 @@ from tests.engine.runtime.group import Group
 H = TypeVar("H")
 
 
-def ranks_with(house: Callable[[Path], H]) -> Callable[..., Iterator[tuple[H, Group]]]:
-    """A fixture of one module: what ``house`` makes in a folder, and real ranks on it, one and then two."""
+def ranks_with(rig: Callable[[Path], H]) -> Callable[..., Iterator[tuple[H, Group]]]:
+    """A fixture of one module: what ``rig`` makes in a folder, and real ranks on it, one and then two."""
 
     @pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
     def ranks(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[H, Group]]:
         root = tmp_path_factory.mktemp("ranks")
-        made = house(root)
+        made = rig(root)
         with Group(root, request.param) as group:
             yield made, group
 

@@ -26,7 +26,7 @@ from tests.engine.service.listeners import listeners
 LONG = {"num_steps": 60, "num_segments": 3, "num_frames": 17}
 
 
-class House:
+class Rig:
     """A workspace, a tiny model, and an engine of so many ranks that is started where it does not run."""
 
     def __init__(self, root: Path, num_ranks: int) -> None:
@@ -65,94 +65,94 @@ def is_rank(pid: int, number: int) -> bool:
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("ranks"), request.param)
-    yield house
-    stop_engine(house.workspace)
-    assert not processes_of(house.workspace.root)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    rig = Rig(tmp_path_factory.mktemp("ranks"), request.param)
+    yield rig
+    stop_engine(rig.workspace)
+    assert not processes_of(rig.workspace.root)
 
 
-def test_a_film(house: House) -> None:
-    client = house.engine()
-    job = house.job("a film", num_segments=2, num_frames=13)
+def test_a_film(rig: Rig) -> None:
+    client = rig.engine()
+    job = rig.job("a film", num_segments=2, num_frames=13)
     client.submit(job)
     seen = events_of(client, job.id)
     assert milestones(seen) == ["queued", "started", "finished"]
-    house.check_film(seen, 13)
+    rig.check_film(seen, 13)
     assert client.preview(job.id)
     status = client.status()
-    assert (status.num_ranks, status.device) == (house.num_ranks, "cpu")
+    assert (status.num_ranks, status.device) == (rig.num_ranks, "cpu")
     client.close()
 
 
-@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
-def test_kill_9_of_a_rank_in_the_middle(house: House) -> None:
-    client = house.engine()
-    job, behind = house.job("a rank dies", **LONG), house.job("behind it")
+@pytest.mark.parametrize("rig", [2], indirect=True, ids=["2 ranks"])
+def test_kill_9_of_a_rank_in_the_middle(rig: Rig) -> None:
+    client = rig.engine()
+    job, behind = rig.job("a rank dies", **LONG), rig.job("behind it")
     client.submit(job)
     client.submit(behind)
     wait_for_step(client, job.id, step=3)
-    os.kill(house.rank(house.num_ranks - 1), signal.SIGKILL)
+    os.kill(rig.rank(rig.num_ranks - 1), signal.SIGKILL)
     seen = events_of(client, job.id)
     assert milestones(seen) == ["queued", "started", "interrupted", "started", "finished"]
     (interrupted,) = (event for event in seen if isinstance(event, Interrupted))
-    assert f"rank {house.num_ranks - 1} was killed by signal 9 (SIGKILL)" in interrupted.reason
-    house.check_film(seen, 17)
-    house.check_film(events_of(client, behind.id), 9)
+    assert f"rank {rig.num_ranks - 1} was killed by signal 9 (SIGKILL)" in interrupted.reason
+    rig.check_film(seen, 17)
+    rig.check_film(events_of(client, behind.id), 9)
     client.close()
 
 
 @pytest.mark.parametrize("stage", ["denoise", "decode"])
-def test_cancel(house: House, stage: str) -> None:
-    client = house.engine()
+def test_cancel(rig: Rig, stage: str) -> None:
+    client = rig.engine()
     settings = LONG if stage == "denoise" else {"num_steps": 1, "num_segments": 40, "num_frames": 165}
-    job = house.job(f"cancelled in {stage}", **settings)
+    job = rig.job(f"cancelled in {stage}", **settings)
     client.submit(job)
     wait_for_step(client, job.id, stage=stage)
     client.cancel(job.id)
     assert milestones(events_of(client, job.id)) == ["queued", "started", "cancelled"]
-    assert not house.workspace.take_folder(job.recipe).exists()
-    after = house.job(f"after cancelling in {stage}")
+    assert not rig.workspace.take_folder(job.recipe).exists()
+    after = rig.job(f"after cancelling in {stage}")
     client.submit(after)
-    house.check_film(events_of(client, after.id), 9)
+    rig.check_film(events_of(client, after.id), 9)
     client.close()
 
 
-@pytest.mark.parametrize("house", [2], indirect=True, ids=["2 ranks"])
-def test_kill_9_of_the_service_in_the_middle(house: House) -> None:
-    client = house.engine()
-    job = house.job("the service dies", **LONG)
+@pytest.mark.parametrize("rig", [2], indirect=True, ids=["2 ranks"])
+def test_kill_9_of_the_service_in_the_middle(rig: Rig) -> None:
+    client = rig.engine()
+    job = rig.job("the service dies", **LONG)
     client.submit(job)
     wait_for_step(client, job.id, step=3)
-    service = holder_of(house.workspace)
+    service = holder_of(rig.workspace)
     assert service
     os.kill(service, signal.SIGKILL)
-    wait_until(lambda: not processes_of(house.workspace.root), "the ranks' end")
+    wait_until(lambda: not processes_of(rig.workspace.root), "the ranks' end")
     client.close()
-    again = house.engine()
+    again = rig.engine()
     seen = events_of(again, job.id)
     assert milestones(seen) == ["queued", "started", "interrupted", "started", "finished"]
-    house.check_film(seen, 17)
+    rig.check_film(seen, 17)
     again.close()
 
 
-def test_nothing_listens_beyond_loopback_and_strangers_end_nothing(house: House) -> None:
+def test_nothing_listens_beyond_loopback_and_strangers_end_nothing(rig: Rig) -> None:
     """torchrun's own stores listen on every interface and unpickle what they are sent: ranks meet in a file instead."""
-    client = house.engine()
-    job = house.job("among strangers", **LONG)
+    client = rig.engine()
+    job = rig.job("among strangers", **LONG)
     client.submit(job)
     wait_for_step(client, job.id, step=2)
-    service = holder_of(house.workspace)
+    service = holder_of(rig.workspace)
     assert service
-    found = listeners([service, *processes_of(house.workspace.root)])
+    found = listeners([service, *processes_of(rig.workspace.root)])
     assert service in found.values() and all(ipaddress.ip_address(address).is_loopback for address, _ in found), found
-    ranks = {pid for pid in found.values() if any(is_rank(pid, number) for number in range(house.num_ranks))}
-    assert bool(ranks) == (house.num_ranks > 1), "one rank needs no socket of its own to listen on"
+    ranks = {pid for pid in found.values() if any(is_rank(pid, number) for number in range(rig.num_ranks))}
+    assert bool(ranks) == (rig.num_ranks > 1), "one rank needs no socket of its own to listen on"
     for address, port in found:
         write_junk(address, port)
     seen = events_of(client, job.id)
     assert milestones(seen) == ["queued", "started", "finished"]
-    house.check_film(seen, 17)
+    rig.check_film(seen, 17)
     client.close()
 
 

@@ -31,7 +31,7 @@ from engine.models.ttt.scan import (
     unfolded,
 )
 from engine.models.ttt.scan_order import Extent, interleaved, scan_orders
-from tests.engine.models.ttt.dual import dual_scan
+from tests.engine.models.ttt.torch_form import dual_scan
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 BLOCK = "layers.0.seq_modeling_block."

@@ -24,7 +24,7 @@ from tests.take_files import write_clip
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, EngineClient]]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, EngineClient]]:
     root = tmp_path_factory.mktemp("batches")
     models, cards, workspace = root / "models", root / "cards", Workspace.at(root / "workspace")
     for card in (
@@ -55,8 +55,8 @@ def jobs_of(client: EngineClient, model: str) -> list[Any]:
     return [status.job for status in client.jobs() if status.job.model == model]
 
 
-def test_text_to_image(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, client = house
+def test_text_to_image(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = rig
     entries = [{"prompt": "a boat", "output_image": "boat.png"}, {"prompt": "a kite"}]
     out = run(workspace, tmp_path, "tiny-t2i", entries, "pictures.json", "--guidance", "2", "--nvidia-guidance")
     assert sorted(path.name for path in out.iterdir()) == ["boat.png", "output_1.jpg"]
@@ -66,16 +66,16 @@ def test_text_to_image(house: tuple[Workspace, EngineClient], tmp_path: Path) ->
     assert {job.guidance_scale for job in jobs_of(client, "tiny-t2i")} == {3.0}
 
 
-def test_text_to_world_begins_with_a_picture(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, client = house
+def test_text_to_world_begins_with_a_picture(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = rig
     out = run(workspace, tmp_path, "tiny-v2w", [{"prompt": "a boat", "output_video": "boat.mp4"}], "worlds.json")
     assert probe(out / "boat.mp4").num_frames == 9
     [job] = jobs_of(client, "tiny-v2w")
     assert isinstance(job.conditioning, FromModel) and job.conditioning.model == "tiny-t2i"
 
 
-def test_video_to_world_of_pictures_and_clips(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, client = house
+def test_video_to_world_of_pictures_and_clips(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = rig
     Image.new("RGB", (48, 32), (180, 40, 40)).save(tmp_path / "red.png")
     write_clip(tmp_path / "move.mp4", 9, (48, 32), 8, (30, 60, 200))
     entries = [
@@ -88,8 +88,8 @@ def test_video_to_world_of_pictures_and_clips(house: tuple[Workspace, EngineClie
     assert sorted(start.num_frames for start in starts if isinstance(start, FromMedia)) == [1, 5]
 
 
-def test_a_clip_reimagined_for_each_prompt(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, client = house
+def test_a_clip_reimagined_for_each_prompt(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = rig
     write_clip(tmp_path / "clip.mp4", 9, (48, 32), 8, (30, 60, 200))
     entries = [{"prompt": "in snow", "output_video": "snow.mp4"}]
     flags = ("--reimagine", str(tmp_path / "clip.mp4"), "--strength", "0.6")
@@ -99,8 +99,8 @@ def test_a_clip_reimagined_for_each_prompt(house: tuple[Workspace, EngineClient]
 
 
 @pytest.mark.parametrize("model", ["tiny-t2w1", "tiny-v2w1"])
-def test_predict1_lines(model: str, house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, _ = house
+def test_predict1_lines(model: str, rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, _ = rig
     Image.new("RGB", (48, 32), (180, 40, 40)).save(tmp_path / "red.png")
     start = {} if model == "tiny-t2w1" else {"visual_input": "red.png"}
     out = run(workspace, tmp_path, model, [{"prompt": "a boat", **start}, {"prompt": "a kite", **start}], "lines.jsonl")
@@ -108,16 +108,16 @@ def test_predict1_lines(model: str, house: tuple[Workspace, EngineClient], tmp_p
     assert {probe(path).num_frames for path in out.iterdir()} == {17}
 
 
-def test_dfm_takes_lines_of_prompts_too(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
-    workspace, client = house
+def test_dfm_takes_lines_of_prompts_too(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    workspace, client = rig
     out = run(workspace, tmp_path, "tiny-dfm", [{"prompt": "a boat"}, {"prompt": "a kite"}], "lines.jsonl")
     assert {probe(path).num_frames for path in out.iterdir()} == {dfm_card().chunk_num_frames}
     assert len(jobs_of(client, "tiny-dfm")) == 2
 
 
-def test_a_film_for_each_video_of_segments(house: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+def test_a_film_for_each_video_of_segments(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
     """This tiny model's segments are 8 frames, a second: three for each of the file's, and one frame at the start."""
-    workspace, client = house
+    workspace, client = rig
     videos: list[Any] = [
         [{"text": "a boat", "neg_text": "fog"}, {"text": "a kite", "requires_scene_transition": True}],
         [{"text": "a bird"}],

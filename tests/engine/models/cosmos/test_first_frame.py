@@ -22,7 +22,7 @@ from tests.engine.runtime.group import Group
 PICTURE_STEPS, FILM_STEPS = 60, 16
 
 
-class House:
+class Rig:
     """A film model and the picture model that makes its first frames."""
 
     def __init__(self, root: Path) -> None:
@@ -102,21 +102,21 @@ def phases(events: list[Event]) -> set[Phase]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("first"))
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    return Rig(tmp_path_factory.mktemp("first"))
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
-def group(house: House, request: pytest.FixtureRequest) -> Iterator[Group]:
-    with Group(house.root, request.param) as group:
+def group(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Group]:
+    with Group(rig.root, request.param) as group:
         yield group
 
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.5], ids=["gone", "empty", "cut off"])
-def test_a_kept_picture_that_cannot_be_read_is_made_again(house: House, group: Group, share: float | None) -> None:
-    job = house.job(seed=1)
+def test_a_kept_picture_that_cannot_be_read_is_made_again(rig: Rig, group: Group, share: float | None) -> None:
+    job = rig.job(seed=1)
     assert isinstance(group.run(job)[-1], Finished)
-    picture, film = house.picture(job), house.forget(job)
+    picture, film = rig.picture(job), rig.forget(job)
     content = picture.read_bytes()
     picture.unlink()
     if share is not None:
@@ -124,23 +124,23 @@ def test_a_kept_picture_that_cannot_be_read_is_made_again(house: House, group: G
     events = group.run(job)
     assert isinstance(events[-1], Finished), events[-1]
     assert "first_frame" in phases(events)
-    assert picture.read_bytes() == content and np.array_equal(house.forget(job), film)
+    assert picture.read_bytes() == content and np.array_equal(rig.forget(job), film)
 
 
-def test_a_cancel_while_the_first_frame_is_made(house: House, group: Group) -> None:
-    job = house.job(seed=100 + group.num_ranks)
+def test_a_cancel_while_the_first_frame_is_made(rig: Rig, group: Group) -> None:
+    job = rig.job(seed=100 + group.num_ranks)
     group.send(wire.RunJob(job=job, attempt=1))
     until(group, "first_frame")
     group.send(wire.CancelJob(job_id=job.id))
     assert isinstance(group.until_end()[-1], JobCancelled)
-    assert not house.picture(job).exists()
-    assert isinstance(group.run(house.job(seed=1))[-1], Finished), "the group lives on"
+    assert not rig.picture(job).exists()
+    assert isinstance(group.run(rig.job(seed=1))[-1], Finished), "the group lives on"
 
 
 @pytest.mark.parametrize("phase", ["first_frame", "film"])
 def test_a_death_in_either_phase(phase: Phase, tmp_path: Path) -> None:
-    house = House(tmp_path)
-    job = house.job(seed=3)
+    rig = Rig(tmp_path)
+    job = rig.job(seed=3)
     with Group(tmp_path, 1) as group:
         group.send(wire.RunJob(job=job, attempt=1))
         until(group, phase)
@@ -150,18 +150,18 @@ def test_a_death_in_either_phase(phase: Phase, tmp_path: Path) -> None:
         events = group.run(job)
         assert isinstance(events[-1], Finished), events[-1]
         assert ("first_frame" in phases(events)) == (phase == "first_frame"), "a picture that is there is kept"
-        picture, film = house.picture(job).read_bytes(), house.forget(job)
-        house.picture(job).unlink()
+        picture, film = rig.picture(job).read_bytes(), rig.forget(job)
+        rig.picture(job).unlink()
         assert isinstance(group.run(job)[-1], Finished)
-    assert house.picture(job).read_bytes() == picture and np.array_equal(house.forget(job), film)
+    assert rig.picture(job).read_bytes() == picture and np.array_equal(rig.forget(job), film)
 
 
 def test_no_place_for_the_picture_is_said_and_the_group_lives_on(tmp_path: Path) -> None:
-    house = House(tmp_path)
+    rig = Rig(tmp_path)
     with Group(tmp_path, 2) as group:
         media = group.workspace / "media"
         media.write_text("a file where a folder should be")
-        end = group.run(house.job(seed=4))[-1]
+        end = group.run(rig.job(seed=4))[-1]
         assert isinstance(end, Failed) and "Free some space" in end.reason, end
         media.unlink()
-        assert isinstance(group.run(house.job(seed=4))[-1], Finished)
+        assert isinstance(group.run(rig.job(seed=4))[-1], Finished)

@@ -39,7 +39,7 @@ PREDICT2 = [f"predict2-{form}" for form in FORMS if form not in ("both_ema", "ow
 PREDICT1 = [f"predict1-{wrapping}" for wrapping in WRAPPINGS]
 
 
-class House:
+class Rig:
     """A model in every form, and the jobs for them."""
 
     def __init__(self, root: Path) -> None:
@@ -111,111 +111,111 @@ class House:
         return make_job(**(settings | changes))
 
 
-ranks = ranks_with(House)
+ranks = ranks_with(Rig)
 KNOWN = KnownFilms()
 
 
-def test_every_form_of_predict2_is_the_same_film(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
+def test_every_form_of_predict2_is_the_same_film(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
     for name in [*PREDICT2, "averaged"]:
-        KNOWN.assert_same(frames_of(group, house.job(name)), "predict2")
+        KNOWN.assert_same(frames_of(group, rig.job(name)), "predict2")
 
 
-def test_every_wrapping_of_predict1_is_the_same_film(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
+def test_every_wrapping_of_predict1_is_the_same_film(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
     for name in PREDICT1:
-        KNOWN.assert_same(frames_of(group, house.job(name)), "predict1")
+        KNOWN.assert_same(frames_of(group, rig.job(name)), "predict1")
 
 
 @pytest.mark.parametrize("name", ["worlds", "sparse", "tuned", "predict1-diffusers-autoencoder"])
-def test_other_models_make_films(ranks: tuple[House, Group], name: str) -> None:
-    house, group = ranks
-    made = frames_of(group, house.job(name))
+def test_other_models_make_films(ranks: tuple[Rig, Group], name: str) -> None:
+    rig, group = ranks
+    made = frames_of(group, rig.job(name))
     KNOWN.assert_same(made, name)
     plain = KNOWN.get("predict2" if name in ("sparse", "tuned") else "predict1")
     assert plain is None or made.shape != plain.shape or not np.array_equal(made, plain)
 
 
 @pytest.mark.parametrize("name", ["pictures", "fast"])
-def test_picture_models_make_one_frame(ranks: tuple[House, Group], name: str) -> None:
-    house, group = ranks
-    made = frames_of(group, house.job(name))
+def test_picture_models_make_one_frame(ranks: tuple[Rig, Group], name: str) -> None:
+    rig, group = ranks
+    made = frames_of(group, rig.job(name))
     assert len(made) == 1
     KNOWN.assert_same(made, name)
 
 
 @pytest.mark.parametrize("name", ["predict2-pt", "predict1-plain"])
-def test_a_picture_is_animated(ranks: tuple[House, Group], name: str) -> None:
-    house, group = ranks
-    given = FromMedia(kind="image", media=house.picture, num_frames=1)
-    KNOWN.assert_same(frames_of(group, house.job(name, conditioning=given)), f"{name} from a picture")
+def test_a_picture_is_animated(ranks: tuple[Rig, Group], name: str) -> None:
+    rig, group = ranks
+    given = FromMedia(kind="image", media=rig.picture, num_frames=1)
+    KNOWN.assert_same(frames_of(group, rig.job(name, conditioning=given)), f"{name} from a picture")
 
 
 CONTINUED = pytest.mark.parametrize(("name", "overlap"), [("predict2-diffusers", 5), ("predict1-diffusers", 9)])
 
 
 @CONTINUED
-def test_a_take_is_continued(ranks: tuple[House, Group], name: str, overlap: int) -> None:
-    house, group = ranks
+def test_a_take_is_continued(ranks: tuple[Rig, Group], name: str, overlap: int) -> None:
+    rig, group = ranks
     before = FromTake(recipe="e" * 64, num_frames=overlap)
     folder = group.workspace / "takes" / before.recipe
     folder.mkdir(parents=True, exist_ok=True)
     write_tail(folder, np.random.RandomState(2).randint(0, 256, (overlap, 32, 48, 3), dtype=np.uint8))
-    job = house.job(name, overlaps=(overlap,), conditioning=before)
+    job = rig.job(name, overlaps=(overlap,), conditioning=before)
     KNOWN.assert_same(frames_of(group, job), f"{name} continues a take")
 
 
 @CONTINUED
-def test_a_second_chunk_continues_the_first_without_loss(ranks: tuple[House, Group], name: str, overlap: int) -> None:
-    house, group = ranks
-    both = frames_of(group, house.job(name, overlaps=(0, overlap)))
-    first = house.job(name)
+def test_a_second_chunk_continues_the_first_without_loss(ranks: tuple[Rig, Group], name: str, overlap: int) -> None:
+    rig, group = ranks
+    both = frames_of(group, rig.job(name, overlaps=(0, overlap)))
+    first = rig.job(name)
     frames_of(group, first)
     before = FromTake(recipe=first.recipe, num_frames=overlap)
-    alone = frames_of(group, house.job(name, overlaps=(overlap,), seed=first.seed + 1, conditioning=before))
+    alone = frames_of(group, rig.job(name, overlaps=(overlap,), seed=first.seed + 1, conditioning=before))
     assert len(alone) > 0 and np.array_equal(both[-len(alone) :], alone)
 
 
-def test_a_first_frame_is_made_and_animated(ranks: tuple[House, Group]) -> None:
+def test_a_first_frame_is_made_and_animated(ranks: tuple[Rig, Group]) -> None:
     """Predict2's Text2World: the picture model's frame, then the film, bit for bit that of the frame as a file."""
-    house, group = ranks
+    rig, group = ranks
     first = FromModel(
         model="pictures",
-        weights=house.weights("pictures"),
+        weights=rig.weights("pictures"),
         prompt="a red ball",
         negative_prompt="blurry",
         size_px=SIZE_PX,
         seed=7,
-        sampler=house.sampler("pictures"),
+        sampler=rig.sampler("pictures"),
         guidance_scale=5.0,
         precision="float32",
     )
-    film = frames_of(group, house.job("predict2-pt", conditioning=first))
+    film = frames_of(group, rig.job("predict2-pt", conditioning=first))
     picture = group.workspace / "pictures" / f"{first.recipe}.png"
     KNOWN.assert_same(read_frames(picture, 1), "first frame")
-    same = FromMedia(kind="image", media=house.media.put_file(picture), num_frames=1)
-    assert np.array_equal(film, frames_of(group, house.job("predict2-pt", conditioning=same)))
+    same = FromMedia(kind="image", media=rig.media.put_file(picture), num_frames=1)
+    assert np.array_equal(film, frames_of(group, rig.job("predict2-pt", conditioning=same)))
 
 
-def test_a_clip_is_re_imagined(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
-    job = house.job("predict2-pt")
+def test_a_clip_is_re_imagined(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
+    job = rig.job("predict2-pt")
     assert isinstance(group.run(job)[-1], Finished)
-    clip = house.media.put_file(group.workspace / "takes" / job.recipe / "take.mp4")
+    clip = rig.media.put_file(group.workspace / "takes" / job.recipe / "take.mp4")
     weak, strong = (
-        frames_of(group, house.job("predict2-pt", seed=9, reimagine=Reimagine(media=clip, strength=strength)))
+        frames_of(group, rig.job("predict2-pt", seed=9, reimagine=Reimagine(media=clip, strength=strength)))
         for strength in (0.0, 1.0)
     )
     assert not np.array_equal(weak, strong)
 
 
-def test_a_file_of_another_size_is_refused_and_the_ranks_live_on(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
-    card = house.cards["predict2-pt"]
+def test_a_file_of_another_size_is_refused_and_the_ranks_live_on(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
+    card = rig.cards["predict2-pt"]
     wrong = card.model_copy(
         update={"name": "wrong", "network": card.network.model_copy(update={"width": 2048, "num_blocks": 28})}
     )
-    house._add(group.root, wrong)
-    end = group.run(house.job("wrong"))[-1]
+    rig._add(group.root, wrong)
+    end = group.run(rig.job("wrong"))[-1]
     assert isinstance(end, JobRejected) and "Expected: Cosmos-Predict2 Video2World of width 2048" in end.reason
-    assert isinstance(group.run(house.job("predict2-pt", seed=99))[-1], Finished)
+    assert isinstance(group.run(rig.job("predict2-pt", seed=99))[-1], Finished)

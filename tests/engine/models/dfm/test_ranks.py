@@ -19,7 +19,7 @@ from tests.engine.runtime.group import Group
 NUM_FRAMES = 9
 
 
-class House:
+class Rig:
     """A model in every form, and the ranks that render with them."""
 
     def __init__(self, root: Path) -> None:
@@ -61,26 +61,26 @@ class House:
         return make_job(**(settings | changes))
 
 
-ranks = ranks_with(House)
+ranks = ranks_with(Rig)
 KNOWN = KnownFilms()
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_same_film(ranks: tuple[House, Group], form: str) -> None:
-    house, group = ranks
-    KNOWN.assert_same(frames_of(group, house.job(form)), "film")
+def test_every_form_is_the_same_film(ranks: tuple[Rig, Group], form: str) -> None:
+    rig, group = ranks
+    KNOWN.assert_same(frames_of(group, rig.job(form)), "film")
 
 
-def test_a_negative_prompt_is_seen(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
-    without, with_one = (frames_of(group, house.job(negative=negative)) for negative in ("", "blurry"))
+def test_a_negative_prompt_is_seen(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
+    without, with_one = (frames_of(group, rig.job(negative=negative)) for negative in ("", "blurry"))
     KNOWN.assert_same(with_one, "negative")
     assert np.abs(without.astype(int) - with_one.astype(int)).max() > 8
 
 
-def test_fps_is_seen(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
-    assert not np.array_equal(frames_of(group, house.job()), frames_of(group, house.job(fps=30)))
+def test_fps_is_seen(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
+    assert not np.array_equal(frames_of(group, rig.job()), frames_of(group, rig.job(fps=30)))
 
 
 FIVE_STEPS = SamplerSettings(
@@ -98,10 +98,10 @@ MEANINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", MEANINGS)
-def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[House, Group], name: str) -> None:
+def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[Rig, Group], name: str) -> None:
     """Each gives another film, of the size and length that it says (``frames_of``), on one rank and on two."""
-    house, group = ranks
-    end, job = frames_of(group, house.job()), house.job(**MEANINGS[name])
+    rig, group = ranks
+    end, job = frames_of(group, rig.job()), rig.job(**MEANINGS[name])
     other = frames_of(group, job)
     assert other.shape[1:3] == (job.size_px[1], job.size_px[0])
     assert not np.array_equal(other, end)
@@ -117,9 +117,9 @@ def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[House, Group], na
         ({"size_px": (40, 32)}, "multiple"),
     ],
 )
-def test_sizes_beyond_the_model(ranks: tuple[House, Group], changes: dict[str, Any], told: str) -> None:
+def test_sizes_beyond_the_model(ranks: tuple[Rig, Group], changes: dict[str, Any], told: str) -> None:
     """Such a job is never planned; where one comes all the same it is refused, and the ranks live on."""
-    house, group = ranks
-    end = group.run(house.job(**changes))[-1]
+    rig, group = ranks
+    end = group.run(rig.job(**changes))[-1]
     assert isinstance(end, JobRejected) and told in end.reason, end
-    frames_of(group, house.job(seed=99))
+    frames_of(group, rig.job(seed=99))

@@ -16,7 +16,7 @@ from engine.runtime.loop import memory_advice
 from engine.storage.media import Frames
 from engine.storage.takes import TakesWriter
 from engine.storage.workspace import Workspace
-from tests.engine.models.ttt.test_load_ranks import House, ends_of_scenes, sampler
+from tests.engine.models.ttt.test_load_ranks import Rig, ends_of_scenes, sampler
 from tests.engine.runtime.group import Group
 from tests.engine.runtime.test_death import children_of, finished_from, is_alive, kill_amid
 
@@ -24,14 +24,14 @@ LENGTHS = (3, 9, 21)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Path]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
     root = tmp_path_factory.mktemp("joint")
-    yield House(root), root
+    yield Rig(root), root
 
 
-def long_run(house: House, seed: int) -> Job:
+def long_run(rig: Rig, seed: int) -> Job:
     many: SamplerSettings = sampler("dpmpp_2m_sde").model_copy(update={"num_steps": 80})
-    return house.job("safetensors", scenes=(1, 1), sampler=many, seed=seed)
+    return rig.job("safetensors", scenes=(1, 1), sampler=many, seed=seed)
 
 
 def peak_bytes(pid: int) -> int:
@@ -41,14 +41,14 @@ def peak_bytes(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_three_nine_and_twenty_one_segments(place: tuple[House, Path]) -> None:
+def test_three_nine_and_twenty_one_segments(place: tuple[Rig, Path]) -> None:
     """A film of three scenes, with what each length adds to the memory of the rank that makes it."""
-    house, root = place
+    rig, root = place
     with Group(root, 1) as group:
-        ends_of_scenes(group, house.job("safetensors", scenes=(1,)))
+        ends_of_scenes(group, rig.job("safetensors", scenes=(1,)))
         rest, peaks = peak_bytes(group.pid), dict[int, int]()
         for length in LENGTHS:
-            ends = ends_of_scenes(group, house.job("safetensors", scenes=(length // 3,) * 3))
+            ends = ends_of_scenes(group, rig.job("safetensors", scenes=(length // 3,) * 3))
             peaks[length] = peak_bytes(group.pid)
             assert len(ends) == 3 and all(end.std() > 0 for end in ends)
             told = f"{length} segments: peak {peaks[length] / 2**20:.1f} MiB"
@@ -61,9 +61,9 @@ def tails(root: Path, job: Job) -> list[Frames]:
     return [load_file(takes / span.recipe / "tail.safetensors")["frames"] for span in job.spans]
 
 
-def test_a_killed_storyboard_goes_on_with_the_noise_it_would_have_drawn(place: tuple[House, Path]) -> None:
-    house, root = place
-    job = long_run(house, seed=3)
+def test_a_killed_storyboard_goes_on_with_the_noise_it_would_have_drawn(place: tuple[Rig, Path]) -> None:
+    rig, root = place
+    job = long_run(rig, seed=3)
     with Group(root, 1) as group:
         kill_amid(group, job)
     with Group(root, 1) as group:
@@ -77,9 +77,9 @@ def test_a_killed_storyboard_goes_on_with_the_noise_it_would_have_drawn(place: t
 
 
 @pytest.mark.parametrize("stage", ["denoise", "decode"])
-def test_a_cancelled_storyboard_leaves_no_take(place: tuple[House, Path], stage: str) -> None:
-    house, root = place
-    job = long_run(house, seed=4) if stage == "denoise" else house.job("safetensors", scenes=(3, 2), seed=9)
+def test_a_cancelled_storyboard_leaves_no_take(place: tuple[Rig, Path], stage: str) -> None:
+    rig, root = place
+    job = long_run(rig, seed=4) if stage == "denoise" else rig.job("safetensors", scenes=(3, 2), seed=9)
     with Group(root, 2) as group:
         group.send(wire.RunJob(job=job.model_copy(update={"id": f"cancelled-{stage}"}), attempt=1))
         while not (isinstance(event := group.next_event(), Stage) and event.stage == stage):
@@ -91,16 +91,16 @@ def test_a_cancelled_storyboard_leaves_no_take(place: tuple[House, Path], stage:
         if isinstance(end, JobCancelled):
             assert not any(span.recipe in name for span in job.spans for name in takes)
         assert not [name for name in takes if name.endswith(".tmp")]
-        ends_of_scenes(group, house.job("safetensors", seed=40 + len(stage)))
+        ends_of_scenes(group, rig.job("safetensors", seed=40 + len(stage)))
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
-def test_in_bfloat16(num_ranks: int, place: tuple[House, Path]) -> None:
-    house, root = place
+def test_in_bfloat16(num_ranks: int, place: tuple[Rig, Path]) -> None:
+    rig, root = place
     with Group(root, num_ranks) as group:
         shutil.rmtree(group.workspace / "takes", ignore_errors=True)
         single, half = (
-            ends_of_scenes(group, house.job("safetensors", scenes=(1, 1), speed=Speed(precision=precision)))
+            ends_of_scenes(group, rig.job("safetensors", scenes=(1, 1), speed=Speed(precision=precision)))
             for precision in ("float32", "bfloat16")
         )
     differences = [np.abs(a.astype(int) - b.astype(int)) for a, b in zip(single, half, strict=True)]
@@ -108,12 +108,12 @@ def test_in_bfloat16(num_ranks: int, place: tuple[House, Path]) -> None:
     assert 0 < np.mean(differences) < 20
 
 
-def test_out_of_memory_speaks_of_the_whole_storyboard(place: tuple[House, Path]) -> None:
+def test_out_of_memory_speaks_of_the_whole_storyboard(place: tuple[Rig, Path]) -> None:
     advice = memory_advice(place[0].job("safetensors", scenes=(1,) * 9))
     assert "73 frames" in advice and "a storyboard of fewer segments" in advice
 
 
-def test_one_encoder_works_at_a_time(place: tuple[House, Path], tmp_path: Path) -> None:
+def test_one_encoder_works_at_a_time(place: tuple[Rig, Path], tmp_path: Path) -> None:
     """However many scenes a storyboard has: each encoder holds many frames."""
     job = place[0].job("safetensors", scenes=(1,) * 4)
     writer = TakesWriter(Workspace.at(tmp_path), job, 1)

@@ -21,7 +21,7 @@ NUM_STEPS = 3
 SEGMENT_FRAMES = 8
 
 
-class House:
+class Rig:
     """A model in every form, and the jobs that render with them."""
 
     def __init__(self, root: Path) -> None:
@@ -83,7 +83,7 @@ def sampler(name: str) -> SamplerSettings:
     return SamplerSettings.model_validate(given)
 
 
-ranks = ranks_with(House)
+ranks = ranks_with(Rig)
 KNOWN = KnownFilms()
 
 
@@ -100,27 +100,27 @@ def ends_of_scenes(group: Group, job: Job) -> list[Frames]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_on_one_and_two_ranks(ranks: tuple[House, Group], form: str) -> None:
+def test_every_form_on_one_and_two_ranks(ranks: tuple[Rig, Group], form: str) -> None:
     """Forms of the same weights in float32 are the same film; bfloat16 weights and the base are films of their own."""
-    house, group = ranks
+    rig, group = ranks
     own = form if form in ("dcp_bare", "diffusers") else "float32"
-    (end,) = ends_of_scenes(group, house.job(form))
+    (end,) = ends_of_scenes(group, rig.job(form))
     KNOWN.assert_same(end, own)
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m_sde", "ddim"])
-def test_a_storyboard_is_one_job_with_a_take_for_each_scene(ranks: tuple[House, Group], name: str) -> None:
-    house, group = ranks
-    ends = ends_of_scenes(group, house.job(scenes=(1, 2, 1), sampler=sampler(name)))
+def test_a_storyboard_is_one_job_with_a_take_for_each_scene(ranks: tuple[Rig, Group], name: str) -> None:
+    rig, group = ranks
+    ends = ends_of_scenes(group, rig.job(scenes=(1, 2, 1), sampler=sampler(name)))
     assert len(ends) == 3
     for index, end in enumerate(ends):
         KNOWN.assert_same(end, f"{name} scene {index}")
 
 
-def test_guidance_schedules(ranks: tuple[House, Group]) -> None:
-    house, group = ranks
+def test_guidance_schedules(ranks: tuple[Rig, Group]) -> None:
+    rig, group = ranks
     for schedule in ("constant", "reference_wave"):
-        (end,) = ends_of_scenes(group, house.job(guidance_schedule=schedule))
+        (end,) = ends_of_scenes(group, rig.job(guidance_schedule=schedule))
         KNOWN.assert_same(end, schedule)
         assert not np.array_equal(end, KNOWN["float32"])
 
@@ -135,9 +135,9 @@ def test_guidance_schedules(ranks: tuple[House, Group]) -> None:
     ],
 )
 def test_refused_in_words_and_the_ranks_live_on(
-    ranks: tuple[House, Group], changes: dict[str, object], told: str
+    ranks: tuple[Rig, Group], changes: dict[str, object], told: str
 ) -> None:
-    house, group = ranks
-    end = group.run(house.job(**changes))[-1]  # type: ignore[arg-type]
+    rig, group = ranks
+    end = group.run(rig.job(**changes))[-1]  # type: ignore[arg-type]
     assert isinstance(end, JobRejected) and told in end.reason, end
-    ends_of_scenes(group, house.job(seed=len(told)))
+    ends_of_scenes(group, rig.job(seed=len(told)))

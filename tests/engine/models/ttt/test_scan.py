@@ -11,8 +11,8 @@ from torch import Tensor
 from engine.models.ttt import plain
 from engine.models.ttt.scan import InnerNorm, Scan, gradient, linear_step, mlp_step, scan, scan_compiled
 from engine.models.ttt.scan_order import Extent, interleaved, reversed_film, step_places
-from tests.engine.models.ttt.dual import dual_scan
 from tests.engine.models.ttt.factories import make_scan
+from tests.engine.models.ttt.torch_form import dual_scan
 
 KINDS = ("ttt_mlp", "ttt_linear")
 SHAPES = {
