@@ -34,6 +34,11 @@ def load_jit(file: Path | bytes, source: str, dtype: torch.dtype) -> torch.jit.S
     return module
 
 
+def first_output(outputs: Any) -> Tensor:
+    """A program's output, of one that returns a tensor, or a tuple that begins with it."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
 def read_statistics(document: Any, num_channels: int, source: str) -> tuple[Tensor, Tensor]:
     """Mean and deviation as (C, n) float32, n = 1 or one for each latent frame, of whatever holds the two.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -38,6 +39,7 @@ def _main_directions(latent: Tensor) -> Frames:
     flat = latent.flatten(1) - latent.flatten(1).mean(dim=1, keepdim=True)  # (C, N)
     _, directions = torch.linalg.eigh(flat @ flat.T)
     main = directions[:, -3:].flip(1)
+    main = F.pad(main, (0, 3 - main.shape[1]))  # fewer than three channels: no tint in the directions that are absent
     main = main * torch.where(main.sum(dim=0) < 0, -1.0, 1.0)  # one sign, so that nothing flickers from step to step
     light, *tints = (main.T @ flat).unflatten(1, latent.shape[1:])
     spread = light.std().clamp_min(1e-6)

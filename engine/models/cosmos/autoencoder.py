@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
@@ -20,6 +19,7 @@ from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_json, read_weights
 from engine.checkpoints.known import describe_weights
 from engine.contract.errors import Rejected
+from engine.layers.pixels import pixels_from, rounded_frames
 from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
@@ -39,9 +39,7 @@ class VideoAutoencoder(Autoencoder):
     def encode(self, frames: Frames) -> Tensor:
         """(F, H, W, 3) uint8, F on the frame grid -> (1, C, T, h, w) float32: the posterior's mean, never a sample."""
         weight = self.model.quant_conv.weight
-        pixels = torch.from_numpy(np.array(frames)).to(weight.device)
-        pixels = pixels.permute(3, 0, 1, 2)[None].to(weight.dtype) / 127.5 - 1.0
-        latents = self.model.encode(pixels).latent_dist.mode()
+        latents = self.model.encode(pixels_from(frames, weight.device, weight.dtype)).latent_dist.mode()
         return ((latents - self.mean) / self.std).float()
 
     @torch.inference_mode()
@@ -58,20 +56,14 @@ class VideoAutoencoder(Autoencoder):
             pixels = model.decoder(latent, feat_cache=cache, feat_idx=[0], first_chunk=index == 0)
             if model.config.patch_size is not None:
                 pixels = unpatchify(pixels, model.config.patch_size)
-            yield to_uint8(pixels)
+            yield rounded_frames(pixels)
 
     @torch.inference_mode()
     def decode_whole(self, latents: Tensor) -> Frames:
         """The plain twin of ``decode``: diffusers' own, all frames at once. (1, C, T, h, w) -> (F, H, W, 3)."""
         weight = self.model.post_quant_conv.weight
         latents = latents.to(weight.device) * self.std + self.mean
-        return to_uint8(self.model.decode(latents.to(weight.dtype)).sample)
-
-
-def to_uint8(pixels: Tensor) -> Frames:
-    """(1, 3, F, H, W) in [-1, 1] -> (F, H, W, 3), rounded to nearest."""
-    levels = ((pixels[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return levels.permute(1, 2, 3, 0).cpu().numpy()
+        return rounded_frames(self.model.decode(latents.to(weight.dtype)).sample)
 
 
 def load_wan(path: Path, dtype: torch.dtype) -> VideoAutoencoder:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import load_plain, read_json, read_weights
-from engine.checkpoints.jit import load_jit, read_statistics
+from engine.checkpoints.jit import first_output, load_jit, read_statistics
 from engine.contract.errors import Rejected
+from engine.layers.pixels import split_by_latent_frame, truncated_frames
 from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
@@ -37,8 +38,7 @@ class JitCoder(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def to_latents(self, pixels: Tensor) -> Tensor:
-        made = self.encoder(pixels)
-        return made if isinstance(made, Tensor) else made[0]
+        return first_output(self.encoder(pixels))
 
     def to_pixels(self, latents: Tensor) -> Tensor:
         return self.decoder(latents)
@@ -95,13 +95,10 @@ class ChunkAutoencoder(Autoencoder):
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Iterator[Frames]:
-        """(1, C, T, h, w) -> T arrays (F_i, H, W, 3) uint8: one frame, then eight at a time."""
-        pixels = self.decode_pixels(latents)
-        levels = (((pixels[0].float() + 1) / 2).clamp(0, 1) * 255).to(torch.uint8)  # cut, as the reference does
-        frames = levels.permute(1, 2, 3, 0).cpu().numpy()
-        yield frames[:1]
-        for start in range(1, len(frames), TEMPORAL_FACTOR):
-            yield frames[start : start + TEMPORAL_FACTOR]
+        """(1, C, T, h, w) -> T arrays (F_i, H, W, 3) uint8: one frame, then eight at a time.
+
+        Levels are truncated, as the reference does."""
+        yield from split_by_latent_frame(truncated_frames(self.decode_pixels(latents)), TEMPORAL_FACTOR)
 
     @torch.inference_mode()
     def decode_pixels(self, latents: Tensor) -> Tensor:

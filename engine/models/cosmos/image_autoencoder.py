@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.files import load_plain
-from engine.checkpoints.jit import load_jit, read_statistics
+from engine.checkpoints.jit import first_output, load_jit, read_statistics
 from engine.contract.errors import Rejected
+from engine.layers.pixels import rounded_frames
 from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
@@ -43,8 +44,7 @@ class ImageAutoencoder(Autoencoder):
         if len(frames) != 1:
             raise Rejected("frames", f"This autoencoder is for pictures; it was given {len(frames)} frames.")
         pixels = torch.from_numpy(np.array(frames)).to(self.mean.device).permute(0, 3, 1, 2)
-        made = self.encoder((pixels.float() / 127.5 - 1.0).to(self.dtype))
-        latent = made if isinstance(made, Tensor) else made[0]
+        latent = first_output(self.encoder((pixels.float() / 127.5 - 1.0).to(self.dtype)))
         return ((latent.float() - self.mean) / self.std)[:, :, None]
 
     @torch.inference_mode()
@@ -52,8 +52,7 @@ class ImageAutoencoder(Autoencoder):
         """(1, C, T, h, w) -> T arrays (1, H, W, 3) uint8."""
         for latent in latents.to(self.mean.device).unbind(2):
             pixels = self.decoder((latent.float() * self.std + self.mean).to(self.dtype))
-            levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-            yield levels.permute(0, 2, 3, 1).cpu().numpy()
+            yield rounded_frames(pixels[:, :, None])
 
 
 def load_image_jit(path: Path, dtype: torch.dtype) -> ImageAutoencoder:

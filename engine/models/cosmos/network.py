@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from engine.layers.attention import SingleRankLayout, TokenLayout, attend
 from engine.layers.rotary import RotaryConfig, rope_angles, rotate
+from engine.layers.transformer import Mlp, linear, modulate, timestep_sinusoid
 from engine.models.cosmos.sparse import layouts_for, patterns_of
 from engine.models.model import Network
 
@@ -78,21 +79,8 @@ class CosmosConfig:
         )
 
 
-def linear(in_features: int, out_features: int) -> nn.Linear:
-    """No Linear of this network has a bias."""
-    return nn.Linear(in_features, out_features, bias=False)
-
-
 def layer_norm(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
-
-
-def timestep_sinusoid(timesteps: Tensor, width: int) -> Tensor:
-    """(B, T) -> (B, T, D) float32: cosines first, frequencies exp(-ln(10000) * j / (D/2))."""
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
-    angles = timesteps.float()[..., None] * torch.exp(-math.log(10000.0) * exponents)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 class TimeEmbedding(nn.Module):
@@ -124,10 +112,6 @@ class Modulation(nn.Module):
         """activated = SiLU(t embedding) (B, T, D), shared (B, T, 3D) -> ``parts`` tensors (B, T, 1, D)."""
         modulation = self.up(self.down(activated)) + shared[..., : self.parts * activated.shape[-1]]
         return modulation[:, :, None].chunk(self.parts, dim=-1)
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return torch.addcmul(shift, layer_norm(x), 1 + scale)
 
 
 class SelfAttention(nn.Module):
@@ -164,15 +148,6 @@ class CrossAttention(nn.Module):
         return self.out(attend(q, k, v).transpose(1, 2).flatten(-2)).unflatten(1, x.shape[1:3])
 
 
-class Mlp(nn.Module):
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up, self.down = linear(width, hidden), linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x)))
-
-
 class Block(nn.Module):
     """x <- x + gate * f(LN(x) * (1 + scale) + shift) for self-attention, cross-attention and MLP in turn."""
 
@@ -196,11 +171,12 @@ class Block(nn.Module):
         tokens_per_frame: int,
     ) -> Tensor:
         shift, scale, gate = self.modulation_self_attn(*time)
-        x = torch.addcmul(x, gate, self.self_attn(modulate(x, shift, scale), rope, layout, tokens_per_frame))
+        attended = self.self_attn(modulate(layer_norm, x, shift, scale), rope, layout, tokens_per_frame)
+        x = torch.addcmul(x, gate, attended)
         shift, scale, gate = self.modulation_cross_attn(*time)
-        x = torch.addcmul(x, gate, self.cross_attn(modulate(x, shift, scale), text))
+        x = torch.addcmul(x, gate, self.cross_attn(modulate(layer_norm, x, shift, scale), text))
         shift, scale, gate = self.modulation_mlp(*time)
-        return torch.addcmul(x, gate, self.mlp(modulate(x, shift, scale)))
+        return torch.addcmul(x, gate, self.mlp(modulate(layer_norm, x, shift, scale)))
 
 
 class FinalLayer(nn.Module):
@@ -210,7 +186,7 @@ class FinalLayer(nn.Module):
         self.linear = linear(config.width, config.patch_spatial**2 * config.patch_temporal * config.out_channels)
 
     def forward(self, x: Tensor, time: tuple[Tensor, Tensor]) -> Tensor:
-        return self.linear(modulate(x, *self.modulation(*time)))
+        return self.linear(modulate(layer_norm, x, *self.modulation(*time)))
 
 
 class ExtraPosEmbed(nn.Module):

@@ -12,12 +12,12 @@ Letters: F H W frames and pixels, C latent channels, T latent frames, h w latent
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoints.jit import load_jit
+from engine.checkpoints.jit import first_output, load_jit
 from engine.contract.errors import Rejected
+from engine.layers.pixels import pixels_from, split_by_latent_frame, truncated_frames
 from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
@@ -40,34 +40,25 @@ class VideoTokenizer(Autoencoder):
     @torch.inference_mode()
     def encode(self, frames: Frames) -> Tensor:
         """(F, H, W, 3) uint8, F on the frame grid -> (1, C, T, h, w) float32."""
-        pixels = torch.from_numpy(np.array(frames)).to(self.here.device).permute(3, 0, 1, 2)[None]
-        made = self.encoder((pixels.float() / 127.5 - 1.0).to(self.dtype))
-        return (made if isinstance(made, Tensor) else made[0]).float() * self.scale
+        pixels = pixels_from(frames, self.here.device, torch.float32).to(self.dtype)
+        return first_output(self.encoder(pixels)).float() * self.scale
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Iterator[Frames]:
-        """(1, C, T, h, w) -> T arrays (F_i, H, W, 3) uint8: one frame, then ``temporal_factor`` at a time."""
-        frames = to_uint8(self.decode_pixels(latents))
-        yield frames[:1]
-        for start in range(1, len(frames), self.temporal_factor):
-            yield frames[start : start + self.temporal_factor]
+        """(1, C, T, h, w) -> T arrays (F_i, H, W, 3) uint8: one frame, then ``temporal_factor`` at a time.
+
+        Levels are truncated, as the reference does."""
+        yield from split_by_latent_frame(truncated_frames(self.decode_pixels(latents)), self.temporal_factor)
 
     @torch.inference_mode()
     def decode_pixels(self, latents: Tensor) -> Tensor:
         """(1, C, T, h, w) -> (1, 3, F, H, W), about [-1, 1]."""
-        own = (latents.to(self.here.device).float() / self.scale).to(self.dtype)
-        pixels = self.decoder(own)
+        pixels = self.decoder((latents.to(self.here.device).float() / self.scale).to(self.dtype))
         expected = self.temporal_factor * (latents.shape[2] - 1) + 1
         if pixels.shape[2] != expected:
             made = f"{pixels.shape[2]} frames of {latents.shape[2]} latent frames, not {expected}"
             raise Rejected("weights", f"decoder.jit: not the tokenizer CV4x8x8: it makes {made}.")
         return pixels
-
-
-def to_uint8(pixels: Tensor) -> Frames:
-    """(1, 3, F, H, W) in [-1, 1] -> (F, H, W, 3), cut to whole levels as the reference does."""
-    levels = ((1.0 + pixels[0].float()).clamp(0, 2) / 2 * 255).to(torch.uint8)
-    return levels.permute(1, 2, 3, 0).cpu().numpy()
 
 
 def load_autoencoder(folder: Path, scale: float, temporal_factor: int, dtype: torch.dtype) -> VideoTokenizer:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from engine.contract.errors import Rejected
 from engine.layers.attention import SingleRankLayout, TokenLayout, attend
+from engine.layers.transformer import Mlp, linear, modulate
 from engine.models.dfm.positions import Grid, Positions
 from engine.models.model import Network
 
@@ -75,10 +76,6 @@ def sinusoid(values: Tensor, width: int, shift: int) -> Tensor:
     exponents = torch.arange(half, dtype=torch.float32, device=values.device) / (half - shift)
     angles = values.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def linear(in_features: int, out_features: int) -> nn.Linear:
-    return nn.Linear(in_features, out_features, bias=False)
 
 
 class Embedding(nn.Module):
@@ -142,15 +139,6 @@ class CrossAttention(nn.Module):
         return self.out(attended.transpose(1, 2).flatten(-2)).unflatten(1, x.shape[1:3])
 
 
-class Mlp(nn.Module):
-    def __init__(self, config: DfmConfig) -> None:
-        super().__init__()
-        self.up, self.down = linear(config.width, config.mlp_width), linear(config.mlp_width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x)))
-
-
 class Block(nn.Module):
     """x <- x + gate * f(LN(x) * (1 + scale) + shift) for self-attention, cross-attention and MLP in turn."""
 
@@ -158,16 +146,15 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps, elementwise_affine=False)
         self.modulation = Modulation(config.width, config.adaln_lora_dim)
-        self.self_attn, self.cross_attn, self.mlp = SelfAttention(config), CrossAttention(config), Mlp(config)
+        self.self_attn, self.cross_attn = SelfAttention(config), CrossAttention(config)
+        self.mlp = Mlp(config.width, config.mlp_width)
 
     def forward(self, x: Tensor, activated: Tensor, text: Tensor, layout: TokenLayout, tokens_per_frame: int) -> Tensor:
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2, shift_3, scale_3, gate_3 = self.modulation(activated)
-        seen = torch.addcmul(shift_1, self.norm(x), 1 + scale_1)
-        x = torch.addcmul(x, gate_1, self.self_attn(seen, layout, tokens_per_frame))
-        seen = torch.addcmul(shift_2, self.norm(x), 1 + scale_2)
-        x = torch.addcmul(x, gate_2, self.cross_attn(seen, text))
-        seen = torch.addcmul(shift_3, self.norm(x), 1 + scale_3)
-        return torch.addcmul(x, gate_3, self.mlp(seen))
+        attended = self.self_attn(modulate(self.norm, x, shift_1, scale_1), layout, tokens_per_frame)
+        x = torch.addcmul(x, gate_1, attended)
+        x = torch.addcmul(x, gate_2, self.cross_attn(modulate(self.norm, x, shift_2, scale_2), text))
+        return torch.addcmul(x, gate_3, self.mlp(modulate(self.norm, x, shift_3, scale_3)))
 
 
 class DfmDiT(Network):

@@ -22,6 +22,7 @@ from torch import Tensor
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.files import Weights, read_weights
 from engine.contract.errors import Rejected
+from engine.layers.pixels import pixels_from, truncated_frames
 from engine.models.model import Autoencoder
 from engine.storage.media import Frames
 
@@ -52,18 +53,18 @@ class CogVideoXAutoencoder(Autoencoder):
     def encode(self, frames: Frames) -> Tensor:
         """(F, H, W, 3) uint8, F on the frame grid -> (1, C, T, h, w) float32: the posterior's mean, never a sample."""
         parameter = next(self.model.parameters())
-        pixels = torch.from_numpy(np.array(frames)).to(parameter.device)
-        pixels = pixels.permute(3, 0, 1, 2)[None].to(parameter.dtype) / 127.5 - 1.0
+        pixels = pixels_from(frames, parameter.device, parameter.dtype)
         return self.model.encode(pixels).latent_dist.mode().float() * self.scale
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Iterator[Frames]:
-        """(1, C, T, h, w), T odd -> T arrays (F_i, H, W, 3) uint8: one frame, then four at a time.
+        """(1, C, T, h, w), T odd -> T arrays (F_i, H, W, 3) uint8: one frame, then four at a time;
+        levels are truncated, as TTT-Video's script writes its films.
 
         Raises Rejected("frames") for an even T, which these windows do not make whole frames of.
         """
         for pixels in self.windows(latents, window_sizes(latents.shape[2])):
-            frames = to_uint8(pixels)
+            frames = truncated_frames(pixels)
             if frames.shape[0] % 2:
                 yield frames[:1]
                 frames = frames[1:]
@@ -84,7 +85,8 @@ class CogVideoXAutoencoder(Autoencoder):
     def decode_whole(self, latents: Tensor) -> Frames:
         """The plain twin of ``decode``: diffusers' own, all frames at once. (1, C, T, h, w) -> (F, H, W, 3)."""
         parameter = next(self.model.parameters())
-        return to_uint8(self.model.decode((latents.to(parameter.device) / self.scale).to(parameter.dtype)).sample)
+        latents = (latents.to(parameter.device) / self.scale).to(parameter.dtype)
+        return truncated_frames(self.model.decode(latents).sample)
 
 
 def window_sizes(num_latent_frames: int) -> tuple[int, ...]:
@@ -95,12 +97,6 @@ def window_sizes(num_latent_frames: int) -> tuple[int, ...]:
         problem = f"{num_latent_frames} latent frames; the CogVideoX autoencoder decodes an odd number of them"
         raise Rejected("frames", f"{problem}. Choose a length whose latent frames are odd, such as whole segments.")
     return (FIRST_WINDOW,) + (WINDOW,) * ((num_latent_frames - FIRST_WINDOW) // WINDOW)
-
-
-def to_uint8(pixels: Tensor) -> Frames:
-    """(1, 3, F, H, W) in [-1, 1] -> (F, H, W, 3), truncated as TTT-Video's script writes its films."""
-    levels = (((pixels[0].float() + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0).to(torch.uint8)
-    return levels.permute(1, 2, 3, 0).cpu().numpy()
 
 
 def load_autoencoder(path: Path, scale: float, dtype: torch.dtype) -> CogVideoXAutoencoder:

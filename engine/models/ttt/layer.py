@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.layers.attention import TokenLayout
+from engine.layers.transformer import modulate
 from engine.models.ttt.attention import LocalAttention
 from engine.models.ttt.config import NORM_EPS, TttConfig
 from engine.models.ttt.scan import InnerNorm, Scan, Streams, Weights, scan, scan_compiled
@@ -153,10 +154,6 @@ class Mlp(nn.Module):
 def modulation(time_width: int, parts: int) -> nn.Sequential:
     """SiLU, then shifts, scales and gates; the SiLU is applied once for all layers, so its place is empty."""
     return nn.Sequential(nn.Identity(), nn.Linear(time_width, parts))
-
-
-def modulate(norm: nn.Module, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return torch.addcmul(shift, norm(x), 1 + scale)
 
 
 class TransformerLayer(nn.Module):

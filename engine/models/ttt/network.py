@@ -11,8 +11,6 @@ of one latent frame (patch grid), D width, E width of the timestep embedding. Te
 (B, T, S, D), so that both are split over ranks in the same way.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -20,19 +18,12 @@ from torch import Tensor, nn
 
 from engine.contract.errors import Rejected
 from engine.layers.attention import SingleRankLayout, TokenLayout
+from engine.layers.transformer import modulate, timestep_sinusoid
 from engine.models.model import Network
 from engine.models.ttt.config import NORM_EPS, PATCH, TttConfig
-from engine.models.ttt.layer import SequenceInfo, TransformerLayer, modulate, modulation
+from engine.models.ttt.layer import SequenceInfo, TransformerLayer, modulation
 from engine.models.ttt.rotary import rotations
 from engine.models.ttt.scan_order import Extent, check_segments, scan_orders
-
-
-def timestep_sinusoid(timesteps: Tensor, width: int) -> Tensor:
-    """(B,) -> (B, D) float32: cosines first, frequencies exp(-ln(10000) * i / (D/2))."""
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
-    angles = timesteps.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 class PatchEmbedding(nn.Module):

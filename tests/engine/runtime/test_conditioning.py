@@ -75,6 +75,15 @@ def test_preview_is_the_cards_linear_map(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["preview.webp"]
 
 
+@pytest.mark.parametrize("num_channels", [1, 2, 3, 4])
+def test_without_a_map_a_latent_of_any_channels_has_a_preview(num_channels: int) -> None:
+    x0 = torch.arange(2 * 4 * 6.0).view(1, 1, 2, 4, 6) * torch.ones(1, num_channels, 1, 1, 1)
+    frames = preview_frames(x0, None).astype(int)
+    assert frames.shape == (2, 4, 6, 3)
+    assert frames[1, -1, -1, 0] - frames[0, 0, 0, 0] > 150, "the strongest direction is brightness"
+    assert np.abs(frames - frames[..., :1]).max() <= 1, "channels that rise together have no tint"
+
+
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_previews_come_in_time_and_not_too_often(every: int) -> None:
     clock = PreviewClock(every)

@@ -14,7 +14,8 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from torch import Tensor
 
-from engine.models.ttt.autoencoder import CogVideoXAutoencoder, from_sat, to_uint8, window_sizes
+from engine.layers.pixels import truncated_frames
+from engine.models.ttt.autoencoder import CogVideoXAutoencoder, from_sat, window_sizes
 from tests.goldens.runner import Case, Description, assert_close, kind
 
 KEYS = "decoder_keys"
@@ -70,7 +71,7 @@ def check(case: Case) -> None:
     pixels = list(autoencoder.windows(latents, reference_windows(latents.shape[2])))
     atol = tolerance["out.frames"]["fp32_atol"]
     assert_close(torch.cat(pixels, dim=2), golden["out.frames"], atol, what="frames")
-    levels = torch.from_numpy(to_uint8(torch.cat(pixels, dim=2)))
+    levels = torch.from_numpy(truncated_frames(torch.cat(pixels, dim=2)))
     golden_levels = golden["out.uint8"][0].permute(1, 2, 3, 0)
     assert_close(levels, golden_levels, tolerance["out.uint8"]["max_levels"], what="levels")
     if latents.shape[2] % 2:
