@@ -25,7 +25,7 @@ from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
 from studio.ui.page import build_app
 from tests.fakes import FakeEngine
-from tests.studio.ui.likenesses import cards
+from tests.studio.ui.feature_cards import cards
 
 SCREENSHOTS = Path(__file__).parents[3] / "screenshots"
 WIDE = {"width": 1280, "height": 860}
@@ -158,9 +158,9 @@ def busy_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStudio]:
+def feature_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedStudio]:
     """A studio whose engine has models that can what the bundled one cannot."""
-    served = ServedStudio(tmp_path_factory.mktemp("ways"), cards=cards())
+    served = ServedStudio(tmp_path_factory.mktemp("features"), cards=cards())
     yield served
     served.close()
 

@@ -13,9 +13,9 @@ BALL = Scene(id="a", prompt="a red ball", duration_s=2.0)
 
 
 @pytest.fixture
-def served(ways: ServedStudio) -> ServedStudio:
+def served(feature_studio: ServedStudio) -> ServedStudio:
     """One with a joint model."""
-    return ways
+    return feature_studio
 
 
 def test_files_of_others_become_projects(served: ServedStudio, visitor: Visitor, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ LONG = Scene(id="a", prompt="a red ball", duration_s=5.0)
 
 
 @pytest.fixture
-def served(ways: ServedStudio) -> ServedStudio:
-    """One with models in the bundled one's likeness."""
-    return ways
+def served(feature_studio: ServedStudio) -> ServedStudio:
+    """One with variants of the bundled model."""
+    return feature_studio
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Models in the likeness of the bundled one that can what others can: make pictures, animate them, tell all at once.
+"""Variants of the bundled model with the capabilities of others: pictures, first frames, all scenes at once.
 
 Comes in: nothing. Goes out: cards for an engine that draws. Does not know weights.
 """
@@ -9,7 +9,7 @@ from studio.planning.presets import load_cards
 
 
 def cards() -> dict[str, ModelCard]:
-    """The bundled model and its likenesses, by name."""
+    """The bundled model and its variants, by name."""
     diorama = load_cards()["diorama"]
     everything = ("text", "image", "clip", "continue", "sdedit", "negative_prompt")
     painter = {"title": "Test Painter", "makes": "picture", "capabilities": ("text", "negative_prompt")}
@@ -18,6 +18,11 @@ def cards() -> dict[str, ModelCard]:
     joint = Joint(segment_num_frames=24, trained_num_segments=(1, 3), max_num_segments=21)
     teller = {"title": "Test Teller", "joint": joint, "capabilities": ("text", "negative_prompt")}
     dreamer = {"title": "Test Dreamer", "capabilities": ("text", "sdedit"), "conditioning_num_frames": ()}
-    likenesses = {"dreamer": dreamer, "painter": painter, "animator": {**animator, "sizes_px": sizes}, "teller": teller}
-    made = {name: diorama.model_copy(update={"name": name, **changes}) for name, changes in likenesses.items()}
+    variants = {
+        "dreamer": dreamer,
+        "painter": painter,
+        "animator": {**animator, "sizes_px": sizes},
+        "teller": teller,
+    }
+    made = {name: diorama.model_copy(update={"name": name, **changes}) for name, changes in variants.items()}
     return {"diorama": diorama, **made}
