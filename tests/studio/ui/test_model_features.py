@@ -245,6 +245,7 @@ def test_a_joint_model_shows_whole_segments_and_what_it_means(served: ServedStud
     page.get_by_role("tab", name="Film").click()
     expect(page.locator("#model-together")).to_contain_text("All scenes are rendered together, in 3 segments of 3 s")
     notes = page.locator("[aria-label='Whole film'] .plan-notes")
+    expect(notes).to_contain_text("tokens together")
     assert "no weights" not in notes.inner_text()
     served.studio.projects.edit(
         project, served.studio.projects.open(project).revision, ChangeScene(scene_id="b", field="duration_s", value=6.0)
