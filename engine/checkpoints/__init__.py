@@ -1,1 +1,1 @@
-"""Files of tensors in, state dicts out. Knows no model: callers pass names and shapes."""
+"""Files of tensors in, state dicts out. Builds no network: callers pass names and shapes."""

@@ -37,8 +37,8 @@ def assign_strictly(
     check_keys(network, state, source)
     names = list(network.state_dict())
     copies = _copies(state, names, dtype, change)
-    kept = {name: state[name] for name in names if name not in copies}
-    network.load_state_dict(copies | kept, strict=True, assign=True)
+    mapped = {name: state[name] for name in names if name not in copies}
+    network.load_state_dict(copies | mapped, strict=True, assign=True)
     if isinstance(state, Weights):
         state.let_go()
 
@@ -49,13 +49,13 @@ def _copies(state: Mapping[str, Tensor], names: list[str], dtype: torch.dtype, c
     since_let_go = 0
     for name in names:
         tensor = state[name]
-        made = change(name, tensor).to(dtype if tensor.is_floating_point() else tensor.dtype)
-        if made is tensor:
+        changed = change(name, tensor).to(dtype if tensor.is_floating_point() else tensor.dtype)
+        if changed is tensor:
             continue
-        copies[name] = made
+        copies[name] = changed
         since_let_go += tensor.nbytes
         if isinstance(state, Weights) and since_let_go > MAPPED_SHARE * state.num_bytes:
-            del tensor, made
+            del tensor, changed
             state.let_go()
             since_let_go = 0
     if isinstance(state, Weights):
@@ -85,15 +85,15 @@ def grouped(names: Iterable[str]) -> list[str]:
         match = re.fullmatch(r"(\D*?)(\d+)(\..*)", name)
         key, number = ((match[1], match[3]), int(match[2])) if match else ((name,), 0)
         groups.setdefault(key, []).append(number)
-    return [key[0] if len(key) == 1 else f"{key[0]}{_numbers(found)}{key[1]}" for key, found in groups.items()]
+    return [key[0] if len(key) == 1 else f"{key[0]}{_numbers(numbers)}{key[1]}" for key, numbers in groups.items()]
 
 
-def _numbers(found: list[int]) -> str:
+def _numbers(numbers: list[int]) -> str:
     """[3] -> "3", [0, 1, 2, 5] -> "{0..2,5}"."""
-    if len(found) == 1:
-        return str(found[0])
+    if len(numbers) == 1:
+        return str(numbers[0])
     runs: list[list[int]] = []
-    for number in sorted(found):
+    for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:

@@ -24,11 +24,11 @@ from engine.contract.errors import Rejected
 
 METADATA_NAME = ".metadata"
 Rule = Callable[[str], str | None]
-"""A name in the folder -> the name it is wanted under; None: not wanted."""
+"""A name in the folder -> its new name; None: left out."""
 
 
 class Record:
-    """What a pickled object was given: ``args`` of its making, and its attributes. Nothing is computed."""
+    """The constructor's ``args`` and the attributes of a pickled object. Nothing is computed."""
 
     def __init__(self, *args: object) -> None:
         self.args = args
@@ -105,7 +105,7 @@ def read_dcp(folder: Path, rule: Rule = lambda name: name) -> Weights:
 
 
 class DcpWeights(Weights):
-    """Tensors that are assembled when they are asked for; nothing of them is kept."""
+    """Tensors that are assembled at every access; none is cached."""
 
     def __init__(self, folder: Path, entries: Mapping[str, Entry]) -> None:
         self.folder, self.entries = folder, dict(entries)
@@ -122,12 +122,12 @@ class DcpWeights(Weights):
     def renamed(self, rule: Rule) -> "DcpWeights":
         renamed: dict[str, Entry] = {}
         for name, entry in self.entries.items():
-            if (wanted := rule(name)) is None:
+            if (new_name := rule(name)) is None:
                 continue
-            if wanted in renamed:
-                problem = f"{renamed[wanted].name} and {entry.name} both mean {wanted}"
+            if new_name in renamed:
+                problem = f"{renamed[new_name].name} and {entry.name} both mean {new_name}"
                 raise Rejected("weights", f"{self.source}: {problem}: two forms of one checkpoint in one folder?")
-            renamed[wanted] = entry
+            renamed[new_name] = entry
         return DcpWeights(self.folder, renamed)
 
 
@@ -145,16 +145,18 @@ def _entries(folder: Path) -> list[Entry]:
 def _unpickled(folder: Path) -> Any:
     path = folder / METADATA_NAME
     if not is_dcp(folder):
-        found = ", ".join(sorted(each.name for each in folder.iterdir())[:5]) if folder.is_dir() else "no such folder"
-        problem = f"not a torch distributed checkpoint: it has no {METADATA_NAME} ({found})"
+        contents = (
+            ", ".join(sorted(each.name for each in folder.iterdir())[:5]) if folder.is_dir() else "no such folder"
+        )
+        problem = f"not a torch distributed checkpoint: it has no {METADATA_NAME} ({contents})"
         raise Rejected("weights", f"{folder}: {problem}. Name the folder of one step, with its *.distcp files.")
     try:
         return MetadataUnpickler(io.BytesIO(path.read_bytes())).load()
     except Exception as error:  # a damaged pickle can fail in any way
-        raise Rejected("weights", f"{path}: cannot be read as a checkpoint's index: it {_told(error)}.") from error
+        raise Rejected("weights", f"{path}: cannot be read as a checkpoint's index: it {_reason_of(error)}.") from error
 
 
-def _told(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     return (
         str(error) if isinstance(error, pickle.UnpicklingError) and "names" in str(error) else f"is damaged ({error})"
     )

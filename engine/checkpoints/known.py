@@ -1,7 +1,8 @@
-"""Which program or model a file of weights belongs to, as text for errors: by its tensors' names alone.
+"""What a file of weights looks like, as text for errors: by the names of its tensors alone.
 
-Comes in: names with shapes. Goes out: a phrase such as "a T5 text encoder". Does not decide what is read: each model
-family does that for its own files.
+Comes in: names with shapes. Goes out: a phrase such as "a T5 text encoder". Knows models and programs by name, both
+supported ones and others, for these phrases only; no other module of this folder does. Does not decide what is read:
+each model family does that for its files.
 """
 
 import re
@@ -34,7 +35,7 @@ KNOWN: tuple[tuple[str, str], ...] = (
     (r"^blocks\.\d+\.self_attn\.q\.", "a Wan video network"),
     (r"(^|\.)model\.layers\.\d+\.(self_attn|mlp)\.", "a language model"),
 )
-"""A pattern of one name, and what a file with such a name is. The first that is found counts."""
+"""A pattern of a tensor's name -> what a file with such a tensor is. The first match counts."""
 
 
 def describe_weights(shapes: Shapes) -> str:

@@ -71,23 +71,25 @@ def pairs_in(weights: Weights, settings: Mapping[str, Any] | None = None) -> dic
         if match := HALF.match(name):
             half = "down" if match["half"] in ("A", "down") else "up"
             halves.setdefault(match["layer"], {})[half] = name
-    odd = [name for name in weights if ("lora_" in name and not HALF.match(name)) or "lora_magnitude" in name]
-    lonely = [next(iter(found.values())) for found in halves.values() if len(found) == 1]
-    if odd or lonely:
-        problem = f"pairs without their other half: {'; '.join(grouped(lonely))}" if lonely else f"not read: {odd[0]}"
+    unread = [name for name in weights if ("lora_" in name and not HALF.match(name)) or "lora_magnitude" in name]
+    unpaired = [next(iter(names.values())) for names in halves.values() if len(names) == 1]
+    if unread or unpaired:
+        problem = (
+            f"pairs without their other half: {'; '.join(grouped(unpaired))}" if unpaired else f"not read: {unread[0]}"
+        )
         raise Rejected("weights", f"{weights.source}: a damaged LoRA, or of a kind that is not read; {problem}")
-    return {layer: _pair(weights, layer, found, settings) for layer, found in halves.items()}
+    return {layer: _pair(weights, layer, names, settings) for layer, names in halves.items()}
 
 
-def _pair(weights: Weights, layer: str, found: Mapping[str, str], settings: Mapping[str, Any]) -> Pair:
-    down, up = weights[found["down"]], weights[found["up"]]
+def _pair(weights: Weights, layer: str, names: Mapping[str, str], settings: Mapping[str, Any]) -> Pair:
+    down, up = weights[names["down"]], weights[names["up"]]
     if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
         problem = f"{tuple(down.shape)} and {tuple(up.shape)} are not the halves of one LoRA layer"
         raise Rejected("weights", f"{weights.source}: {layer}: {problem}.")
     rank = down.shape[0]
-    own = f"{layer}.alpha"
+    alpha_name = f"{layer}.alpha"
     try:
-        alpha = float(weights[own]) if own in weights else _alpha(layer, settings, rank)
+        alpha = float(weights[alpha_name]) if alpha_name in weights else _alpha(layer, settings, rank)
     except (ValueError, TypeError, AttributeError, RuntimeError, re.error) as error:
         raise Rejected("weights", f"{weights.source}: {layer}: the LoRA's alpha cannot be read ({error}).") from error
     return Pair(down, up, alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank))
@@ -96,20 +98,20 @@ def _pair(weights: Weights, layer: str, found: Mapping[str, str], settings: Mapp
 def _alpha(layer: str, settings: Mapping[str, Any], rank: int) -> float:
     """PEFT's rule: of the first pattern that is the end of the layer's name, else the one for all layers."""
     patterns = settings.get("alpha_pattern") or {}
-    own = (alpha for pattern, alpha in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", layer))
-    return float(next(own, settings.get("lora_alpha", rank)))
+    matching = (alpha for pattern, alpha in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", layer))
+    return float(next(matching, settings.get("lora_alpha", rank)))
 
 
 def _settings(path: Path, weights: Weights) -> dict[str, Any]:
-    """``lora_alpha``, ``alpha_pattern`` and the like: from PEFT's file beside the weights, or their own metadata."""
+    """``lora_alpha``, ``alpha_pattern`` and the like: from PEFT's file beside the weights, or the weights' metadata."""
     beside = (path if path.is_dir() else path.parent) / CONFIG_NAME
     try:
         if beside.exists():
             return dict(json.loads(beside.read_text()))
         for key in ("lora_adapter_metadata", "adapter_config"):
             if key in weights.metadata:
-                found = json.loads(weights.metadata[key])
-                return {name.rpartition(".")[2]: value for name, value in found.items()}
+                metadata = json.loads(weights.metadata[key])
+                return {name.rpartition(".")[2]: value for name, value in metadata.items()}
         for key in ("lora_alpha", "alpha", "ss_network_alpha"):
             if key in weights.metadata:
                 return {"lora_alpha": float(weights.metadata[key])}
@@ -119,7 +121,7 @@ def _settings(path: Path, weights: Weights) -> dict[str, Any]:
 
 
 def merging(loras: tuple[Lora, ...], weights: Weights, key_of: Callable[[str], str | None]) -> Change:
-    """The change that adds every LoRA to the weights it is for.
+    """The change that adds every LoRA to the weights of its layers.
 
     weights: the network's, under its names, whose shapes the LoRAs must fit. key_of: a layer's weight, as a LoRA's
     file names it -> the network's name. Raises Rejected("weights") naming all that fits nothing.
@@ -139,14 +141,14 @@ def merging(loras: tuple[Lora, ...], weights: Weights, key_of: Callable[[str], s
 
 def _placed(lora: Lora, weights: Weights, key_of: Callable[[str], str | None]) -> dict[str, Pair]:
     keys = {layer: key_of(f"{layer}.weight") for layer in lora.pairs}
-    strangers = [layer for layer, key in keys.items() if key is None or key not in weights.shapes]
-    if strangers:
-        problem = f"{len(strangers)} of its {len(keys)} layers are not of this network: {'; '.join(grouped(strangers))}"
+    unknown = [layer for layer, key in keys.items() if key is None or key not in weights.shapes]
+    if unknown:
+        problem = f"{len(unknown)} of its {len(keys)} layers are not of this network: {'; '.join(grouped(unknown))}"
         raise Rejected("weights", f"{lora.source}: a LoRA for another network; {problem}")
     placed = {str(key): lora.pairs[layer] for layer, key in keys.items()}
     for key, pair in placed.items():
-        made = (pair.up.shape[0], pair.down.shape[1])
-        if made != weights.shapes[key]:
-            problem = f"it changes a weight of {made}, the network's is {weights.shapes[key]}"
+        shape = (pair.up.shape[0], pair.down.shape[1])
+        if shape != weights.shapes[key]:
+            problem = f"it changes a weight of {shape}, the network's is {weights.shapes[key]}"
             raise Rejected("weights", f"{lora.source}: a LoRA for a network of another size; {key}: {problem}.")
     return placed

@@ -1,6 +1,6 @@
-"""Frame arithmetic: how seconds become frames, segments, latent frames, chunks and steps, with the rounding of each.
+"""Frame arithmetic: seconds to frames and segments, frames to latent frames and chunks, strength to a first step.
 
-Pure. Does not know storyboards, models' names or tensors.
+Comes in and goes out: numbers, and ``Chunk``. Each function's docstring says how it rounds. Pure. Does not know storyboards, models' names or tensors.
 """
 
 import math

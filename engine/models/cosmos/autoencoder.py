@@ -89,9 +89,9 @@ def _wan_config(path: Path) -> dict[str, Any] | None:
     if not (path / "config.json").exists():
         return None
     config = read_json(path / "config.json")
-    found = config.get("_class_name", "AutoencoderKLWan")
-    if found != "AutoencoderKLWan":
-        raise Rejected("weights", f"{path}: this is diffusers' {found}. Expected: AutoencoderKLWan (Wan 2.1).")
+    class_name = config.get("_class_name", "AutoencoderKLWan")
+    if class_name != "AutoencoderKLWan":
+        raise Rejected("weights", f"{path}: this is diffusers' {class_name}. Expected: AutoencoderKLWan (Wan 2.1).")
     return config
 
 

@@ -39,12 +39,12 @@ def load_network(
     Without ``settings`` only our own folders can be read. Raises Rejected("weights").
     """
     weights = read_weights(path, ema)
-    found = recognise(weights.shapes)
-    check_expected(found, str(path), settings, sizes, kind)
+    recognised = recognise(weights.shapes)
+    check_expected(recognised, str(path), settings, sizes, kind)
     ours = weights.renamed(our_key)
-    network = _build(_config(path, ours, found, settings), str(path))
-    carried = pairs_in(weights)
-    change = merging((*loras, Lora(str(path), 1.0, carried)), ours, our_key)
+    network = _build(_config(path, ours, recognised, settings), str(path))
+    bundled = pairs_in(weights)
+    change = merging((*loras, Lora(str(path), 1.0, bundled)), ours, our_key)
     weights.let_go()
     assign_strictly(network, ours, str(path), dtype, change)
     return network.eval().requires_grad_(False)
@@ -60,55 +60,55 @@ def _build(config: CosmosConfig, source: str) -> CosmosDiT:
 
 
 def check_expected(
-    found: Recognised, source: str, settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None
+    recognised: Recognised, source: str, settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None
 ) -> None:
     """Raises Rejected("weights") for a file that is not of the card's generation, size or kind."""
-    if found.generation is None:
+    if recognised.generation is None:
         expected = _expected(settings, sizes, kind)
-        raise Rejected("weights", f"{source}: this is {found.what}. Expected: {expected}.")
+        raise Rejected("weights", f"{source}: this is {recognised.what}. Expected: {expected}.")
     wrong = (
-        (settings is not None and found.generation != settings.generation)
-        or (kind is not None and found.kind != kind)
-        or (sizes is not None and (found.width, found.num_blocks) != (sizes.width, sizes.num_blocks))
+        (settings is not None and recognised.generation != settings.generation)
+        or (kind is not None and recognised.kind != kind)
+        or (sizes is not None and (recognised.width, recognised.num_blocks) != (sizes.width, sizes.num_blocks))
     )
     if wrong:
-        is_of = f"{found.what} (width {found.width}, {found.num_blocks} blocks)"
-        raise Rejected("weights", f"{source}: this is {is_of}. Expected: {_expected(settings, sizes, kind)}.")
+        actual = f"{recognised.what} (width {recognised.width}, {recognised.num_blocks} blocks)"
+        raise Rejected("weights", f"{source}: this is {actual}. Expected: {_expected(settings, sizes, kind)}.")
 
 
 def _expected(settings: CosmosSettings | None, sizes: NetworkSizes | None, kind: Kind | None) -> str:
     name = f"Cosmos-{settings.generation.title()}" if settings is not None else "a Cosmos network"
     parts = [name, TITLES[kind] if kind is not None else ""]
     parts += [f"of width {sizes.width} with {sizes.num_blocks} blocks" if sizes is not None else ""]
-    return " ".join(word for word in parts if word)
+    return " ".join(part for part in parts if part)
 
 
-def _config(path: Path, ours: Weights, found: Recognised, settings: CosmosSettings | None) -> CosmosConfig:
-    own = path / "config.json"
-    if found.form == "own" and own.exists():
-        return _with_card(read_config(own), settings)
+def _config(path: Path, ours: Weights, recognised: Recognised, settings: CosmosSettings | None) -> CosmosConfig:
+    config_file = path / "config.json"
+    if recognised.form == "own" and config_file.exists():
+        return _with_card(read_config(config_file), settings)
     if settings is None:
         problem = "its RoPE ratios are not known from its weights; the model's card needs a group `cosmos`"
         raise Rejected("weights", f"{path}: {problem}.")
-    return _with_card(config_of(ours.shapes, str(path), found, settings), settings)
+    return _with_card(config_of(ours.shapes, str(path), recognised, settings), settings)
 
 
-def config_of(shapes: Shapes, source: str, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
+def config_of(shapes: Shapes, source: str, recognised: Recognised, settings: CosmosSettings) -> CosmosConfig:
     """Sizes from the shapes of the weights (under our names), the rest from the card."""
     try:
-        return _config_of(shapes, found, settings)
+        return _config_of(shapes, recognised, settings)
     except KeyError as error:
-        raise Rejected("weights", f"{source}: {found.what}, but {error.args[0]} is missing.") from error
+        raise Rejected("weights", f"{source}: {recognised.what}, but {error.args[0]} is missing.") from error
 
 
-def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> CosmosConfig:
+def _config_of(shapes: Shapes, recognised: Recognised, settings: CosmosSettings) -> CosmosConfig:
     width, features = shapes["patch_embed.weight"]
-    video = found.kind == "video2world"
+    video = recognised.kind == "video2world"
     predict1 = settings.generation == "predict1"
     t, h, w = (shapes[f"extra_pos_embed.{axis}"][0] if predict1 else 0 for axis in "thw")
     return CosmosConfig(
         width=width,
-        num_blocks=found.num_blocks,
+        num_blocks=recognised.num_blocks,
         num_heads=width // shapes["blocks.0.self_attn.q_norm.weight"][0],
         in_channels=features // 4 - 1 - int(video),
         out_channels=shapes["final.linear.weight"][0] // 4,
@@ -125,7 +125,7 @@ def _config_of(shapes: Shapes, found: Recognised, settings: CosmosSettings) -> C
 
 
 def _with_card(config: CosmosConfig, settings: CosmosSettings | None) -> CosmosConfig:
-    """How the card wants the same weights computed."""
+    """The same sizes with the card's choices: rounding of the RoPE angles, neighborhood pattern."""
     if settings is None:
         return config
     rounded = settings.rope_precision == "reference_bf16"

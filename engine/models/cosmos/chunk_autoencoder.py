@@ -82,15 +82,15 @@ class ChunkAutoencoder(Autoencoder):
     def encode(self, frames: Frames) -> Tensor:
         """(F, H, W, 3) uint8, F on the frame grid and at most a chunk -> (1, C, T, h, w) float32.
 
-        The chunk is filled up with grey; everything is causal, so what comes after does not change what is kept.
+        The chunk is filled up with grey; everything is causal, so what comes after does not change the clip's latents.
         """
         pixels = torch.from_numpy(np.array(frames)).to(self.mean.device)
         pixels = pixels.permute(3, 0, 1, 2)[None].float() / 128.0 - 1.0
         missing = max(self.chunk_num_frames - len(frames), 0)
         filled = nn.functional.pad(pixels, (0, 0, 0, 0, 0, missing)).to(self.dtype)
-        kept = (len(frames) - 1) // TEMPORAL_FACTOR + 1
-        latents = self.coder.to_latents(filled)[:, :, :kept].float()
-        mean, std = self._statistics(kept)
+        num_latents = (len(frames) - 1) // TEMPORAL_FACTOR + 1
+        latents = self.coder.to_latents(filled)[:, :, :num_latents].float()
+        mean, std = self._statistics(num_latents)
         return (latents - mean) / std * self.scale
 
     @torch.inference_mode()
@@ -105,8 +105,8 @@ class ChunkAutoencoder(Autoencoder):
         """(1, C, T, h, w) -> (1, 3, 8 (T - 1) + 1, H, W), about [-1, 1]."""
         num_latents = latents.shape[2]
         mean, std = self._statistics(num_latents)
-        own = latents.to(mean.device).float() / self.scale * std + mean
-        pixels = self.coder.to_pixels(own.to(self.dtype))
+        latents = latents.to(mean.device).float() / self.scale * std + mean
+        pixels = self.coder.to_pixels(latents.to(self.dtype))
         expected = TEMPORAL_FACTOR * (num_latents - 1) + 1
         if pixels.shape[2] != expected:
             problem = f"the decoder makes {pixels.shape[2]} frames of {num_latents} latent frames, not {expected}"
@@ -123,10 +123,10 @@ class ChunkAutoencoder(Autoencoder):
 
 def load_cv8x8x8(path: Path, scale: float, chunk_num_frames: int, dtype: torch.dtype) -> ChunkAutoencoder:
     """A folder with NVIDIA's ``encoder.jit``, ``decoder.jit`` and ``mean_std.pt``, or one in diffusers' layout."""
-    made = _from_diffusers(path, dtype) if (path / "config.json").exists() and _is_diffusers(path) else None
-    coder, mean, std = made or _from_jit(path, dtype)
-    whole = ChunkAutoencoder(coder, mean, std, scale, chunk_num_frames, dtype)
-    return whole.eval().requires_grad_(False)
+    parts = _from_diffusers(path, dtype) if (path / "config.json").exists() and _is_diffusers(path) else None
+    coder, mean, std = parts or _from_jit(path, dtype)
+    autoencoder = ChunkAutoencoder(coder, mean, std, scale, chunk_num_frames, dtype)
+    return autoencoder.eval().requires_grad_(False)
 
 
 def _is_diffusers(path: Path) -> bool:
@@ -146,9 +146,9 @@ def _from_jit(path: Path, dtype: torch.dtype) -> tuple[JitCoder, Tensor, Tensor]
 
 def _from_diffusers(path: Path, dtype: torch.dtype) -> tuple[DiffusersCoder, Tensor, Tensor]:
     config = read_json(path / "config.json")
-    found = config["_class_name"]
-    if found != "AutoencoderKLCosmos":
-        raise Rejected("weights", f"{path}: this is diffusers' {found}. Expected: AutoencoderKLCosmos (CV8x8x8).")
+    class_name = config["_class_name"]
+    if class_name != "AutoencoderKLCosmos":
+        raise Rejected("weights", f"{path}: this is diffusers' {class_name}. Expected: AutoencoderKLCosmos (CV8x8x8).")
     model: Any = AutoencoderKLCosmos.from_config(config)  # holds wavelets that no file has
     assign_strictly(model, read_weights(path), str(path), dtype)
     channels = model.config.latent_channels

@@ -56,8 +56,8 @@ class VideoTokenizer(Autoencoder):
         pixels = self.decoder((latents.to(self.here.device).float() / self.scale).to(self.dtype))
         expected = self.temporal_factor * (latents.shape[2] - 1) + 1
         if pixels.shape[2] != expected:
-            made = f"{pixels.shape[2]} frames of {latents.shape[2]} latent frames, not {expected}"
-            raise Rejected("weights", f"decoder.jit: not the tokenizer CV4x8x8: it makes {made}.")
+            problem = f"{pixels.shape[2]} frames of {latents.shape[2]} latent frames, not {expected}"
+            raise Rejected("weights", f"decoder.jit: not the tokenizer CV4x8x8: it makes {problem}.")
         return pixels
 
 

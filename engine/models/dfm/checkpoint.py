@@ -29,11 +29,11 @@ def load_network(path: Path, dtype: torch.dtype, card: RunConfig) -> DfmDiT:
 
     Raises Rejected("weights") for what is missing, damaged, foreign, or still in one piece per rank.
     """
-    found = newest(path)
-    config_file = (found if found.is_dir() else found.parent) / NAME
+    checkpoint = newest(path)
+    config_file = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / NAME
     run_config = read_run_config(config_file, card) if config_file.exists() else card
     _check_card(card, run_config, config_file)
-    return network_of(from_megatron(read_state(found), str(found)), run_config, str(found), dtype)
+    return network_of(from_megatron(read_state(checkpoint), str(checkpoint)), run_config, str(checkpoint), dtype)
 
 
 def newest(path: Path) -> Path:
@@ -123,9 +123,9 @@ def _check(config: DfmConfig, run_config: RunConfig, source: str) -> None:
     pairs = [(name, getattr(run_config, name), getattr(config, name)) for name in names]
     pairs.append(("num_query_groups", run_config.num_query_groups, config.num_heads))
     wrong = [
-        f"{name} is {expected} there and {found} here"
-        for name, expected, found in pairs
-        if expected not in (None, found)
+        f"{name} is {expected} there and {actual} here"
+        for name, expected, actual in pairs
+        if expected not in (None, actual)
     ]
     if wrong:
         raise Rejected("weights", f"{source}: not the model that {NAME} describes: {'; '.join(wrong)}.")

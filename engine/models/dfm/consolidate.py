@@ -60,11 +60,11 @@ def parts_below(source: Path) -> list[Path]:
     """The ``mp_rank_*`` folders of a source; the source itself where it has none."""
     if not source.exists():
         raise Rejected("weights", f"{source}: not there. Name a checkpoint's folder or its parts.")
-    found = newest(source)
-    if not found.is_dir():
-        return [found]
-    ranks = [child for child in sorted(found.iterdir()) if RANK_FOLDER.match(child.name)]
-    return ranks or [found]
+    checkpoint = newest(source)
+    if not checkpoint.is_dir():
+        return [checkpoint]
+    ranks = [child for child in sorted(checkpoint.iterdir()) if RANK_FOLDER.match(child.name)]
+    return ranks or [checkpoint]
 
 
 def read_part(place: Path) -> Part:
@@ -126,14 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
         "sources", nargs="+", type=Path, metavar="SOURCE", help="folder with mp_rank_* parts, or a part"
     )
     parser.add_argument("--out", "--to", required=True, type=Path, metavar="FILE", help="the safetensors file to write")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        made = consolidate(asked.sources, asked.out)
+        result = consolidate(options.sources, options.out)
     except (EngineError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    size = f"{made.num_tensors} tensors, {made.num_bytes / 1e9:.2f} GB"
-    print(f"{made.path}: {size}, joined from {len(made.parts)} part{'s' * (len(made.parts) != 1)}")
+    size = f"{result.num_tensors} tensors, {result.num_bytes / 1e9:.2f} GB"
+    print(f"{result.path}: {size}, joined from {len(result.parts)} part{'s' * (len(result.parts) != 1)}")
     return 0
 
 

@@ -69,16 +69,16 @@ def our_key(bare: str) -> str:
 
 def bare_keys(keys: Iterable[str], source: str) -> dict[str, str]:
     """Key -> key without prefix, of all that are weights. Raises Rejected("weights") where two become one."""
-    found: dict[str, str] = {}
+    bare_by_key: dict[str, str] = {}
     for key in keys:
         bare = bare_key(key)
         if bare is None:
             continue
-        if bare in found.values():
-            twin = next(other for other, name in found.items() if name == bare)
+        if bare in bare_by_key.values():
+            twin = next(other for other, name in bare_by_key.items() if name == bare)
             raise Rejected("weights", f"{source}: {twin} and {key} are the same weight twice. Keep one of them.")
-        found[key] = bare
-    return found
+        bare_by_key[key] = bare
+    return bare_by_key
 
 
 def from_megatron(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

@@ -70,8 +70,8 @@ def _by_stage(parts: list[Part]) -> list[list[Part]]:
             raise Rejected("weights", f"Overlapping parts: {places[place].name} and {part.name} are the same rank.")
         places[place] = part
     num_stages, num_slices = (1 + max(place[axis] for place in places) for axis in (0, 1))
-    wanted = [(stage, piece) for stage in range(num_stages) for piece in range(num_slices)]
-    if missing := [_rank_name(place, num_stages) for place in wanted if place not in places]:
+    expected = [(stage, piece) for stage in range(num_stages) for piece in range(num_slices)]
+    if missing := [_rank_name(place, num_stages) for place in expected if place not in places]:
         raise Rejected("weights", f"Missing parts: {', '.join(missing)} (there are {_names(parts)}).")
     return [[places[stage, piece] for piece in range(num_slices)] for stage in range(num_stages)]
 

@@ -40,9 +40,9 @@ def check_reach(grid: Grid, largest: Grid) -> None:
     """Raises Rejected("size") where the grid leaves the table: the reference would read other tokens' rows there."""
     names = ("latent frames", "patches of height", "patches of width")
     over = [
-        f"{asked} {name}, at most {limit}"
-        for asked, limit, name in zip(grid, largest, names, strict=True)
-        if asked > limit
+        f"{size} {name}, at most {limit}"
+        for size, limit, name in zip(grid, largest, names, strict=True)
+        if size > limit
     ]
     if over:
         raise Rejected(

@@ -59,14 +59,14 @@ def attend_segments(
     out_text, out_video = torch.empty_like(text[0]), torch.empty_like(video[0])
     positions = rotations[: m + 1, :, None]  # (m+1, S, 1, d/2)
     for i in range(text[0].shape[1]):
-        words = [x[:, i] for x in text]
+        texts = [x[:, i] for x in text]
         q, k, v = (x[:, i * m : (i + 1) * m + 1] for x in video)
-        frames = [rotate_pairs(q, positions), rotate_pairs(k, positions), v]
-        joined = [torch.cat([w, f.flatten(1, 2)], dim=1).transpose(1, 2) for w, f in zip(words, frames, strict=True)]
+        videos = [rotate_pairs(q, positions), rotate_pairs(k, positions), v]
+        joined = [torch.cat([t, f.flatten(1, 2)], dim=1).transpose(1, 2) for t, f in zip(texts, videos, strict=True)]
         attended = attend(joined[0], joined[1], joined[2]).transpose(1, 2)
-        out_text[:, i] = attended[:, : words[0].shape[1]]
-        own = attended[:, words[0].shape[1] :].unflatten(1, q.shape[1:3])
+        out_text[:, i] = attended[:, : texts[0].shape[1]]
+        frames = attended[:, texts[0].shape[1] :].unflatten(1, q.shape[1:3])
         if i:
-            own = torch.cat([(own[:, :1] + out_video[:, i * m : i * m + 1]) / 2, own[:, 1:]], dim=1)
-        out_video[:, i * m : (i + 1) * m + 1] = own
+            frames = torch.cat([(frames[:, :1] + out_video[:, i * m : i * m + 1]) / 2, frames[:, 1:]], dim=1)
+        out_video[:, i * m : (i + 1) * m + 1] = frames
     return out_text, out_video

@@ -118,8 +118,8 @@ def _config_of(folder: Path) -> dict[str, Any]:
         config: Any = AutoencoderKLCogVideoX.load_config(folder, local_files_only=True)
     except Exception as error:  # diffusers has its own kinds of errors for a damaged folder
         raise Rejected("weights", f"{folder}: the autoencoder's config.json cannot be read ({error}).") from error
-    if (found := config.get("_class_name")) != AutoencoderKLCogVideoX.__name__:
-        raise Rejected("weights", f"{folder}: holds a {found}, where CogVideoX' autoencoder was expected.")
+    if (class_name := config.get("_class_name")) != AutoencoderKLCogVideoX.__name__:
+        raise Rejected("weights", f"{folder}: holds a {class_name}, where CogVideoX' autoencoder was expected.")
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 

@@ -57,14 +57,14 @@ def config_from(shapes: Shapes, settings: TttSettings, base: bool = False) -> Tt
 
     Raises Rejected("weights") where a key is missing, or the weights hold another layer than ``settings`` names.
     """
-    wanted: SsmLayer = "none" if base else settings.ssm_layer
-    if (found := layer_in(shapes)) != wanted:
-        raise Rejected("weights", f"the weights hold TTT layers of kind {found}, the card's ssm_layer says {wanted}")
+    expected: SsmLayer = "none" if base else settings.ssm_layer
+    if (actual := layer_in(shapes)) != expected:
+        raise Rejected("weights", f"the weights hold TTT layers of kind {actual}, the card's ssm_layer says {expected}")
     width, in_channels, *_ = shape_of(shapes, "patch_embedding.vid_proj.weight", 4)
     (head_dim,) = shape_of(shapes, BLOCK + "q_norm.weight", 1)
     if head_dim % HEAD_DIM_MULTIPLE or width % head_dim:
         raise Rejected("weights", f"head width {head_dim} is no multiple of {HEAD_DIM_MULTIPLE} that divides {width}")
-    inner = shape_of(shapes, BLOCK + "ssm.ttt.W1", 3)[2] // head_dim if wanted == "ttt_mlp" else 4
+    inner = shape_of(shapes, BLOCK + "ssm.ttt.W1", 3)[2] // head_dim if expected == "ttt_mlp" else 4
     return TttConfig(
         width=width,
         num_layers=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers.")),
@@ -74,7 +74,7 @@ def config_from(shapes: Shapes, settings: TttSettings, base: bool = False) -> Tt
         text_width=shape_of(shapes, "patch_embedding.text_proj.weight", 2)[1],
         time_width=shape_of(shapes, "time_embed.0.weight", 2)[0],
         mlp_width=shape_of(shapes, "layers.0.mlp.layer1.weight", 2)[0],
-        ssm_layer=wanted,
+        ssm_layer=expected,
         mini_batch_size=settings.mini_batch_size,
         base_lr=settings.base_lr,
         segment_latent_frames=settings.segment_latent_frames,
@@ -93,6 +93,6 @@ def layer_in(shapes: Shapes) -> SsmLayer:
 def shape_of(shapes: Shapes, key: str, num_axes: int) -> tuple[int, ...]:
     """The size of a weight that must be there."""
     if key not in shapes or len(shapes[key]) != num_axes:
-        found = f"is {shapes[key]}" if key in shapes else "is missing"
-        raise Rejected("weights", f"not weights of a TTT-Video network: {key} {found}, expected {num_axes} axes")
+        actual = f"is {shapes[key]}" if key in shapes else "is missing"
+        raise Rejected("weights", f"not weights of a TTT-Video network: {key} {actual}, expected {num_axes} axes")
     return shapes[key]

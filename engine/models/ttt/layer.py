@@ -31,7 +31,10 @@ film."""
 
 @dataclass(frozen=True, slots=True)
 class SequenceInfo:
-    """``rotations`` (T, S, d/2): rotary positions of the whole video. ``orders``: forward and backward."""
+    """What every layer knows of the sequence of tokens: its extent, rotary positions and scan orders.
+
+    ``rotations`` (T, S, d/2): of the whole video. ``orders``: forward and backward.
+    """
 
     extent: Extent
     rotations: Tensor
@@ -57,36 +60,37 @@ class TttLayer(nn.Module):
         self.inner_names = self._make_inner(heads, head, head * config.inner_width, config.ssm_layer == "ttt_mlp")
 
     def _make_inner(self, heads: int, head: int, hidden: int, is_mlp: bool) -> tuple[str, ...]:
-        """Parameters of the inner model before it has seen anything, W (A, in, out) and b (A, 1, out): their names."""
+        """Parameters of the inner model before the first token, W (A, in, out) and b (A, 1, out): their names."""
         widths = [(head, hidden), (hidden, head)] if is_mlp else [(head, head)]
         for number, (inner, outer) in enumerate(widths, start=1):
             self.register_parameter(f"W{number}", nn.Parameter(torch.randn(heads, inner, outer) * 0.02))
             self.register_parameter(f"b{number}", nn.Parameter(torch.zeros(heads, 1, outer)))
         return tuple(f"{kind}{number}" for number in range(1, len(widths) + 1) for kind in "Wb")
 
-    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo, order: ScanOrder) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, sequence: SequenceInfo, order: ScanOrder) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes, from one scan through all of them."""
-        recalled, _ = self.scan(*self.inner(film.layout), self.streams(text, video, film), order, self.mini_batch_size)
-        extent = film.extent
+        weights, norm = self.inner(sequence.layout)
+        recalled, _ = self.scan(weights, norm, self.streams(text, video, sequence), order, self.mini_batch_size)
+        extent = sequence.extent
         text, video = recalled.split([extent.num_text, extent.num_tokens - extent.num_text], dim=1)
         text = text.unflatten(1, (extent.num_segments, extent.text_tokens))
         video = video.unflatten(1, (extent.latent_frames, extent.tokens_per_frame))
-        text, video = (self.wo(self.post_norm(film.layout.to_tokens(x).flatten(-2))) for x in (text, video))
+        text, video = (self.wo(self.post_norm(sequence.layout.to_tokens(x).flatten(-2))) for x in (text, video))
         return text, video
 
     def inner(self, layout: TokenLayout) -> tuple[Weights, InnerNorm]:
-        """The inner model of this rank's heads, before it has seen anything."""
+        """The inner model of this rank's heads, before the first token."""
         weights = (self.get_parameter(name) for name in self.inner_names)
         norm = InnerNorm(layout.heads(self.ttt_norm_weight), layout.heads(self.ttt_norm_bias))
         return tuple(layout.heads(weight) for weight in weights), norm
 
-    def streams(self, text: Tensor, video: Tensor, film: SequenceInfo) -> Streams:
+    def streams(self, text: Tensor, video: Tensor, sequence: SequenceInfo) -> Streams:
         """All tokens of this rank's heads."""
         q, k, v = (
-            self._sequence(lambda x, w=w: w(x).unflatten(-1, (self.num_heads, -1)), text, video, film)
+            self._sequence(lambda x, w=w: w(x).unflatten(-1, (self.num_heads, -1)), text, video, sequence)
             for w in (self.wq, self.wk, self.wv)
         )
-        rates = self._sequence(self._rates, text, video, film)[..., 0]
+        rates = self._sequence(self._rates, text, video, sequence)[..., 0]
         return Streams(q, k, v, self.largest_step * torch.sigmoid(rates.float()))
 
     def _rates(self, x: Tensor) -> Tensor:
@@ -94,9 +98,9 @@ class TttLayer(nn.Module):
         return F.linear(x, self.learnable_ttt_lr_weight[:, 0], self.learnable_ttt_lr_bias[:, 0])[..., None]
 
     @staticmethod
-    def _sequence(project: Callable[[Tensor], Tensor], text: Tensor, video: Tensor, film: SequenceInfo) -> Tensor:
+    def _sequence(project: Callable[[Tensor], Tensor], text: Tensor, video: Tensor, sequence: SequenceInfo) -> Tensor:
         """-> (B, N, A_local, d): all text, then all video."""
-        layout, extent = film.layout, film.extent
+        layout, extent = sequence.layout, sequence.extent
         texts = layout.to_heads(project(text), extent.text_tokens).flatten(1, 2)
         return torch.cat([texts, layout.to_heads(project(video), extent.tokens_per_frame).flatten(1, 2)], dim=1)
 
@@ -106,9 +110,9 @@ class Gate(nn.Module):
         super().__init__()
         self.gating_alpha = nn.Parameter(torch.full((width,), 0.1))
 
-    def forward(self, x: Tensor, found: Tensor) -> Tensor:
-        """x + tanh(alpha) * found."""
-        return torch.addcmul(x, torch.tanh(self.gating_alpha), found)
+    def forward(self, x: Tensor, recalled: Tensor) -> Tensor:
+        """x + tanh(alpha) * recalled."""
+        return torch.addcmul(x, torch.tanh(self.gating_alpha), recalled)
 
 
 class SeqModelingBlock(LocalAttention):
@@ -124,22 +128,23 @@ class SeqModelingBlock(LocalAttention):
                 for kind in ("video", "text"):
                     self.add_module(f"{way}_ssm_gating_{kind}", Gate(config.width))
 
-    def forward(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, sequence: SequenceInfo) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D) -> the same shapes."""
-        return self.remember(*self.attend(text, video, film.extent, film.rotations, film.layout), film)
+        text, video = self.attend(text, video, sequence.extent, sequence.rotations, sequence.layout)
+        return self.scan_both_ways(text, video, sequence)
 
-    def remember(self, text: Tensor, video: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
+    def scan_both_ways(self, text: Tensor, video: Tensor, sequence: SequenceInfo) -> tuple[Tensor, Tensor]:
         """The TTT layer's two scans over attended tokens. Same shapes."""
         for ttt in self.ssm.values():
-            for way, order in zip(("forward", "backward"), film.orders, strict=True):
-                text, video = self._gated(way, text, video, *ttt(text, video, film, order))
+            for way, order in zip(("forward", "backward"), sequence.orders, strict=True):
+                text, video = self._gated(way, text, video, *ttt(text, video, sequence, order))
         return text, video
 
     def _gated(
-        self, way: str, text: Tensor, video: Tensor, found_text: Tensor, found_video: Tensor
+        self, way: str, text: Tensor, video: Tensor, recalled_text: Tensor, recalled_video: Tensor
     ) -> tuple[Tensor, Tensor]:
         text_gate, video_gate = (self.get_submodule(f"{way}_ssm_gating_{kind}") for kind in ("text", "video"))
-        return text_gate(text, found_text), video_gate(video, found_video)
+        return text_gate(text, recalled_text), video_gate(video, recalled_video)
 
 
 class Mlp(nn.Module):
@@ -169,18 +174,18 @@ class TransformerLayer(nn.Module):
         self.pre_mlp_adaLN_modulation = modulation(config.time_width, 6 * config.width)
         self.mlp = Mlp(config.width, config.mlp_width)
 
-    def forward(self, text: Tensor, video: Tensor, time: Tensor, film: SequenceInfo) -> tuple[Tensor, Tensor]:
+    def forward(self, text: Tensor, video: Tensor, time: Tensor, sequence: SequenceInfo) -> tuple[Tensor, Tensor]:
         """text (B, n, L_local, D), video (B, T, S_local, D), time = SiLU(t embedding) (B, E) -> text, video."""
         shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_seq_adaLN_modulation, time)
-        found_text, found_video = self.seq_modeling_block.attend(
+        attended_text, attended_video = self.seq_modeling_block.attend(
             modulate(self.pre_seq_layernorm, text, text_shift, text_scale),
             modulate(self.pre_seq_layernorm, video, shift, scale),
-            film.extent,
-            film.rotations,
-            film.layout,
+            sequence.extent,
+            sequence.rotations,
+            sequence.layout,
         )
-        found_text, found_video = self.seq_modeling_block.remember(found_text, found_video, film)
-        text, video = torch.addcmul(text, text_gate, found_text), torch.addcmul(video, gate, found_video)
+        attended_text, attended_video = self.seq_modeling_block.scan_both_ways(attended_text, attended_video, sequence)
+        text, video = torch.addcmul(text, text_gate, attended_text), torch.addcmul(video, gate, attended_video)
         shift, scale, gate, text_shift, text_scale, text_gate = self._parts(self.pre_mlp_adaLN_modulation, time)
         return self._through_mlp(text, text_shift, text_scale, text_gate), self._through_mlp(video, shift, scale, gate)
 

@@ -90,16 +90,16 @@ class TttVideo(Network):
         layout = layout or SingleRankLayout()
         extent = self.extent(x, text)
         grid = (x.shape[2], x.shape[3] // PATCH, x.shape[4] // PATCH)
-        film = self.film(extent, grid, layout, x.device)
+        sequence = self.sequence_info(extent, grid, layout, x.device)
         patches = rearrange(x, "B C T (h ph) (w pw) -> B T (h w) (C ph pw)", ph=PATCH, pw=PATCH)
-        words, video = self.patch_embedding(layout.scatter(text.to(x.dtype)), layout.scatter(patches))
+        text_tokens, video = self.patch_embedding(layout.scatter(text.to(x.dtype)), layout.scatter(patches))
         time = F.silu(self.time_embed(timestep_sinusoid(timesteps[:, 0], self.config.width).to(x.dtype)))
         for layer in self.layers:
-            words, video = layer(words, video, time, film)
+            text_tokens, video = layer(text_tokens, video, time, sequence)
         patches = layout.gather(self.final_layer(self.transformer_norm(video), time), extent.tokens_per_frame)
         return rearrange(patches, "B T (h w) (C ph pw) -> B C T (h ph) (w pw)", h=grid[1], ph=PATCH, pw=PATCH)
 
-    def film(
+    def sequence_info(
         self, extent: Extent, grid: tuple[int, int, int], layout: TokenLayout, device: torch.device
     ) -> SequenceInfo:
         """Positions and scan orders, the same for every layer. ``grid``: (T, rows, columns) of patches."""
@@ -107,14 +107,14 @@ class TttVideo(Network):
         return SequenceInfo(extent, positions, scan_orders(extent, self.config.mini_batch_size, positions), layout)
 
     def extent(self, x: Tensor, text: Tensor) -> Extent:
-        """What the film's tokens are; refuses shapes that no film of this network has."""
+        """How many tokens the film has. Raises Rejected for shapes that no film of this network has."""
         config = self.config
         if text.dim() != 4 or text.shape[-1] != config.text_width or not text.shape[2]:
-            wanted = f"(B, segments, tokens, {config.text_width})"
-            raise Rejected("text", f"the text is {tuple(text.shape)}, expected {wanted}: one text per segment")
+            expected = f"(B, segments, tokens, {config.text_width})"
+            raise Rejected("text", f"the text is {tuple(text.shape)}, expected {expected}: one text per segment")
         if x.shape[3] % PATCH or x.shape[4] % PATCH:
             raise Rejected("size", f"latents of {x.shape[4]}x{x.shape[3]} do not divide into patches of {PATCH}")
-        tokens = x.shape[3] * x.shape[4] // PATCH**2
-        extent = Extent(text.shape[1], text.shape[2], x.shape[2], tokens, config.segment_latent_frames)
+        tokens_per_frame = x.shape[3] * x.shape[4] // PATCH**2
+        extent = Extent(text.shape[1], text.shape[2], x.shape[2], tokens_per_frame, config.segment_latent_frames)
         check_segments(extent)
         return extent

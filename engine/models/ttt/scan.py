@@ -1,4 +1,4 @@
-"""The scan of a test-time-training layer: a small model per head that learns the film as it reads it.
+"""The scan of a test-time-training layer: a small model per head, trained on the sequence while it is read.
 
 Comes in: queries, keys, values and step sizes of all tokens, the inner model's first weights, a ``ScanOrder``. Goes
 out: what the inner model recalls for every token, and the weights it ended with. For every mini-batch: one step of
@@ -70,7 +70,7 @@ Step = Callable[[Weights, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 def scan(
     weights: Weights, norm: InnerNorm, streams: Streams, order: ScanOrder, mini_batch_size: int
 ) -> tuple[Tensor, Weights]:
-    """-> (B, N, A, d) in the dtype of q and the tokens' own order; and the last weights, float32 with Z for A."""
+    """-> (B, N, A, d) in the dtype of q, by the tokens' numbers; and the last weights, float32 with Z for A."""
     return scan_in_order(eager_step(weights), weights, norm, streams, order, mini_batch_size)
 
 
@@ -170,9 +170,9 @@ def linear_step(weights: Weights, gamma_squared: Tensor, q: Tensor, k: Tensor, p
     return torch.baddbmm(b1, q, w1)
 
 
-def descend(weight: Tensor, bias: Tensor, given: Tensor, gradient: Tensor) -> None:
-    """W -= given^T gradient; b -= its sum over the mini-batch. The step sizes are in ``gradient``."""
-    weight.baddbmm_(given.mT, gradient, alpha=-1)
+def descend(weight: Tensor, bias: Tensor, inputs: Tensor, gradient: Tensor) -> None:
+    """W -= inputs^T gradient; b -= its sum over the mini-batch. The step sizes are in ``gradient``."""
+    weight.baddbmm_(inputs.mT, gradient, alpha=-1)
     bias.sub_(gradient.sum(1, keepdim=True))
 
 
@@ -181,8 +181,8 @@ def gradient(z: Tensor, gamma_squared: Tensor, pull: Tensor) -> Tensor:
     shape = [z.shape[-1]]
     normed, mean, scale = torch.native_layer_norm(z, shape, None, None, INNER_EPS)
     at_norm = gamma_squared * normed - pull
-    wanted = [True, False, False]
-    return torch.ops.aten.native_layer_norm_backward(at_norm, z, shape, mean, scale, None, None, wanted)[0]
+    output_mask = [True, False, False]
+    return torch.ops.aten.native_layer_norm_backward(at_norm, z, shape, mean, scale, None, None, output_mask)[0]
 
 
 def inner_norm(z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""In which order the TTT layers scan the tokens, and which step sizes each mini-batch learns with.
+"""In which order the TTT layers scan the tokens, and which step sizes each mini-batch uses.
 
 Comes in: numbers of segments, text tokens, latent frames and patches. Goes out: ``ScanOrder``, one per direction.
 Tokens are numbered as [all text, segment after segment | all video, in raster order]. Does not know their contents.
@@ -17,7 +17,7 @@ from engine.contract.errors import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a film's tokens are: n segments of L text tokens, T latent frames of S tokens."""
+    """How many tokens a film has: n segments of L text tokens, T latent frames of S tokens."""
 
     num_segments: int
     text_tokens: int
@@ -36,8 +36,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class ScanOrder:
-    """``tokens`` (N,): the token at each place of the scan. ``steps`` (N,): whose step size it is learned
-    with. ``rotations`` (N, d/2) complex: its rotary position; text is not rotated."""
+    """``tokens`` (N,): the token at each place of the scan. ``steps`` (N,): the token that gives its step size.
+    ``rotations`` (N, d/2) complex: its rotary position; text is not rotated."""
 
     tokens: Tensor
     steps: Tensor
@@ -64,12 +64,13 @@ def scan_orders(extent: Extent, mini_batch_size: int, rotations: Tensor) -> tupl
     has the rotary position (0, 0, 0).
     """
     device = rotations.device
-    places = interleaved(extent).to(device)
-    steps = step_places(places, mini_batch_size)
-    still = rotations.new_ones(extent.num_text, rotations.shape[-1])
-    placed = torch.cat([still, rotations.flatten(0, 1)])[places]
-    back = reversed_film(extent).to(device)
-    return ScanOrder(places, steps, placed), ScanOrder(back[places], back[steps], placed)
+    tokens = interleaved(extent).to(device)
+    steps = step_places(tokens, mini_batch_size)
+    no_rotation = rotations.new_ones(extent.num_text, rotations.shape[-1])
+    ordered_rotations = torch.cat([no_rotation, rotations.flatten(0, 1)])[tokens]
+    reversed_numbers = reversed_tokens(extent).to(device)
+    backward = ScanOrder(reversed_numbers[tokens], reversed_numbers[steps], ordered_rotations)
+    return ScanOrder(tokens, steps, ordered_rotations), backward
 
 
 def interleaved(extent: Extent) -> Tensor:
@@ -82,7 +83,7 @@ def interleaved(extent: Extent) -> Tensor:
     return torch.cat([part for pair in zip(texts, videos, strict=True) for part in pair])
 
 
-def reversed_film(extent: Extent) -> Tensor:
+def reversed_tokens(extent: Extent) -> Tensor:
     """Token of the reversed film -> token: segments' texts in reverse order, each read forwards; video flipped."""
     tokens = torch.arange(extent.num_tokens)
     text = tokens[: extent.num_text].view(extent.num_segments, -1).flip(0).flatten()

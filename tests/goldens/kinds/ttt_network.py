@@ -92,7 +92,7 @@ def module_config(case: Case) -> TttConfig:
     )
 
 
-def film_of(case: Case) -> SequenceInfo:
+def sequence_of(case: Case) -> SequenceInfo:
     config = case.description["config"]
     grid = (config["latent_frames"], config["grid_h"], config["grid_w"])
     extent = Extent(config["num_segments"], config["text_len"], grid[0], grid[1] * grid[2], config["attn_length"])
@@ -102,9 +102,9 @@ def film_of(case: Case) -> SequenceInfo:
     )
 
 
-def tokens_of(film: SequenceInfo, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+def tokens_of(sequence: SequenceInfo, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
     """(1, n*L, D), (1, T*S, D) -> (1, n, L, D), (1, T, S, D)."""
-    extent = film.extent
+    extent = sequence.extent
     return (
         text.unflatten(1, (extent.num_segments, extent.text_tokens)),
         video.unflatten(1, (extent.latent_frames, extent.tokens_per_frame)),
@@ -136,10 +136,10 @@ def network_of(case: Case) -> TttVideo:
 
 
 def run(network: TttVideo, case: Case, dtype: torch.dtype = torch.float32) -> Tensor:
-    given = case.tensors()
-    x, text = given["in.video"].transpose(1, 2).to(dtype), given["in.text"].to(dtype)
+    tensors = case.tensors()
+    x, text = tensors["in.video"].transpose(1, 2).to(dtype), tensors["in.text"].to(dtype)
     text = text[:, None] if text.dim() == 3 else text
-    return network(x, given["in.timestep"][:, None].expand(-1, x.shape[2]), text).transpose(1, 2)
+    return network(x, tensors["in.timestep"][:, None].expand(-1, x.shape[2]), text).transpose(1, 2)
 
 
 @kind("ttt_network", recognises=is_network)
@@ -149,7 +149,7 @@ def float32(case: Case) -> None:
     if "out.torch_path" in case.description["tolerance"]:
         for module in network.modules():
             if isinstance(module, TttLayer):
-                module.scan = dual_scan(film_of(case).extent)
+                module.scan = dual_scan(sequence_of(case).extent)
         ours["out.torch_path"] = run(network, case)
     compare(case, ours)
 
@@ -166,18 +166,20 @@ def bfloat16(case: Case) -> None:
 
 @kind("ttt_block", recognises=lambda d: has(d, "in.video", "in.text", "in.t_emb", "out.video", "out.text"))
 def check_block(case: Case) -> None:
-    given, film = case.tensors(), film_of(case)
+    tensors, sequence = case.tensors(), sequence_of(case)
     layer = TransformerLayer(module_config(case))
     loaded(layer, weights_of(case), "layers.0.")
-    text, video = layer(*tokens_of(film, given["in.text"], given["in.video"]), F.silu(given["in.t_emb"]), film)
+    text, video = layer(
+        *tokens_of(sequence, tensors["in.text"], tensors["in.video"]), F.silu(tensors["in.t_emb"]), sequence
+    )
     compare(case, {"out.text": text, "out.video": video})
-    if "mid.seq_in.text" in given:
+    if "mid.seq_in.text" in tensors:
         block = layer.seq_modeling_block
         assert isinstance(block, SeqModelingBlock)
-        middle = block(*tokens_of(film, given["mid.seq_in.text"], given["mid.seq_in.video"]), film)
+        middle = block(*tokens_of(sequence, tensors["mid.seq_in.text"], tensors["mid.seq_in.video"]), sequence)
         atol = case.description["tolerance"]["out.video"]["fp32_atol"]
         for name, ours in zip(("mid.seq_out.text", "mid.seq_out.video"), middle, strict=True):
-            assert_close(ours.view_as(given[name]), given[name], atol, what=f"{case.name} {name}")
+            assert_close(ours.view_as(tensors[name]), tensors[name], atol, what=f"{case.name} {name}")
 
 
 def is_local_attention(description: Description) -> bool:
@@ -186,23 +188,23 @@ def is_local_attention(description: Description) -> bool:
 
 @kind("ttt_local_attention", recognises=is_local_attention)
 def check_local_attention(case: Case) -> None:
-    given, film, config = case.tensors(), film_of(case), module_config(case)
+    tensors, sequence, config = case.tensors(), sequence_of(case), module_config(case)
     attention = LocalAttention(config.width, config.num_heads)
     loaded(attention, weights_of(case), BLOCK)
-    tokens = tokens_of(film, given["in.text"], given["in.video"])
-    text, video = attention.attend(*tokens, film.extent, film.rotations, film.layout)
+    tokens = tokens_of(sequence, tensors["in.text"], tensors["in.video"])
+    text, video = attention.attend(*tokens, sequence.extent, sequence.rotations, sequence.layout)
     compare(case, {"out.text": text, "out.video": video})
 
 
 @kind("ttt_layer", recognises=lambda d: has(d, "in.x", "out.kernel"))
 def check_layer(case: Case) -> None:
-    given, film = case.tensors(), film_of(case)
+    tensors, sequence = case.tensors(), sequence_of(case)
     layer = TttLayer(module_config(case))
     loaded(layer, weights_of(case), BLOCK + "ssm.ttt.")
-    extent, order = film.extent, film.orders[0]
-    tokens = tokens_of(film, given["in.x"][:, : extent.num_text], given["in.x"][:, extent.num_text :])
-    streams = layer.streams(*tokens, film)
-    weights, norm = layer.inner(film.layout)
+    extent, order = sequence.extent, sequence.orders[0]
+    tokens = tokens_of(sequence, tensors["in.x"][:, : extent.num_text], tensors["in.x"][:, extent.num_text :])
+    streams = layer.streams(*tokens, sequence)
+    weights, norm = layer.inner(sequence.layout)
     recalled, final = scan(weights, norm, streams, order, layer.mini_batch_size)
     q, k = (
         rotate_pairs(F.normalize(x[:, order.tokens], dim=-1), order.rotations[:, None]) for x in (streams.q, streams.k)
@@ -214,9 +216,9 @@ def check_layer(case: Case) -> None:
     ours["mid.eta_last"] = streams.steps[:, order.steps].transpose(1, 2).contiguous()
     ours["mid.inner_kernel"] = recalled[:, order.tokens].flatten(2)
     ours["mid.permutation"] = interleaved(extent)
-    ours["out.kernel"] = flat(layer(*tokens, film, order))
+    ours["out.kernel"] = flat(layer(*tokens, sequence, order))
     layer.scan = dual_scan(extent)
-    ours["out.torch_path"] = flat(layer(*tokens, film, order))
+    ours["out.torch_path"] = flat(layer(*tokens, sequence, order))
     compare(case, ours)
 
 
@@ -226,21 +228,21 @@ def flat(tokens: tuple[Tensor, Tensor]) -> Tensor:
 
 @kind("ttt_inner_scan", recognises=lambda d: has(d, "in.XQ", "in.XK", "in.XV", "in.eta", "out.kernel"))
 def check_inner_scan(case: Case) -> None:
-    given = case.tensors()
-    norm = InnerNorm(given["ttt_norm_weight"], given["ttt_norm_bias"])
+    tensors = case.tensors()
+    norm = InnerNorm(tensors["ttt_norm_weight"], tensors["ttt_norm_bias"])
     gamma, beta = (x[:, None, None] for x in (norm.gamma, norm.beta))
-    q, k, goal = (given[name] for name in ("in.XQ", "in.XK", "in.XV"))  # (1, A, M, C, d)
-    group = Group(*(walked_group(x) for x in (q, k, gamma * (goal - k - beta), given["in.eta"][..., None])))
-    weights = tuple(given[name].clone() for name in ("W1", "b1", "W2", "b2") if name in given)
+    q, k, goal = (tensors[name] for name in ("in.XQ", "in.XK", "in.XV"))  # (1, A, M, C, d)
+    group = Group(*(group_form(x) for x in (q, k, gamma * (goal - k - beta), tensors["in.eta"][..., None])))
+    weights = tuple(tensors[name].clone() for name in ("W1", "b1", "W2", "b2") if name in tensors)
     recalled = recall_group(eager_step(weights), weights, norm.gamma[:, None], group)
     out = group.q + inner_norm(recalled) * norm.gamma[:, None] + norm.beta[:, None]
     compare(case, {"out.kernel": unfolded(out, 1).flatten(2)})
     for name, ours in zip(("W1", "b1", "W2", "b2"), weights, strict=False):
         for golden, part in ((f"final.{name}", ours), (f"final.{name}_first_row", ours[:, :1])):
-            if golden in given:
-                assert_close(part, given[golden], 1e-5, what=f"{case.name} {golden}")
+            if golden in tensors:
+                assert_close(part, tensors[golden], 1e-5, what=f"{case.name} {golden}")
 
 
-def walked_group(x: Tensor) -> Tensor:
+def group_form(x: Tensor) -> Tensor:
     """(1, A, M, C, ...) -> (M, A, C, ...)."""
     return x[0].transpose(0, 1).contiguous()

@@ -191,14 +191,14 @@ def test_texts_reach_other_segments_through_ttt_alone() -> None:
 def test_the_shared_frame_is_the_mean_of_its_two_segments() -> None:
     network, (x, _, text) = make_network(num_layers=1), make_film(2)
     block = network.layers[0].seq_modeling_block
-    film = network.film(network.extent(x, text), (7, *GRID), SingleRankLayout(), x.device)
-    words, video = torch.randn(1, 2, 5, 64), torch.randn(1, 7, 6, 64)
-    _, together = block.attend(words, video, film.extent, film.rotations, film.layout)
+    sequence = network.sequence_info(network.extent(x, text), (7, *GRID), SingleRankLayout(), x.device)
+    text_tokens, video = torch.randn(1, 2, 5, 64), torch.randn(1, 7, 6, 64)
+    _, together = block.attend(text_tokens, video, sequence.extent, sequence.rotations, sequence.layout)
     alone = []
     for i in range(2):
-        single = replace(film.extent, num_segments=1, latent_frames=4)
+        single = replace(sequence.extent, num_segments=1, latent_frames=4)
         part = video[:, 3 * i : 3 * i + 4]
-        alone.append(block.attend(words[:, i : i + 1], part, single, film.rotations[:4], film.layout)[1])
+        alone.append(block.attend(text_tokens[:, i : i + 1], part, single, sequence.rotations[:4], sequence.layout)[1])
     shared = (alone[0][:, -1] + alone[1][:, 0]) / 2
     assert told(together[:, 3], shared, "shared frame") < 1e-6
     assert told(together[:, 4:], alone[1][:, 1:], "second segment") < 1e-6

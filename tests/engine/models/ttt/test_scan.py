@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.models.ttt import plain
 from engine.models.ttt.scan import InnerNorm, Scan, gradient, linear_step, mlp_step, scan, scan_compiled
-from engine.models.ttt.scan_order import Extent, interleaved, reversed_film, step_places
+from engine.models.ttt.scan_order import Extent, interleaved, reversed_tokens, step_places
 from tests.engine.models.ttt.factories import make_scan
 from tests.engine.models.ttt.torch_form import dual_scan
 
@@ -107,7 +107,7 @@ def test_bfloat16_streams_keep_a_float32_state(way: Scan) -> None:
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
-def test_compiled_walk_equals_the_eager_one() -> None:
+def test_compiled_scan_equals_the_eager_one() -> None:
     extent, size = SHAPES["misaligned"]
     weights, norm, streams, (order, _) = make_scan("ttt_linear", extent, size)
     ours, learned = scan_compiled(weights, norm, streams, order, size)
@@ -135,8 +135,8 @@ EXTENTS = st.builds(
 
 
 @given(EXTENTS)
-def test_every_token_is_walked_once_each_way(extent: Extent) -> None:
-    for order in (interleaved(extent), reversed_film(extent)):
+def test_every_token_is_scanned_once_each_way(extent: Extent) -> None:
+    for order in (interleaved(extent), reversed_tokens(extent)):
         assert order.sort().values.tolist() == list(range(extent.num_tokens))
 
 
@@ -158,5 +158,5 @@ def test_order_of_a_small_film() -> None:
     """Two segments of two words, two latent frames of one token each and the shared one."""
     extent = Extent(2, 2, 5, 1, 2)
     assert interleaved(extent).tolist() == [0, 1, 4, 5, 6, 2, 3, 7, 8]
-    assert reversed_film(extent).tolist() == [2, 3, 0, 1, 8, 7, 6, 5, 4]  # words are read forwards, frames backwards
+    assert reversed_tokens(extent).tolist() == [2, 3, 0, 1, 8, 7, 6, 5, 4]  # words are read forwards, frames backwards
     assert step_places(interleaved(extent), 3).tolist() == [3, 4, 5, 0, 1, 2, 6, 7, 8]
