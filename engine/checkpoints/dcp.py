@@ -1,8 +1,8 @@
 """Reading torch distributed-checkpoint folders (``.metadata`` and ``*.distcp``) without running what is in them.
 
-Comes in: a folder, and which names are wanted under which other names. Goes out: ``Weights`` whose tensors are read
-when they are asked for, whole, however many ranks wrote pieces of them. Entries that are not tensors (optimizer
-settings, ``_extra_state``) are never opened. Does not know models.
+Comes in: a folder, and a rule that gives the new name of each name. Goes out: ``Weights`` that reads a tensor when it
+is accessed, whole, however many ranks wrote pieces of it. Entries that are not tensors (optimizer settings,
+``_extra_state``) are never opened. Does not know models.
 
 ``.metadata`` is a pickle. It is read by an unpickler that imports nothing: the few names of torch's own bookkeeping
 that a checkpoint needs become ``Record``, a class without behaviour, and any other name is an error. The pieces
@@ -68,7 +68,7 @@ class MetadataUnpickler(pickle.Unpickler):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Of a tensor: where it begins in it, its size, and where its bytes are. An empty file name: nowhere."""
+    """A part of a tensor: its offset, its size, and where its bytes are. An empty file name: nowhere."""
 
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -92,7 +92,7 @@ def is_dcp(folder: Path) -> bool:
 
 
 def read_dcp(folder: Path, rule: Rule = lambda name: name) -> Weights:
-    """The wanted tensors of a folder.
+    """The tensors of a folder under the names that ``rule`` gives them.
 
     Raises Rejected("weights") for a folder of another kind, an index that is damaged or names foreign classes, and
     pieces that are missing, cut short or do not make up their tensor.
@@ -117,7 +117,7 @@ class DcpWeights(Weights):
         return _assembled(self.folder, self.entries[name])
 
     def let_go(self) -> None:
-        """Nothing is held."""
+        """Nothing to release: no file stays mapped."""
 
     def renamed(self, rule: Rule) -> "DcpWeights":
         renamed: dict[str, Entry] = {}

@@ -102,7 +102,7 @@ def _read_folder(folder: Path, ema: bool) -> Weights:
 
 
 def _unfinished(folder: Path) -> str:
-    """What a download that was cut off leaves behind, in words."""
+    """Describes the partial files that an interrupted download leaves."""
     parts = [*folder.glob("*.incomplete"), *folder.glob(".cache/huggingface/download/**/*.incomplete")]
     parts += [*folder.glob("*.part"), *folder.glob("*.aria2"), *folder.glob("*.crdownload")]
     return f" (an unfinished download: {parts[0].name}; get it again, it resumes)" if parts else ""
@@ -194,7 +194,7 @@ def load_plain(file: Path | io.BytesIO, source: str, mmap: bool = False) -> Any:
     try:
         with torch.serialization.safe_globals([io.BytesIO]):  # TransformerEngine keeps its extra states in these
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap or None)
-    except Exception as error:  # the unpickler raises whatever the damage led to
+    except Exception as error:  # the unpickler raises errors of many kinds for damaged bytes
         first = " ".join(str(error).split())
         if "Weights only load failed" in first:
             problem = f"holds Python objects ({_foreign_object(first)}), not only tensors"

@@ -1,6 +1,7 @@
 """Frame arithmetic: seconds to frames and segments, frames to latent frames and chunks, strength to a first step.
 
-Comes in and goes out: numbers, and ``Chunk``. Each function's docstring says how it rounds. Pure. Does not know storyboards, models' names or tensors.
+Comes in and goes out: numbers, and ``Chunk``. Each function's docstring says how it rounds. Pure. Does not know
+storyboards, models' names or tensors.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Attention over video tokens, and the doorway through which context parallelism enters it.
+"""Attention over video tokens, and ``TokenLayout``, the interface of context parallelism.
 
 Comes in: queries, keys and values of the tokens this rank holds. Goes out: the attended values of the same tokens.
 Does not know ranks, process groups or models: a rank group hands in its own ``TokenLayout``.

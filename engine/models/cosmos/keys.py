@@ -1,4 +1,4 @@
-"""What the tensors of a Cosmos network are called by others, and what we call them.
+"""The names of a Cosmos network's tensors: those of the published layouts, and ours.
 
 Comes in: a key of an original Predict1 or Predict2 checkpoint, of diffusers' layout, or our own. Goes out: our key.
 Does not know shapes or files. Tensors are the same in every layout: never transposed, split or joined.
@@ -9,7 +9,7 @@ Sources: the released checkpoints' key lists; diffusers' ``convert_cosmos_to_dif
 import re
 
 PREFIX = re.compile(r"^(base_model\.|module\.|model\.|_orig_mod\.|diffusion_model\.)*(net\.|net_ema\.|transformer\.)?")
-"""What training, PEFT, diffusers and others put before a name."""
+"""Prefixes that training, PEFT, diffusers and others add to a name."""
 
 NO_WEIGHT = re.compile(r"^(pos_embedder\.|accum_|logvar\.|conditioner\.)|_extra_state$|\.lora_\w+(\.|$)")
 """Keys of a checkpoint that are not the network's: buffers, counters, heads of training; and LoRA beside it."""
@@ -74,7 +74,7 @@ def bare(key: str) -> str:
 
 
 def our_key(original: str) -> str | None:
-    """The name in our network of anyone's key; None if it carries no weight of the network."""
+    """The name in our network of a key of any layout; None if it carries no weight of the network."""
     key = bare(original)
     if NO_WEIGHT.search(key):
         return None

@@ -20,7 +20,7 @@ from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
-    """Imports what ``load_model`` will import for the ends, ahead of the first job."""
+    """Imports what ``load_model`` will import for the codecs, ahead of the first job."""
     for name in ("text", "autoencoder"):
         importlib.import_module(f"engine.models.cosmos.{name}")
 
@@ -32,7 +32,7 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
     settings = card.settings_as(CosmosSettings)
     ema = settings is not None and settings.ema
     network = load_network(path, dtype, settings, card.network, expected_kind(card), loras, ema)
-    return Model(card, network, dtype, _load_ends(card, models_root) if with_codecs else None)
+    return Model(card, network, dtype, _load_codecs(card, models_root) if with_codecs else None)
 
 
 def expected_kind(card: ModelCard) -> Kind:
@@ -43,8 +43,8 @@ def expected_kind(card: ModelCard) -> Kind:
     return "text2world" if settings is not None and settings.generation == "predict1" else "text2image"
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
-    """transformers takes seconds to import, and only the rank that has the ends needs it."""
+def _load_codecs(card: ModelCard, models_root: Path) -> Codecs:
+    """transformers takes seconds to import, and only the rank that has the codecs needs it."""
     from engine.models.cosmos.text import load_text_encoder
 
     encoder = find_part(card.parts.text_encoder, models_root)

@@ -18,7 +18,7 @@ from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
-    """Imports what ``load_model`` will import for the ends, ahead of the first job."""
+    """Imports what ``load_model`` will import for the codecs, ahead of the first job."""
     for name in ("text", "autoencoder"):
         importlib.import_module(f"engine.models.dfm.{name}")
 
@@ -27,7 +27,7 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
     """Raises Rejected("weights") for what is missing, damaged or foreign. ``precision`` is the network's."""
     place = find_part(card.parts.network, models_root)
     network = load_network(place, DTYPES[precision], config_from_card(card))
-    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
+    return Model(card, network, DTYPES[precision], _load_codecs(card, models_root) if with_codecs else None)
 
 
 def config_from_card(card: ModelCard) -> RunConfig:
@@ -44,8 +44,8 @@ def config_from_card(card: ModelCard) -> RunConfig:
     )
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
-    """transformers takes seconds to import, and only the rank that has the ends needs it."""
+def _load_codecs(card: ModelCard, models_root: Path) -> Codecs:
+    """transformers takes seconds to import, and only the rank that has the codecs needs it."""
     from engine.models.dfm.autoencoder import load_autoencoder
     from engine.models.dfm.text import load_text_encoder
 

@@ -24,7 +24,7 @@ OURS = {
     "ffn_hidden_size": "mlp_width",
     "crossattn_emb_size": "text_width",
 }
-"""Megatron's word -> ours; other fields of ``RunConfig`` have the same name in both."""
+"""Megatron's name of a field -> ours; other fields of ``RunConfig`` have the same name in both."""
 
 MUST_BE: dict[str, Any] = {
     "gated_linear_unit": False,

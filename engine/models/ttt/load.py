@@ -19,7 +19,7 @@ from engine.storage.card_files import find_part
 
 
 def warm_up() -> None:
-    """Imports what ``load_model`` will import for the ends, ahead of the first job."""
+    """Imports what ``load_model`` will import for the codecs, ahead of the first job."""
     for name in ("text", "autoencoder"):
         importlib.import_module(f"engine.models.ttt.{name}")
 
@@ -31,11 +31,11 @@ def load_model(card: ModelCard, models_root: Path, precision: Precision, with_co
         raise Rejected("model", f"{card.name}: a card of family ttt needs the group `ttt`. Correct the card.")
     loras = tuple(read_lora(models_root / lora.path, lora.strength) for lora in card.loras)
     network = load_network(find_part(card.parts.network, models_root), settings, DTYPES[precision], loras)
-    return Model(card, network, DTYPES[precision], _load_ends(card, models_root) if with_codecs else None)
+    return Model(card, network, DTYPES[precision], _load_codecs(card, models_root) if with_codecs else None)
 
 
-def _load_ends(card: ModelCard, models_root: Path) -> Codecs:
-    """diffusers and transformers take seconds to import, and only the rank that has the ends needs them."""
+def _load_codecs(card: ModelCard, models_root: Path) -> Codecs:
+    """diffusers and transformers take seconds to import, and only the rank that has the codecs needs them."""
     from engine.models.ttt.autoencoder import load_autoencoder
     from engine.models.ttt.text import load_text_encoder
 

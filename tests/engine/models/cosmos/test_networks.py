@@ -296,7 +296,7 @@ def unsaid(card: ModelCard) -> dict[str, Any]:
         (wider, "this is Cosmos-Predict2 of width 48 Video2World.*2 blocks.*Expected: .*width 2048 with 28 blocks"),
         (other_generation, "this is Cosmos-Predict2.*Expected: Cosmos-Predict1 Video2World"),
         (pictures, "this is .*Video2World.*Expected: Cosmos-Predict2 Text2Image"),
-        (unsaid, "RoPE ratios cannot be told"),
+        (unsaid, "RoPE ratios are not known from its weights"),
     ],
 )
 def test_a_card_for_another_network(change: Callable[[ModelCard], dict], words: str, tmp_path: Path) -> None:
