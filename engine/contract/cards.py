@@ -32,6 +32,8 @@ class ModelCard(BaseCard):
         if not isinstance(document, Mapping):
             return document
         values = dict(cast(Mapping[str, Any], document))
+        for key in sorted(values.keys() - cls.model_fields.keys() - FAMILIES.keys()):
+            raise _refused(key, "extra_forbidden", values[key])
         if "family" not in values:
             return values
         family = str(values["family"])
@@ -42,8 +44,6 @@ class ModelCard(BaseCard):
             group = values.pop(key)
             if key == family and group is not None:
                 values[key] = _settings(family, group)
-            elif key not in FAMILIES:
-                raise _refused(key, "extra_forbidden", group)
             elif group is not None:
                 raise _refused(key, _message(f"a card of family {family} has no group {key}"), group)
         return values

@@ -162,7 +162,7 @@ def test_from_three_typed_scenes_to_a_film_that_plays(page: Page) -> None:
     expect(card(page, 1)).not_to_have_attribute("data-state", "stale")
     assert card(page, 3).get_attribute("data-state") == "fresh"
     expect(page.locator("#render-film")).to_have_text("Film is ready", timeout=RENDER_MS)
-    expect(page.locator("#card-scene-3 .takes")).to_have_text("1 take")
+    expect(card(page, 3).locator(".takes")).to_have_text("1 take")
     card(page, 1).click()
     expect(page.locator(".take[aria-pressed]")).to_have_count(2)
     shot(page, "6-rendered-again")

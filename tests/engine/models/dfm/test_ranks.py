@@ -112,7 +112,7 @@ def test_a_parameter_of_the_guide_has_its_meaning(ranks: tuple[Rig, Group], name
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"size_px": (144, 32)}, "9 patches of width, at most 8"),
+        ({"size_px": (144, 32)}, "144 x 32: more than tiny-iteration can make; its positions end at 128 x 128"),
         ({"num_frames": 25}, "7 latent frames, at most 6"),
         ({"size_px": (40, 32)}, "multiple"),
     ],
