@@ -88,6 +88,31 @@ def test_an_answer_that_is_lost_on_its_way_is_no_change_made_elsewhere(served: S
     all_saved(served, page, project, [f"{A} rolls on", B, C, NINE])
 
 
+def test_what_is_written_right_after_an_undo_is_no_conflict_with_it(served: ServedStudio, visitor: Visitor) -> None:
+    """The field is written again before the page can know what the undo made of it."""
+    project = served.project(*THREE)
+
+    def seconds() -> float:
+        return served.studio.projects.open(project).storyboard.scenes[0].duration_s
+
+    before, page = seconds(), visitor.tab(project, "a")
+    page.locator("#field-duration").fill("3")
+    wait_for(lambda: seconds() == 3.0)
+    expect(page.locator(".saved .word")).to_have_text("saved")
+    on_their_way: list[Route] = []
+    page.route("**/component_server**", lambda route: on_their_way.append(route), times=1)
+    page.locator("#card-a").focus()
+    page.keyboard.press("Control+z")
+    page.locator("#field-duration").fill("5")
+    page.wait_for_timeout(500)
+    (undo,) = on_their_way
+    undo.continue_()
+    wait_for(lambda: page.locator(".saved .word").inner_text() == "saved" and seconds() == 5.0, seconds=20)
+    page.locator("#card-a").focus()
+    page.keyboard.press("Control+z")
+    wait_for(lambda: seconds() == before)
+
+
 # ---- leaving the page
 def test_leaving_asks_while_anything_is_unsaved(served: ServedStudio, visitor: Visitor) -> None:
     served.hold_answers(1.5)

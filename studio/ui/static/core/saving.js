@@ -7,6 +7,7 @@ import { messageOf } from './dom.js';
 import { answered, changes, endOfLine, failed, inLine, isWorking, onReachable, stopRetrying } from './line.js';
 import { announce, say } from './notices.js';
 import { addedFields, makesScene, placeAfter, wasSaved } from './pending.js';
+import { advance, carry } from './revisions.js';
 import { boardOf, listen, savedBoard, sceneExists, setOperations, state } from './store.js';
 
 const PAUSE_MS = 350;
@@ -158,24 +159,9 @@ function settle(draft, sent, basis, answer) {
   }
   const revision = answer.revision ?? basis;
   Object.assign(draft, { problem: '', unanswered: undefined, revision });
-  carry(draft, basis, revision);
+  carry(drafts.values(), draft, basis, revision);
   if (draft.value === sent) forget(draft);
   else saveLater(draft, PAUSE_MS);
-}
-
-/** @param {Draft} draft */
-const groupOf = (draft) => `${draft.project} ${draft.scene} ${draft.field.split('.')[0]}`;
-
-/**
- * Fields of one group (both strengths of a clip) are one field to the studio: what this tab saved of it is no change
- * made elsewhere to what else of it this tab still has to save.
- * @param {Draft} saved @param {number} basis @param {number} revision
- */
-function carry(saved, basis, revision) {
-  for (const other of drafts.values()) {
-    if (groupOf(other) === groupOf(saved) && other.revision >= basis)
-      other.revision = Math.max(other.revision, revision);
-  }
 }
 
 /** @param {Draft} draft @param {Answer} answer */
@@ -368,11 +354,14 @@ function edit(project, wanted, failure) {
  * @param {string} name @param {Record<string, unknown>} [values]
  */
 export function act(name, values = {}) {
-  const { project } = state;
+  const project = state.project ?? '';
+  const sequence = (count += 1);
   flush();
   return inLine(async () => {
-    const answer = await ask(name, { project: project ?? '', ...values });
+    const basis = savedBoard(project)?.revision ?? 0;
+    const answer = await ask(name, { project, ...values });
     if (!answer.ok) say(answer.problem, 'bad');
+    else advance(drafts.values(), { project, sequence }, basis, answer.board?.revision ?? basis);
     return answer;
   });
 }
