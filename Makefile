@@ -24,7 +24,8 @@ setup: .venv/installed
 studio: setup
 	$(BIN)/python app.py $(ARGS)
 
-test: lint chromium unit
+test: chromium .venv/installed-test
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
 
 lint: .venv/installed-test
 	$(BIN)/ruff format --check .

@@ -25,6 +25,7 @@ os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of processes, each 
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"  # no program compiled for each instruction set, to see whether it runs
 
 LONGEST_FIRST = (
+    "tests/studio/ui/test_typing",
     "tests/studio/ui/test_end_to_end.py",
     "tests/end_to_end/",
     "tests/engine/models/ttt/test_joint_ranks.py",
