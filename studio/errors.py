@@ -2,7 +2,7 @@
 
 StudioError
   StoryboardError(field)   the document is wrong; shown beside the field
-  PresetError(file, key)   a preset or a model card is wrong; at start
+  PresetError(file, key)   a preset, a model card or assistants.yaml is wrong; at start
   PlanError(scene_id)      a valid request that the model cannot do; before queueing
   FilmError                ffmpeg, or a take that is missing; in the film panel
   LibraryError             projects, journal or takes could not be read or written
@@ -58,7 +58,7 @@ class StoryboardError(StudioError):
 
 
 class PresetError(StudioError):
-    """A file under ``presets/`` is wrong."""
+    """A file under ``presets/`` or the host's ``assistants.yaml`` is wrong."""
 
     def __init__(self, file: str, key: str, message: str) -> None:
         super().__init__(f"{file}: {key}: {message}" if key else f"{file}: {message}")

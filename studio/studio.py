@@ -1,8 +1,8 @@
 """The studio: what the page, the command line and any other front end call. Composition only.
 
 Comes in: a workspace, perhaps an engine. Goes out: a ``Studio`` with ``projects`` (what the author writes),
-``rendering`` (plans, jobs, films, the engine) and ``views`` (what is shown). Thread-safe: every method may be called
-from any thread. Does not know gradio, torch, HTTP or terminals.
+``rendering`` (plans, jobs, films, the engine), ``assistants`` (refiner, guard, critic) and ``views`` (what is shown).
+Thread-safe: every method may be called from any thread. Does not know gradio, torch, HTTP or terminals.
 """
 
 from pathlib import Path
@@ -19,6 +19,10 @@ from studio.rendering.job_tracker import JobTracker
 from studio.rendering.models import ModelCatalog
 from studio.rendering.notifier import ChangeNotifier
 from studio.services.arrivals import ArrivalHandler
+from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.service import AssistantService
+from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
+from studio.services.assistants.settings import AssistantSettings, read_settings
 from studio.services.projects import ProjectService
 from studio.services.refresher import ProjectRefresher
 from studio.services.rendering import RenderService
@@ -36,6 +40,7 @@ class Studio:
     """``Studio(workspace)`` works without an engine too: projects, edits, plans, films. ``rendering.attach`` adds one.
 
     ``database_url``: any SQLAlchemy URL instead of the workspace's own file. ``models_root``: where cards' folders are.
+    ``assistants``: instead of what the workspace's file says of refiner, guard and critic.
     """
 
     def __init__(
@@ -45,8 +50,10 @@ class Studio:
         database_url: str | None = None,
         models_root: Path = MODELS_ROOT,
         examples: bool = True,
+        assistants: AssistantSettings | None = None,
     ) -> None:
         self.workspace = workspace
+        settings = assistants or read_settings(workspace.root / ASSISTANTS_FILE)
         self.presets: dict[str, Preset] = load_presets()
         self._database = Database(database_url) if database_url else Database.file(workspace.studio_database)
         library, takes, store = Library(self._database), TakeRepository(self._database), MediaStore(workspace.media)
@@ -75,6 +82,7 @@ class Studio:
             refresher=refresher,
             notifier=notifier,
         )
+        self.assistants = AssistantService(AssistantHost(settings, workspace.root, store, models_root))
         self._tracker.find_takes()
         if examples and library.is_new():
             self._create_examples()
@@ -84,6 +92,7 @@ class Studio:
     def close(self) -> None:
         """Stops following and wakes all who wait for changes. Jobs at the engine go on."""
         self._notifier.close()
+        self.assistants.close()
         self._tracker.detach()
         self._assembly.close()
         self._database.close()

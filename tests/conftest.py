@@ -8,8 +8,13 @@ processes it starts; every other test computes on the CPU, on a machine with GPU
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fake_endpoint import FakeEndpoint
 
 VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 """As it was when the tests began; None where it was not set."""
@@ -58,6 +63,22 @@ def cuda() -> dict[str, str]:
     if count.stdout.strip() in ("", "0"):
         pytest.skip("needs a CUDA device: torch sees none")
     return environment
+
+
+@pytest.fixture(scope="session")
+def _fake_endpoint() -> Iterator["FakeEndpoint"]:
+    from tests.fake_endpoint import FakeEndpoint
+
+    endpoint = FakeEndpoint()
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture
+def fake_endpoint(_fake_endpoint: "FakeEndpoint") -> "FakeEndpoint":
+    """A chat-completions server in this process, well-behaved until the test says otherwise."""
+    _fake_endpoint.reset()
+    return _fake_endpoint
 
 
 def _has_driver() -> bool:

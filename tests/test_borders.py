@@ -22,7 +22,11 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(
-    "modules", ["studio, engine.contract, engine.service", "studio.studio, studio.cli.main, studio.planning.plan"]
+    "modules",
+    [
+        "studio, engine.contract, engine.assistants, engine.service",
+        "studio.studio, studio.cli.main, engine.assistants.endpoint",
+    ],
 )
 def test_the_studio_and_the_service_start_without_torch(modules: str) -> None:
     code = f"import {modules}, sys; sys.exit('torch' in sys.modules or 'gradio' in sys.modules)"

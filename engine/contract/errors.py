@@ -7,6 +7,7 @@ EngineError
   Interrupted         the group died: tried again, then failed
   Unreachable         no engine answers at the address
   Conflict            the same job id with another body
+  AssistantFailed     a refiner, guard or critic gave no answer that can be used
 
 Every message says what, where and what to do. Does not know HTTP, torch or the page.
 """
@@ -42,3 +43,7 @@ class Unreachable(EngineError):
 
 class Conflict(EngineError):
     """The same id came with another body."""
+
+
+class AssistantFailed(EngineError):
+    """A refiner, guard or critic gave no answer that can be used: it is out of reach, refused, or sent nonsense."""

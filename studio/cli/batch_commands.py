@@ -15,6 +15,7 @@ from studio.cli.engine_supervisor import EngineSession, engine_source_of
 from studio.cli.flags import (
     DONE,
     Commands,
+    assistant_arguments,
     counted,
     engine_arguments,
     plan_arguments,
@@ -54,6 +55,7 @@ def add_commands(commands: Commands) -> None:
     text = "how far its first frame is, 0 to 1 (default: 0.4)"
     batch.add_argument("--first-frame-strength", type=float, help=text)
     engine_arguments(batch)
+    assistant_arguments(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
     taking.add_argument("file", type=Path, metavar="FILE")
     text = "Write a file's storyboards in another form: one .yaml each, or TTT-Video's prompts (.json, .jsonl)."

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
+from engine.contract.assistants import AssistantKind
 from engine.contract.errors import EngineError, Unreachable
 from engine.storage.workspace import Workspace
 from studio.document.formats.reading import read_file
 from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
+from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
+from studio.services.assistants.settings import AssistantSettings, read_settings, with_flags
 from studio.studio import MODELS_ROOT, Studio
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
@@ -77,6 +81,21 @@ def engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", help="address of an engine elsewhere")
 
 
+def assistant_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which assistants answer, in place of the workspace's ``assistants.yaml``."""
+    group = parser.add_argument_group("assistants", "auto, built-in, off, an assistant's name, or a URL with #MODEL")
+    group.add_argument("--refiner", metavar="WHICH", help="what rewrites prompts for the model")
+    group.add_argument("--guard", metavar="WHICH", help="what judges prompts and takes")
+    group.add_argument("--critic", metavar="WHICH", help="what scores takes")
+
+
+def assistant_settings(flags: argparse.Namespace, workspace: Workspace) -> AssistantSettings:
+    """The workspace's, with the flags in them. Raises PresetError."""
+    kinds: tuple[AssistantKind, ...] = ("refiner", "guard", "critic")
+    named: dict[AssistantKind, str | None] = {kind: cast(str | None, getattr(flags, kind, None)) for kind in kinds}
+    return with_flags(read_settings(workspace.root / ASSISTANTS_FILE), named)
+
+
 def storyboard_from_flags(flags: argparse.Namespace) -> Storyboard:
     """The file, with the flags' preset and model in it."""
     storyboard = read_file(flags.file)
@@ -97,7 +116,8 @@ def studio_from_flags(flags: argparse.Namespace, examples: bool = False) -> Stud
     workspace = workspace_of(flags)
     try:
         _log_to(workspace.logs / "studio.log")
-        return Studio(workspace, models_root=models_root_of(flags), examples=examples)
+        settings = assistant_settings(flags, workspace)
+        return Studio(workspace, models_root=models_root_of(flags), examples=examples, assistants=settings)
     except OSError as error:
         raise _unusable(flags.workspace, error) from error
 

@@ -20,6 +20,7 @@ from studio.cli.flags import (
     STOPPED,
     WRONG,
     Commands,
+    assistant_arguments,
     counted,
     engine_arguments,
     exit_code,
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     enlarge = "enlarge the film, such as 4 (default: the takes' size)"
     render.add_argument("--scale", type=float, default=1.0, help=enlarge)
     engine_arguments(render)
+    assistant_arguments(render)
     plan = commands.add("plan", _plan, "What rendering a storyboard file would do, and why.")
     file_arguments(plan)
     check = commands.add("check", _check, "Whether a storyboard file is right; if not: what, where, what to do.")
@@ -82,6 +84,7 @@ def _add_processes(commands: Commands) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
     engine_arguments(serve)
+    assistant_arguments(serve)
     engine = commands.add("engine", _engine, "The engine alone, without a page.")
     engine.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     engine.add_argument("--port", type=int, default=0, help="0: the one used last, or any free one")

@@ -1,0 +1,1 @@
+"""Assistants without torch: refiner, guard and critic by rules, or by an endpoint that speaks chat completions."""

@@ -1,0 +1,55 @@
+"""What refiner, guard and critic of one host share: settings, connections to endpoints, threads to wait in.
+
+Comes in: the host's settings, a workspace. Goes out: endpoints, made when they are first asked, and a place for work
+that must not hold up the page. Does not know what assistants are asked.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from engine.assistants.endpoint import ChatEndpoint, EndpointAddress
+from engine.contract.assistants import AssistantKind
+from engine.storage.media import MediaStore
+from studio.errors import PresetError
+from studio.services.assistants.settings import FILE, AssistantSettings, key_of
+
+NUM_THREADS = 4
+T = TypeVar("T")
+
+
+class AssistantHost:
+    """``models_root``: where local assistants' weights are. Thread-safe."""
+
+    def __init__(self, settings: AssistantSettings, workspace: Path, store: MediaStore, models_root: Path) -> None:
+        self.settings = settings
+        self.store = store
+        self.models_root = models_root
+        self._workspace = workspace
+        self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(NUM_THREADS, "assistants")
+
+    def endpoint(self, kind: AssistantKind) -> ChatEndpoint:
+        """The endpoint that the settings name. Raises PresetError for an address or a key that cannot be used."""
+        setting = self.settings.of(kind)
+        with self._lock:
+            if kind not in self._endpoints:
+                key = key_of(setting, kind, self._workspace)
+                address = EndpointAddress(setting.use, setting.model, key, setting.timeout_s)
+                try:
+                    self._endpoints[kind] = ChatEndpoint(address)
+                except ValueError as error:
+                    raise PresetError(FILE, f"{kind}.use", str(error)) from error
+            return self._endpoints[kind]
+
+    def in_background(self, work: Callable[[], T]) -> Future[T]:
+        return self._threads.submit(work)
+
+    def close(self) -> None:
+        """Questions under way fail, and those that wait are not asked."""
+        for endpoint in self._endpoints.values():
+            endpoint.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)

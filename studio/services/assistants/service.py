@@ -1,0 +1,17 @@
+"""``Studio.assistants``: refiner, guard and critic as the page and the command line call them. Composition only.
+
+Comes in: the host's settings and what the studio is made of. Goes out: one member for each assistant. Does not know
+how any of them answers.
+"""
+
+from studio.services.assistants.host import AssistantHost
+
+
+class AssistantService:
+    """``host``: what the assistants share."""
+
+    def __init__(self, host: AssistantHost) -> None:
+        self.host = host
+
+    def close(self) -> None:
+        self.host.close()
