@@ -15,10 +15,12 @@ from typing import Any
 
 from PIL import Image
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Conflict, Rejected, Unreachable
 from engine.contract.events import (
     TERMINAL,
+    Answered,
     EngineDown,
     EngineUp,
     Event,
@@ -34,7 +36,8 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job
-from engine.contract.status import EngineStatus, JobStatus
+from engine.contract.status import AssistantJobStatus, EngineStatus, JobStatus
+from engine.service.fake_worker import answer_to
 from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
 from studio.planning.presets import load_cards
@@ -58,6 +61,7 @@ class FakeEngine:
         self.media = media or MediaStore(workspace.media)
         self.cards = load_cards() if cards is None else cards
         self.submitted: list[Job] = []
+        self.asked: dict[str, AssistantJobStatus] = {}
         self.weights = "f" * 64
         """Of every model; a job for others is rejected."""
         self.reachable = True
@@ -141,6 +145,34 @@ class FakeEngine:
             self._queue.remove(job_id)
             self._queue.insert(position, job_id)
             return self.job(job_id)
+
+    def ask(self, job: AssistantJob) -> AssistantJobStatus:
+        """Answers at once, as the fake group does; a failure that was ordered comes in its place."""
+        self._reached()
+        with self._changed:
+            if job.id not in self.asked:
+                self._tell(Queued, job_id=job.id)
+                self._tell(Started, job_id=job.id, attempt=1)
+                self.asked[job.id] = self._answered(job)
+            return self.asked[job.id]
+
+    def _answered(self, job: AssistantJob) -> AssistantJobStatus:
+        if self._failures:
+            reason = self._failures.pop(0)
+            self._tell(Failed, job_id=job.id, reason=reason)
+            return AssistantJobStatus(job=job, state="failed", position=-1, attempt=1, reason=reason)
+        answer = answer_to(job)
+        self._tell(Answered, job_id=job.id, answer=answer)
+        return AssistantJobStatus(job=job, state="finished", position=-1, attempt=1, answer=answer)
+
+    def assistant_job(self, job_id: str) -> AssistantJobStatus:
+        self._reached()
+        if job_id not in self.asked:
+            raise Rejected("unknown_job", f"job {job_id}: is not known here.")
+        return self.asked[job_id]
+
+    def cancel_assistant_job(self, job_id: str) -> AssistantJobStatus:
+        return self.assistant_job(job_id)
 
     def pause(self) -> EngineStatus:
         self._set(_paused=True)

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter
 
 from engine.client.answers import Reaching, checked, error_of, read_answer
 from engine.client.event_stream import EventStream
+from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import EngineError, Rejected
 from engine.contract.jobs import Job
-from engine.contract.status import EngineStatus, JobStatus
+from engine.contract.status import AssistantJobStatus, EngineStatus, JobStatus
 from engine.contract.values import Sha256
 from engine.storage.atomic import open_replacing
 from engine.storage.media import file_sha256
@@ -26,6 +27,7 @@ from engine.storage.media import file_sha256
 ANSWER_TIMEOUT_S = 60.0
 
 _JOB, _JOBS = TypeAdapter(JobStatus), TypeAdapter(list[JobStatus])
+_ASSISTANT_JOB = TypeAdapter(AssistantJobStatus)
 _MODELS, _STATUS = TypeAdapter(list[ModelStatus]), TypeAdapter(EngineStatus)
 T = TypeVar("T")
 _LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -65,6 +67,22 @@ class EngineClient:
         """Moves a waiting job to a place in the queue (0: the next to run; beyond the end: the last)."""
         body = json.dumps({"position": position})
         return self._call(_JOB, "POST", f"/jobs/{job_id}/move", json_body=body)
+
+    def ask(self, job: AssistantJob) -> AssistantJobStatus:
+        """Asks an assistant that the engine runs; its answer comes as the event ``Answered``. Before all waiting films,
+        a critique behind them.
+
+        Raises Conflict as ``submit``, and Rejected("not_found") where an older engine knows no assistants.
+        """
+        return self._call(_ASSISTANT_JOB, "POST", "/assistants/jobs", json_body=job.model_dump_json())
+
+    def assistant_job(self, job_id: str) -> AssistantJobStatus:
+        """With the answer, once it is there. Raises Rejected("unknown_job")."""
+        return self._call(_ASSISTANT_JOB, "GET", f"/assistants/jobs/{job_id}")
+
+    def cancel_assistant_job(self, job_id: str) -> AssistantJobStatus:
+        """As ``cancel``; a model that writes stops before its next token."""
+        return self._call(_ASSISTANT_JOB, "DELETE", f"/assistants/jobs/{job_id}")
 
     def pause(self) -> EngineStatus:
         """Holds the queue, and the running job at its next step edge."""

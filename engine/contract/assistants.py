@@ -32,6 +32,8 @@ class RefineRequest(Value):
     after: str = ""
     media: Sha256 | None = None
     media_kind: Literal["", "image", "clip"] = ""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of a model that samples: another seed asks for another text."""
 
 
 class CheckTextRequest(Value):
@@ -121,3 +123,19 @@ class AssistantJob(Value):
     model: Identifier
     weights: Sha256
     request: AssistantRequest
+
+    @property
+    def media(self) -> Sha256 | None:
+        """The stored file that the request is about, if any."""
+        return None if isinstance(self.request, CheckTextRequest) else self.request.media
+
+
+def fits(request: AssistantRequest, answer: AssistantAnswer) -> bool:
+    """Whether an answer is of the kind that a request asks for."""
+    match request:
+        case RefineRequest():
+            return isinstance(answer, Refinement)
+        case CheckTextRequest() | CheckTakeRequest():
+            return isinstance(answer, Verdict)
+        case CritiqueRequest():
+            return isinstance(answer, Critique)

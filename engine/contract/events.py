@@ -1,14 +1,18 @@
 """Events: what happens at the engine, in order, each once.
 
-Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished,
-Failed, JobRejected or JobCancelled. Does not know who reads them. A client ignores types that it does not
+Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished
+(of an assistant's: Answered), Failed, JobRejected or JobCancelled. Does not know who reads them. A client ignores types that it does not
 know (``EVENT_TYPES``): a newer engine may send them; from a rank, an unknown type is a fault of the protocol.
+
+Events of an ``AssistantJob`` are the same, with its id, and ``Answered`` in place of Finished; its stages are load,
+encode (reading the request) and write (writing the answer, a step for each token).
 """
 
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
+from engine.contract.assistants import AssistantAnswer
 from engine.contract.jobs import Take
 from engine.contract.values import Identifier, Value
 
@@ -88,6 +92,13 @@ class Finished(JobEvent):
     takes: tuple[Take, ...]
 
 
+class Answered(JobEvent):
+    """What an assistant made of the request of an ``AssistantJob``."""
+
+    type: Literal["answered"] = "answered"
+    answer: AssistantAnswer
+
+
 class Failed(JobEvent):
     type: Literal["failed"] = "failed"
     reason: str
@@ -123,6 +134,7 @@ Event = Annotated[
     | Preview
     | Interrupted
     | Finished
+    | Answered
     | Failed
     | JobRejected
     | JobCancelled
@@ -137,7 +149,7 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 EVENT_TYPES = frozenset(str(kind.model_fields["type"].default) for kind in get_args(get_args(Event)[0]))
 """Every value of ``type`` that this version knows."""
 
-TERMINAL = (Finished, Failed, JobRejected, JobCancelled)
+TERMINAL = (Finished, Answered, Failed, JobRejected, JobCancelled)
 
 
 JobState = Literal["queued", "running", "finished", "failed", "rejected", "cancelled"]

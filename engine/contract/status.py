@@ -1,5 +1,6 @@
 """What the service answers about itself and its queue. Values only."""
 
+from engine.contract.assistants import AssistantAnswer, AssistantJob
 from engine.contract.events import JobState
 from engine.contract.jobs import Job
 from engine.contract.values import Value
@@ -13,6 +14,17 @@ class JobStatus(Value):
     position: int
     attempt: int
     reason: str = ""
+
+
+class AssistantJobStatus(Value):
+    """An assistant's job with its state, and its answer once that is ``finished``. Otherwise as ``JobStatus``."""
+
+    job: AssistantJob
+    state: JobState
+    position: int
+    attempt: int
+    reason: str = ""
+    answer: AssistantAnswer | None = None
 
 
 class EngineStatus(Value):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.jobs import Job
 from engine.contract.values import Identifier, Value
 
@@ -44,8 +45,16 @@ class RunJob(Value):
     """1 for the first; later ones go on from the state saved in the job's folder, if there is one."""
 
 
+class RunAssistant(Value):
+    """Answer this, under the same rules as a job: one at a time, up to one terminal event (``Answered``)."""
+
+    type: Literal["assistant"] = "assistant"
+    job: AssistantJob
+    attempt: int = Field(ge=1)
+
+
 class CancelJob(Value):
-    """Stop at the next step edge and answer JobCancelled. Without effect on a job that is not running."""
+    """Stop at the next step boundary and answer JobCancelled. Without effect on a job that is not running."""
 
     type: Literal["cancel"] = "cancel"
     job_id: Identifier
@@ -67,7 +76,7 @@ class Shutdown(Value):
     type: Literal["shutdown"] = "shutdown"
 
 
-Command = Annotated[RunJob | CancelJob | Pause | Resume | Shutdown, Field(discriminator="type")]
+Command = Annotated[RunJob | RunAssistant | CancelJob | Pause | Resume | Shutdown, Field(discriminator="type")]
 
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 """Reads a line on the ranks' side: ``COMMAND.validate_json(line)``."""

@@ -23,11 +23,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.jobs import Job
 from engine.contract.media import MediaInfo
-from engine.contract.status import EngineStatus, JobStatus
+from engine.contract.status import AssistantJobStatus, EngineStatus, JobStatus
 from engine.contract.values import Identifier, Sha256, Value
 from engine.service.change_signal import ChangeSignal
 from engine.service.models import Models
@@ -70,6 +71,7 @@ def make_api(settings: Settings, store: Store, changes: ChangeSignal, models: Mo
     for routes in (
         _engine_routes(store, models, group),
         _job_routes(store, settings.workspace),
+        _assistant_routes(store),
         _event_routes(store, changes, settings.keep_alive_s),
         _media_routes(MediaStore(settings.workspace.media), settings.max_media_bytes),
     ):
@@ -157,6 +159,27 @@ def _job_routes(store: Store, workspace: Workspace) -> APIRouter:
         except FileNotFoundError:
             raise HTTPException(404, f"job {job_id}: has no preview yet.") from None
         return Response(content, media_type="image/webp", headers={"Cache-Control": "no-store"})
+
+    return routes
+
+
+def _assistant_routes(store: Store) -> APIRouter:
+    routes = APIRouter(prefix="/assistants/jobs")
+
+    @routes.post("", status_code=201, responses={200: {"model": AssistantJobStatus}})
+    def ask(job: AssistantJob, response: Response) -> AssistantJobStatus:
+        """As ``POST /jobs``; the terminal event of an assistant that has answered is ``answered``."""
+        answer, is_new = store.ask(job)
+        response.status_code = 201 if is_new else 200
+        return answer
+
+    @routes.get("/{job_id}")
+    def one_job(job_id: Identifier) -> AssistantJobStatus:
+        return store.assistant_job(job_id)
+
+    @routes.delete("/{job_id}")
+    def cancel(job_id: Identifier) -> AssistantJobStatus:
+        return store.cancel_assistant_job(job_id)
 
     return routes
 

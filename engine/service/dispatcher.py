@@ -15,8 +15,10 @@ from typing import Literal, assert_never
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.contract import wire
+from engine.contract.assistants import AssistantJob, fits
 from engine.contract.events import (
     TERMINAL,
+    Answered,
     EngineDown,
     EngineUp,
     Event,
@@ -35,7 +37,7 @@ from engine.contract.jobs import PIPELINE_VERSION, Job
 from engine.service.change_signal import ChangeSignal
 from engine.service.groups import Group, GroupDied
 from engine.service.settings import Settings
-from engine.service.store import Store, Waiting
+from engine.service.store import AnyJob, Store, Waiting
 from engine.service.takes import Takes
 from engine.storage.workspace import Workspace
 
@@ -162,7 +164,7 @@ class Dispatcher:
                 self._running = None
         return True
 
-    def _next(self) -> Job | None:
+    def _next(self) -> AnyJob | None:
         """The first waiting job that needs ranks now. Jobs before it that need none end on the way."""
         if self._store.paused():
             return None
@@ -176,15 +178,19 @@ class Dispatcher:
             self._store.record(event)
         return None
 
-    def _end_without_ranks(self, job: Job, waiting: list[Waiting]) -> Event | Literal["later"] | None:
-        """The event that ends a job without ranks; None: it must be rendered; "later": after another that waits."""
+    def _end_without_ranks(self, job: AnyJob, waiting: list[Waiting]) -> Event | Literal["later"] | None:
+        """The event that ends a job without ranks; None: it needs them; "later": after another that waits."""
+        if isinstance(job, AssistantJob):
+            missing = self._takes.missing_media(job)
+            return _rejected(job, "media", missing) if missing else None
         takes = self._takes.finished(job)
         if takes is not None:
             return Finished(time_s=time.time(), job_id=job.id, takes=takes)
         if job.pipeline != PIPELINE_VERSION:
             problem = f"it was planned for pipeline {job.pipeline}, this engine renders with {PIPELINE_VERSION}."
             return _rejected(job, "pipeline", f"{problem} Render it again from a studio of this engine's version.")
-        to_come = frozenset(span.recipe for other in waiting if other.job.id != job.id for span in other.job.spans)
+        others = [other.job for other in waiting if isinstance(other.job, Job) and other.job.id != job.id]
+        to_come = frozenset(span.recipe for other in others for span in other.spans)
         missing = self._takes.missing(job, to_come)
         if missing is None:
             return None
@@ -193,10 +199,10 @@ class Dispatcher:
         return _rejected(job, "conditioning", missing)
 
     # ---- one job
-    async def _run(self, group: Group, job: Job, attempt: int) -> None:
+    async def _run(self, group: Group, job: AnyJob, attempt: int) -> None:
         requests = asyncio.create_task(self._relay_requests(group, job.id))
         try:
-            await group.send(wire.RunJob(job=job, attempt=attempt))
+            await group.send(_order(job, attempt))
             await self._relay_events(group, job)
             self._deaths = 0
         except GroupDied as death:
@@ -215,12 +221,12 @@ class Dispatcher:
         except (SQLAlchemyError, OSError) as error:
             _log.error("job %s: could not be tidied: %s", job_id, error)
 
-    async def _interrupted(self, job: Job, reason: str) -> None:
+    async def _interrupted(self, job: AnyJob, reason: str) -> None:
         await self._persist(lambda: self._store.interrupt(job.id, reason))
         if not await asyncio.to_thread(self._store.is_active, job.id):
             self._deaths = 0  # the job has ended: the next one does not wait for it
 
-    async def _relay_events(self, group: Group, job: Job) -> None:
+    async def _relay_events(self, group: Group, job: AnyJob) -> None:
         """Events into the store, up to the terminal one. A group that breaks the protocol is ended: GroupDied."""
         while True:
             try:
@@ -237,7 +243,7 @@ class Dispatcher:
             if isinstance(events[-1], TERMINAL):
                 return
 
-    def _first_violation(self, job: Job, events: list[Event]) -> str | None:
+    def _first_violation(self, job: AnyJob, events: list[Event]) -> str | None:
         return next(filter(None, (protocol_violation(job, event, self._takes) for event in events)), None)
 
     async def _relay_requests(self, group: Group, job_id: str) -> None:
@@ -287,17 +293,32 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_STORE_S)
 
 
-def protocol_violation(job: Job, event: Event, takes: Takes) -> str | None:
+def _order(job: AnyJob, attempt: int) -> wire.Command:
+    if isinstance(job, AssistantJob):
+        return wire.RunAssistant(job=job, attempt=attempt)
+    return wire.RunJob(job=job, attempt=attempt)
+
+
+def protocol_violation(job: AnyJob, event: Event, takes: Takes) -> str | None:
     """What is wrong with an event that rank 0 sent while this job was running; None: nothing."""
     match event:
         case EngineUp() | EngineDown() | Queued() | Started() | Interrupted():
             return f"rank 0 sent {event.type}, an event that only the service makes."
-        case Stage() | Step() | Preview() | Finished() | Failed() | JobRejected() | JobCancelled():
+        case Stage() | Step() | Preview() | Finished() | Answered() | Failed() | JobRejected() | JobCancelled():
             if event.job_id != job.id:
                 return f"rank 0 sent {event.type} of job {event.job_id} while job {job.id} was running."
-            return takes.fault(job, event.takes) if isinstance(event, Finished) else None
+            return _result_violation(job, event, takes)
         case _:
             assert_never(event)
+
+
+def _result_violation(job: AnyJob, event: Event, takes: Takes) -> str | None:
+    """What is wrong with the result in an event, where it has one."""
+    if isinstance(event, Finished):
+        return takes.fault(job, event.takes) if isinstance(job, Job) else "takes were announced for an assistant's job."
+    if isinstance(event, Answered) and (isinstance(job, Job) or not fits(job.request, event.answer)):
+        return f"rank 0 answered job {job.id} with a {event.answer.kind}, for which it was not asked."
+    return None
 
 
 def _is_progress(event: Event) -> bool:
@@ -307,13 +328,13 @@ def _is_progress(event: Event) -> bool:
             return True
         case Queued() | Started() | Interrupted() | EngineUp() | EngineDown():
             return False
-        case Finished() | Failed() | JobRejected() | JobCancelled():
+        case Finished() | Answered() | Failed() | JobRejected() | JobCancelled():
             return False
         case _:
             assert_never(event)
 
 
-def _rejected(job: Job, code: str, reason: str) -> JobRejected:
+def _rejected(job: AnyJob, code: str, reason: str) -> JobRejected:
     return JobRejected(time_s=time.time(), job_id=job.id, code=code, reason=f"job {job.id}: {reason}")
 
 

@@ -10,6 +10,9 @@ as many frames as asked). Prompts order misbehaviour, for tests of everything ar
     reject                           ends the job as rejected
     S s per step                     works slowly
 
+Of an assistant's job the prompt or text does the same. A refiner adds words, a guard calls a text unsafe that has the
+word "unsafe" in it, and media safe, and a critic's score follows from the media's hash.
+
 Does not know torch, models or samplers.
 """
 
@@ -32,7 +35,20 @@ import numpy as np
 from PIL import Image
 
 from engine.contract import wire
-from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
+from engine.contract.assistants import (
+    AssistantAnswer,
+    AssistantJob,
+    CheckTakeRequest,
+    CheckTextRequest,
+    Critique,
+    CritiqueRequest,
+    Finding,
+    Refinement,
+    RefineRequest,
+    Trial,
+    Verdict,
+)
+from engine.contract.events import Answered, Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
 from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import FromModel, Job, Span, Take
 from engine.storage.atomic import draft_of, open_replacing, publish_folder
@@ -40,6 +56,8 @@ from engine.storage.media import Frames, file_sha256
 from engine.storage.workspace import Workspace
 
 DEFAULT_STEP_S = 0.02
+NUM_TOKENS = 4
+"""Steps of an assistant's answer."""
 PAUSE_LOOK_S = 0.02
 LOST_SIGHT = 1
 """Exit code where the service is gone."""
@@ -55,7 +73,7 @@ class Rank:
     def __init__(self, connection: socket.socket, workspace: Workspace) -> None:
         self._connection = connection
         self._workspace = workspace
-        self._jobs: queue.Queue[wire.RunJob | None] = queue.Queue()
+        self._jobs: queue.Queue[wire.RunJob | wire.RunAssistant | None] = queue.Queue()
         self._cancelled: set[str] = set()
         self._going = threading.Event()
         self._going.set()
@@ -72,7 +90,7 @@ class Rank:
         for raw in self._connection.makefile("rb"):
             command = wire.COMMAND.validate_json(raw)
             match command:
-                case wire.RunJob():
+                case wire.RunJob() | wire.RunAssistant():
                     self._jobs.put(command)
                 case wire.CancelJob(job_id=job_id):
                     self._cancelled.add(job_id)
@@ -84,9 +102,9 @@ class Rank:
                     os._exit(0)
         os._exit(LOST_SIGHT)
 
-    def _obey(self, order: wire.RunJob) -> None:
+    def _obey(self, order: wire.RunJob | wire.RunAssistant) -> None:
         job = order.job
-        prompt = " ".join(segment.prompt for segment in job.segments)
+        prompt = asked_text(job) if isinstance(job, AssistantJob) else " ".join(each.prompt for each in job.segments)
         if "reject" in prompt:
             reason = f"job {job.id}: the prompt asked to be rejected."
             return self.say(JobRejected(time_s=time.time(), job_id=job.id, code="asked", reason=reason))
@@ -97,32 +115,35 @@ class Rank:
         if "fail" in prompt:
             reason = f"job {job.id}: the prompt asked for a failure."
             return self.say(Failed(time_s=time.time(), job_id=job.id, reason=reason))
+        if isinstance(job, AssistantJob):
+            return self.say(Answered(time_s=time.time(), job_id=job.id, answer=answer_to(job)))
         self.say(Finished(time_s=time.time(), job_id=job.id, takes=self._takes(job, "lie" in prompt.split())))
 
-    def _steps(self, job: Job, prompt: str, attempt: int) -> None:
+    def _steps(self, job: Job | AssistantJob, prompt: str, attempt: int) -> None:
         step_s = _number(r"([\d.]+) s per step", prompt, DEFAULT_STEP_S)
         for stage, num_steps in _stages(job):
-            self.say(Stage(time_s=time.time(), job_id=job.id, stage=stage, segment=0, num_segments=len(job.segments)))
+            segments = 1 if isinstance(job, AssistantJob) else len(job.segments)
+            self.say(Stage(time_s=time.time(), job_id=job.id, stage=stage, segment=0, num_segments=segments))
             for step in range(1, num_steps + 1):
-                if stage == "denoise":
+                if stage == "denoise" or isinstance(job, AssistantJob):
                     _misbehave(prompt, step, attempt)
                 time.sleep(step_s)
                 self._edge(job)
                 self._tell(job, stage, step, num_steps, step_s)
 
-    def _edge(self, job: Job) -> None:
+    def _edge(self, job: Job | AssistantJob) -> None:
         """A step boundary, where pause and cancel take effect; a cancel also while it is paused."""
         while job.id not in self._cancelled:
             if self._going.wait(PAUSE_LOOK_S):
                 return
         raise Stopped
 
-    def _tell(self, job: Job, stage: StageName, step: int, num_steps: int, step_s: float) -> None:
+    def _tell(self, job: Job | AssistantJob, stage: StageName, step: int, num_steps: int, step_s: float) -> None:
         progress = {"stage": stage, "step": step, "num_steps": num_steps, "step_s": step_s}
         left_s = (num_steps - step) * step_s
         common = {"time_s": time.time(), "job_id": job.id}
         self.say(Step.model_validate({**progress, **common, "left_s": left_s, "memory_bytes": 64 * 2**20}))
-        if stage == "denoise" and (step % job.speed.preview_every == 0 or step == num_steps):
+        if isinstance(job, Job) and stage == "denoise" and (step % job.speed.preview_every == 0 or step == num_steps):
             self._preview(job, step / num_steps)
             self.say(Preview.model_validate({**common, "step": step}))
 
@@ -168,7 +189,10 @@ def _number(pattern: str, text: str, default: float) -> float:
     return float(found.group(1)) if found else default
 
 
-def _stages(job: Job) -> Iterator[tuple[StageName, int]]:
+def _stages(job: Job | AssistantJob) -> Iterator[tuple[StageName, int]]:
+    if isinstance(job, AssistantJob):
+        yield "write", NUM_TOKENS
+        return
     yield "encode", 1
     yield "denoise", job.sampler.num_steps * (1 if job.joint else len(job.segments))
     yield "decode", num_latent_frames(job.num_frames, 4)
@@ -181,6 +205,36 @@ def _misbehave(prompt: str, step: int, attempt: int) -> None:
             if order.group(1) == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()
+
+
+def asked_text(job: AssistantJob) -> str:
+    match job.request:
+        case CheckTextRequest():
+            return job.request.text
+        case CheckTakeRequest():
+            return ""
+        case RefineRequest() | CritiqueRequest():
+            return job.request.prompt
+
+
+def answer_to(job: AssistantJob) -> AssistantAnswer:
+    """The same for the same request."""
+    match job.request:
+        case RefineRequest(prompt=prompt, seed=seed):
+            text = f"{prompt}, seen in full detail" + f" ({seed})" * bool(seed)
+            return Refinement(text=text, source=job.model, notes=("added: seen in full detail",))
+        case CheckTextRequest(text=text):
+            found = (Finding(category="asked", detail='the text holds the word "unsafe"'),)
+            safe = "unsafe" not in text.lower()
+            return Verdict(safe=safe, source=job.model, findings=() if safe else found)
+        case CheckTakeRequest():
+            return Verdict(safe=True, source=job.model)
+        case CritiqueRequest(media=media, num_trials=num_trials):
+            passed = [int(digit, 16) >= 8 for digit in media[:num_trials].ljust(num_trials, "0")]
+            trials = tuple(Trial(passed=each, text="no" if each else "yes") for each in passed)
+            reasons = ("a fault was seen",) if not all(passed) else ()
+            score = sum(passed) / num_trials
+            return Critique(score=score, source=job.model, reasons=reasons, trials=trials)
 
 
 def draw_frames(job: Job, num_frames: int) -> Frames:

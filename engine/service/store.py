@@ -1,4 +1,4 @@
-"""The store: jobs and what happened to them. Every change of state and its event are one transaction.
+"""The store: jobs, of films and of assistants, and what happened to them. Every change of state and its event are one transaction.
 
 Comes in: jobs, requests (cancel, move, pause) and events. Goes out: statuses, and events numbered in the order they
 happened. Refuses a second terminal event of a job. Thread-safe. Does not know groups, HTTP or files.
@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import assert_never
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
+from engine.contract.assistants import AssistantJob, CritiqueRequest
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.events import (
     EVENT,
+    Answered,
     EngineDown,
     EngineUp,
     Event,
@@ -33,8 +36,12 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import Job
-from engine.contract.status import JobStatus
-from engine.service.tables import EventRow, JobRow, SettingRow, empty_log
+from engine.contract.status import AssistantJobStatus, JobStatus
+from engine.service.tables import EventRow, JobKind, JobRow, SettingRow, empty_log
+
+AnyJob = Job | AssistantJob
+End = Finished | Answered | Failed | JobRejected | JobCancelled
+
 
 MAX_FAILURES = 3
 """Attempts that may end by a group's death before the job is given up."""
@@ -51,7 +58,7 @@ class OutOfTurn(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    job: Job
+    job: AnyJob
     failures: int
 
 
@@ -64,37 +71,58 @@ class Store:
     # ---- the author's requests
     def submit(self, job: Job) -> tuple[JobStatus, bool]:
         """-> (status, whether it is new). Raises Conflict where the id belongs to a job with another body."""
+        is_new = self._add(job, "film", at_front=False)
+        return self.job(job.id), is_new
+
+    def ask(self, job: AssistantJob) -> tuple[AssistantJobStatus, bool]:
+        """``submit`` for an assistant's job. An author waits for it: it goes before all films, behind other assistants'
+        jobs. A critique goes behind the films, because it compares takes that they have yet to make."""
+        is_new = self._add(job, "assistant", at_front=not isinstance(job.request, CritiqueRequest))
+        return self.assistant_job(job.id), is_new
+
+    def _add(self, job: AnyJob, kind: JobKind, at_front: bool) -> bool:
         body = job.model_dump_json()
         with self._write() as session:
             known = session.get(JobRow, job.id)
             if known is not None and known.body != body:
                 raise Conflict(f"job {job.id}: this id belongs to another recipe already. Give the new job its own id.")
             if known is None:
-                last = session.scalar(select(func.max(JobRow.place)).where(JobRow.state == "queued"))
-                session.add(JobRow(id=job.id, body=body, state="queued", place=(last or 0) + 1, changed_s=time.time()))
+                waiting = _waiting_rows(session)
+                place = waiting[-1].place + 1 if waiting else 1
+                row = JobRow(id=job.id, body=body, state="queued", place=place, changed_s=time.time(), kind=kind)
+                session.add(row)
+                if at_front:
+                    ahead = sum(1 for _ in takewhile(lambda other: other.kind == "assistant", waiting))
+                    _place([*waiting[:ahead], row, *waiting[ahead:]])
                 _add_event(session, Queued(time_s=time.time(), job_id=job.id))
-        return self.job(job.id), known is None
+        return known is None
 
     def cancel(self, job_id: str) -> JobStatus:
         """A waiting job ends at once; a running one is marked, and ends when the ranks answer."""
+        self._cancel(job_id, "film")
+        return self.job(job_id)
+
+    def cancel_assistant_job(self, job_id: str) -> AssistantJobStatus:
+        self._cancel(job_id, "assistant")
+        return self.assistant_job(job_id)
+
+    def _cancel(self, job_id: str, kind: JobKind) -> None:
         with self._write() as session:
-            row = _row(session, job_id)
+            row = _row(session, job_id, kind)
             if row.state == "queued":
                 _end(session, row, JobCancelled(time_s=time.time(), job_id=job_id))
             elif row.state == "running":
                 row.cancel_asked = True
-        return self.job(job_id)
 
     def move(self, job_id: str, position: int) -> JobStatus:
         """Moves a waiting job; raises Rejected("job") where it does not wait any more."""
         with self._write() as session:
-            row = _row(session, job_id)
+            row = _row(session, job_id, "film")
             if row.state != "queued":
                 raise Rejected("job", f"job {job_id}: is {row.state}; only waiting jobs can be moved.")
             others = [other for other in _waiting_rows(session) if other.id != job_id]
             others.insert(max(0, position), row)
-            for place, other in enumerate(others):
-                other.place = place
+            _place(others)
         return self.job(job_id)
 
     def set_paused(self, paused: bool) -> None:
@@ -162,26 +190,36 @@ class Store:
     def job(self, job_id: str) -> JobStatus:
         with Session(self._database) as session:
             waiting = [row.id for row in _waiting_rows(session)]
-            return _status(_row(session, job_id), waiting)
+            return _status(_row(session, job_id, "film"), waiting)
+
+    def assistant_job(self, job_id: str) -> AssistantJobStatus:
+        with Session(self._database) as session:
+            waiting = [row.id for row in _waiting_rows(session)]
+            row = _row(session, job_id, "assistant")
+            body = session.scalar(select(EventRow.body).where(EventRow.ends_job == job_id))
+            return _assistant_status(row, waiting, EVENT.validate_json(body) if body else None)
 
     def jobs(self) -> list[JobStatus]:
-        """Running, then waiting in order, then ended, newest first (at most 500 of these)."""
+        """Those of films: running, then waiting in order, then ended, newest first (at most 500 of these)."""
         with Session(self._database) as session:
-            active = list(session.scalars(select(JobRow).where(JobRow.state.in_(ACTIVE)).order_by(*_QUEUE_ORDER)))
+            films = JobRow.kind == "film"
+            active = list(
+                session.scalars(select(JobRow).where(films, JobRow.state.in_(ACTIVE)).order_by(*_QUEUE_ORDER))
+            )
             ended = session.scalars(
                 select(JobRow)
-                .where(JobRow.state.not_in(ACTIVE), JobRow.id.not_in([row.id for row in active]))
+                .where(films, JobRow.state.not_in(ACTIVE), JobRow.id.not_in([row.id for row in active]))
                 .order_by(JobRow.changed_s.desc())
                 .limit(NUM_ENDED_LISTED)
             ).all()
-            waiting = [row.id for row in active if row.state == "queued"]
+            waiting = [row.id for row in _waiting_rows(session)]
             active.sort(key=lambda row: row.state == "queued")
             return [_status(row, waiting) for row in (*active, *ended)]
 
     def waiting(self) -> list[Waiting]:
         """Waiting jobs in order."""
         with Session(self._database) as session:
-            return [Waiting(Job.model_validate_json(row.body), row.failures) for row in _waiting_rows(session)]
+            return [Waiting(_job(row), row.failures) for row in _waiting_rows(session)]
 
     def num_waiting(self) -> int:
         with Session(self._database) as session:
@@ -224,15 +262,25 @@ class Store:
         self._changed()
 
 
-def _row(session: Session, job_id: str) -> JobRow:
+def _job(row: JobRow) -> AnyJob:
+    form = Job if row.kind == "film" else AssistantJob
+    return form.model_validate_json(row.body)
+
+
+def _row(session: Session, job_id: str, kind: JobKind | None = None) -> JobRow:
     row = session.get(JobRow, job_id)
-    if row is None:
+    if row is None or kind not in (None, row.kind):
         raise Rejected("unknown_job", f"job {job_id}: this engine has none of this id.")
     return row
 
 
 def _waiting_rows(session: Session) -> list[JobRow]:
     return list(session.scalars(select(JobRow).where(JobRow.state == "queued").order_by(*_QUEUE_ORDER)))
+
+
+def _place(rows: list[JobRow]) -> None:
+    for place, row in enumerate(rows):
+        row.place = place
 
 
 def _status(row: JobRow, waiting: list[str]) -> JobStatus:
@@ -247,9 +295,20 @@ def _status(row: JobRow, waiting: list[str]) -> JobStatus:
     )
 
 
+def _assistant_status(row: JobRow, waiting: list[str], end: Event | None) -> AssistantJobStatus:
+    return AssistantJobStatus(
+        job=AssistantJob.model_validate_json(row.body),
+        state=row.state,
+        position=waiting.index(row.id) if row.id in waiting else -1,
+        attempt=row.attempt,
+        reason=row.reason,
+        answer=end.answer if isinstance(end, Answered) else None,
+    )
+
+
 def _record(session: Session, event: Event) -> None:
     match event:
-        case Finished() | Failed() | JobRejected() | JobCancelled():
+        case Finished() | Answered() | Failed() | JobRejected() | JobCancelled():
             _end(session, _row(session, event.job_id), event)
         case Stage() | Step() | Preview() | Queued() | Started() | Interrupted():
             if _row(session, event.job_id).state != "running":
@@ -268,11 +327,11 @@ def _add_event(session: Session, event: Event, ends_job: str | None = None) -> N
     session.flush()
 
 
-def _end(session: Session, row: JobRow, event: Finished | Failed | JobRejected | JobCancelled) -> None:
+def _end(session: Session, row: JobRow, event: End) -> None:
     """The one way out of the queue: the job's state and its terminal event together."""
     if row.state not in ACTIVE:
         raise OutOfTurn(f"job {row.id}: has ended ({row.state}), and cannot end again ({event.type}).")
-    state: JobState = event.type
+    state: JobState = "finished" if isinstance(event, Answered) else event.type
     row.state, row.changed_s, row.cancel_asked = state, time.time(), False
     row.reason = event.reason if isinstance(event, (Failed, JobRejected)) else ""
     _add_event(session, event, ends_job=row.id)

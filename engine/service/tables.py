@@ -5,11 +5,13 @@ state or an event means. A change of a table is a new step at the end of ``SCHEM
 """
 
 import sqlite3
+from typing import Literal
 
-from sqlalchemy import BigInteger, Engine, Integer, String, Text, create_engine, event
+from sqlalchemy import BigInteger, Connection, Engine, Integer, String, Text, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from engine.contract.events import JobState
 from engine.storage.migrations import Schema, migrate
 
 MAX_LOG_PAGES = 20_000
@@ -22,19 +24,23 @@ class Base(DeclarativeBase):
     pass
 
 
+JobKind = Literal["film", "assistant"]
+
+
 class JobRow(Base):
-    """One job. ``place`` orders the waiting ones; ``failures`` counts attempts that ended by a group's death."""
+    """One job, of a film or of an assistant (``kind``). ``place`` orders the waiting ones; ``failures`` counts attempts that ended by a group's death."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(String(80), primary_key=True)
     body: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[JobState] = mapped_column(String(16), index=True)
     place: Mapped[int] = mapped_column(Integer, default=0)
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     cancel_asked: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[str] = mapped_column(Text, default="")
     changed_s: Mapped[float] = mapped_column(default=0.0)
+    kind: Mapped[JobKind] = mapped_column(String(16), default="film", server_default="film")
 
 
 class EventRow(Base):
@@ -57,7 +63,11 @@ class SettingRow(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
-SCHEMA = Schema("engine", Base.metadata)
+def _add_kind(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN kind VARCHAR(16) NOT NULL DEFAULT 'film'")
+
+
+SCHEMA = Schema("engine", Base.metadata, (_add_kind,))
 
 
 def open_database(url: str) -> Engine:

@@ -6,6 +6,7 @@ Comes in: a workspace and jobs. Goes out: takes, or reasons as text. Does not kn
 import hashlib
 import time
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, Span, Take
 from engine.storage.media import MediaStore, file_sha256
 from engine.storage.workspace import Workspace
@@ -66,6 +67,12 @@ class Takes:
                 "Render the scene before it first."
             )
         return None
+
+    def missing_media(self, job: AssistantJob) -> str:
+        """Why the request of an assistant's job cannot be read; "" where it can."""
+        if job.media is None or self._media.has(job.media):
+            return ""
+        return f"its picture or clip ({job.media[:12]}) is not at the engine. Send the file, then the job."
 
     def _has_tail(self, recipe: str) -> bool:
         return (self._workspace.take_folder(recipe) / "tail.safetensors").is_file()

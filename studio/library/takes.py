@@ -154,6 +154,11 @@ class TakeRepository:
             _set_state(session, job_id, state, reason)
             _move_cursor(session, cursor)
 
+    def move_cursor(self, cursor: tuple[str, int]) -> None:
+        """An event was handled that changes nothing here."""
+        with self._database.write() as session:
+            _move_cursor(session, cursor)
+
     def forget(self, job_id: str) -> None:
         """The engine never took this job: nobody waits for it."""
         with self._database.write() as session:

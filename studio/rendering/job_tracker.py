@@ -1,4 +1,4 @@
-"""Jobs to the engine, and its events back: takes enter the library, live progress is kept.
+"""Jobs to the engine, and its events back: takes enter the library, live progress is kept, answers go to who asked.
 
 Comes in: planned jobs, an ``Engine``. Goes out: takes in the library with their posters, live jobs, the engine's state.
 Everything that must survive is written before it counts as handled. Does not know storyboards or the page;
@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected, Unreachable
 from engine.contract.events import (
+    Answered,
     EngineDown,
     EngineUp,
     Event,
@@ -31,7 +33,7 @@ from engine.contract.events import (
     Step,
 )
 from engine.contract.jobs import FromMedia, FromModel, Job, Take
-from engine.contract.status import EngineStatus
+from engine.contract.status import AssistantJobStatus, EngineStatus
 from engine.storage.atomic import discard, draft_of
 from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
@@ -47,6 +49,8 @@ from studio.rendering.progress import LiveJobs, ProgressEvent, Waiters
 LOG = logging.getLogger(__name__)
 MOST_IDS = 1000
 
+AssistantEvent = ProgressEvent | Answered | Failed | JobRejected | JobCancelled
+
 
 class Listener(Protocol):
     """Who is called when takes of some recipes arrived for (project id, scene id), an engine sent its models, or a job
@@ -57,8 +61,22 @@ class Listener(Protocol):
     def job_ended(self, waiters: Waiters) -> None: ...
 
 
+class AssistantListener(Protocol):
+    """Who is called with each event of a job that is no film's: it knows the ids of those that it asked for.
+
+    Called by the thread that reads events; it raises one of ``RETRYABLE_ERRORS`` to get an event again, and may get one
+    twice. ``settle``: an engine answers, after a time in which events may have been lost with its database.
+    """
+
+    def assistant_event(self, event: AssistantEvent) -> None: ...
+    def settle(self, engine: Engine) -> None: ...
+
+
 class JobTracker:
-    """One engine at a time. ``attach`` may be called again with another, or the same after a restart."""
+    """One engine at a time. ``attach`` may be called again with another, or the same after a restart.
+
+    ``assistants``: set by who asks for assistants' answers.
+    """
 
     def __init__(
         self, workspace: Workspace, takes: TakeRepository, notifier: ChangeNotifier, listener: Listener
@@ -72,6 +90,7 @@ class JobTracker:
         self._submitting = threading.RLock()
         self._cancelled: set[str] = set()
         """Ids of jobs that are being cancelled and have not ended yet."""
+        self.assistants: AssistantListener | None = None
         self._link: EngineLink | None = None
         self.unavailable_reason = "the engine is starting"
         """Why no engine is attached, while none is."""
@@ -170,11 +189,19 @@ class JobTracker:
 
     def _send_media(self, job: Job) -> None:
         for sha256 in _media_of(job):
-            path = self.store.path(sha256)
-            if not path.is_file():
-                what = f"scene {job.scene_ids[0]}: its picture or clip is no longer stored. Choose it again."
-                raise Rejected("media", what)
-            self.engine.put_media(path)
+            self._send_file(sha256, f"scene {job.scene_ids[0]}: its picture or clip")
+
+    def _send_file(self, sha256: str, what: str) -> None:
+        path = self.store.path(sha256)
+        if not path.is_file():
+            raise Rejected("media", f"{what} is no longer stored. Choose it again.")
+        self.engine.put_media(path)
+
+    def ask(self, job: AssistantJob) -> AssistantJobStatus:
+        """Asks an assistant that the engine runs; the answer comes to ``assistants``. Raises EngineError."""
+        if job.media is not None:
+            self._send_file(job.media, "the picture or clip that this is about")
+        return self.engine.ask(job)
 
     def cancel(self, project_id: str, known: Sequence[KnownJob]) -> list[str]:
         """Stops jobs, the last first, unless another project waits for them too."""
@@ -212,6 +239,10 @@ class JobTracker:
         match event:
             case Finished():
                 self._on_finished(event, name)
+            case Answered():
+                self._on_assistant(event, (name, event.seq))
+            case Failed() | JobRejected() | JobCancelled() if self._takes.job(event.job_id) is None:
+                self._on_assistant(event, (name, event.seq))
             case Failed() | JobRejected():
                 self._on_ended(event.job_id, event.type, event.reason, (name, event.seq))
             case JobCancelled():
@@ -226,13 +257,22 @@ class JobTracker:
     def _on_progress(self, event: ProgressEvent) -> None:
         if not self.live.knows(event.job_id):
             known = self._takes.job(event.job_id)  # submitted by another process on this workspace
-            if known is None or known.state not in LIVE:
+            if known is None:
+                return self._on_assistant(event)
+            if known.state not in LIVE:
                 return
             self.live.put(known.job, known.waiters, known.state)
         waiters = self.live.apply(event)
         if isinstance(event, Started):
             self._takes.end(event.job_id, "running", "")
         self._notifier.notify(*{project_id for project_id, _ in waiters})
+
+    def _on_assistant(self, event: AssistantEvent, cursor: tuple[str, int] | None = None) -> None:
+        """The cursor moves once the event is handled, so that no answer is lost to a crash."""
+        if self.assistants is not None:
+            self.assistants.assistant_event(event)
+        if cursor is not None:
+            self._takes.move_cursor(cursor)
 
     def _on_finished(self, event: Finished, name: str) -> None:
         brought = [(take, self._fetch_files(take)) for take in event.takes]
@@ -301,6 +341,8 @@ class JobTracker:
 
     def settle(self, engine: Engine) -> None:
         """Jobs that wait here and that the engine does not know were lost with its database."""
+        if self.assistants is not None:
+            self.assistants.settle(engine)
         with self._submitting:
             waiting = self._takes.live_jobs()
             if waiting:
