@@ -1,8 +1,9 @@
 """Events: what happens at the engine, in order, each once.
 
-Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished
-(of an assistant's: Answered), Failed, JobRejected or JobCancelled. Does not know who reads them. A client ignores types that it does not
-know (``EVENT_TYPES``): a newer engine may send them; from a rank, an unknown type is a fault of the protocol.
+Comes out of the ranks (by way of the service, which gives ``seq``). Exactly one terminal event per job: Finished (of an
+assistant's: Answered), Failed, JobRejected or JobCancelled. Does not know who reads them. A client ignores types that
+it does not know (``EVENT_TYPES``): a newer engine may send them; from a rank, an unknown type is a fault of the
+protocol.
 
 Events of an ``AssistantJob`` are the same, with its id, and ``Answered`` in place of Finished; its stages are load,
 encode (reading the request) and write (writing the answer, a step for each token).

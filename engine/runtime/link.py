@@ -22,9 +22,11 @@ from engine.contract.wire import (
     SECRET_VARIABLE,
     SOCKET_VARIABLE,
     CancelJob,
+    Command,
     Hello,
     Pause,
     Resume,
+    RunAssistant,
     RunJob,
     Shutdown,
     line,
@@ -68,7 +70,7 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.flags = connection, ControlFlags()
-        self.jobs: queue.Queue[RunJob | None] = queue.Queue()
+        self.jobs: queue.Queue[RunJob | RunAssistant | None] = queue.Queue()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, daemon=True, name="service line").start()
 
@@ -98,9 +100,9 @@ class Link:
             leave_hard(f"the engine service sent a line of more than {MAX_LINE_BYTES} bytes")
         return content if content.endswith(b"\n") else b""
 
-    def _take(self, command: RunJob | CancelJob | Pause | Resume | Shutdown) -> None:
+    def _take(self, command: Command) -> None:
         match command:
-            case RunJob():
+            case RunJob() | RunAssistant():
                 self.flags.cancelled.discard(command.job.id)
                 self.jobs.put(command)
             case CancelJob():

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from engine.contract.assistants import AssistantJob
 from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
 from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import Job
-from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE
+from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE, RunJob
 from engine.models import family
 from engine.runtime.link import ControlFlags, Leaving, Link, connect_link, leave_hard
 from engine.runtime.model_cache import ModelCache
@@ -25,7 +26,7 @@ from engine.runtime.render_context import RankContext
 from engine.runtime.residency import smaller_offload
 from engine.storage.workspace import Workspace
 
-NOTHING, JOB, LEAVE = range(3)
+NOTHING, JOB, LEAVE, ASSISTANT = range(4)
 NO_MEMORY = "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed"
 """In messages of the host's allocator, mapped files, device drivers and libraries, which have no type for it."""
 
@@ -55,26 +56,34 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def next_job(ranks: Ranks, link: Link | None) -> Job | None:
+def next_job(ranks: Ranks, link: Link | None) -> Job | AssistantJob | None:
     """The next job, the same on every rank; None at shutdown. Idle ranks agree on nothing every IDLE_BEAT_S."""
     while True:
-        job, kind = None, NOTHING
-        if link is not None:
-            try:
-                command = link.jobs.get(timeout=IDLE_BEAT_S)
-                kind, job = (LEAVE, None) if command is None else (JOB, command.job)
-            except queue.Empty:
-                kind = NOTHING
+        job, kind = _received(link) if link is not None else (None, NOTHING)
         kind = ranks.agree(kind)
         if kind == LEAVE:
             return None
-        if kind == JOB:
-            return Job.model_validate_json(ranks.share_text(job.model_dump_json() if job is not None else ""))
+        if kind != NOTHING:
+            text = ranks.share_text(job.model_dump_json() if job is not None else "")
+            return (Job if kind == JOB else AssistantJob).model_validate_json(text)
 
 
-def run_job(job: Job, context: RankContext) -> None:
+def _received(link: Link) -> tuple[Job | AssistantJob | None, int]:
+    """What comes from the service within IDLE_BEAT_S, and its kind."""
+    try:
+        command = link.jobs.get(timeout=IDLE_BEAT_S)
+    except queue.Empty:
+        return None, NOTHING
+    if command is None:
+        return None, LEAVE
+    return command.job, JOB if isinstance(command, RunJob) else ASSISTANT
+
+
+def run_job(job: Job | AssistantJob, context: RankContext) -> None:
     """Runs one job and reports how it ended."""
     try:
+        if isinstance(job, AssistantJob):
+            raise Rejected("model", f"{job.model}: no such assistant card.")
         takes = run(job, context)
         if takes:
             context.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
@@ -102,7 +111,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(phrase in message for phrase in NO_MEMORY)
 
 
-def fail_for_memory(job: Job, context: RankContext) -> None:
+def fail_for_memory(job: Job | AssistantJob, context: RankContext) -> None:
     """Reports which settings would fit. Alone, a rank continues; in a group the others may wait in a collective."""
     context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
     context.models.drop()
@@ -114,7 +123,9 @@ def fail_for_memory(job: Job, context: RankContext) -> None:
         leave_hard("out of memory")
 
 
-def memory_advice(job: Job) -> str:
+def memory_advice(job: Job | AssistantJob) -> str:
+    if isinstance(job, AssistantJob):
+        return f"out of memory with {job.model}. Choose a smaller assistant, an endpoint or the one built in, or none."
     width, height = job.size_px
     lengths = [segment.num_frames for segment in job.segments]
     frames = sum(lengths) if job.joint else max(lengths)

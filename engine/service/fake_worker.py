@@ -48,7 +48,18 @@ from engine.contract.assistants import (
     Trial,
     Verdict,
 )
-from engine.contract.events import Answered, Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, StageName, Step
+from engine.contract.events import (
+    Answered,
+    Event,
+    Failed,
+    Finished,
+    JobCancelled,
+    JobRejected,
+    Preview,
+    Stage,
+    StageName,
+    Step,
+)
 from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import FromModel, Job, Span, Take
 from engine.storage.atomic import draft_of, open_replacing, publish_folder

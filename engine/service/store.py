@@ -1,4 +1,5 @@
-"""The store: jobs, of films and of assistants, and what happened to them. Every change of state and its event are one transaction.
+"""The store: jobs of films and of assistants, and what happened to them. A change of state and its event are one
+transaction.
 
 Comes in: jobs, requests (cancel, move, pause) and events. Goes out: statuses, and events numbered in the order they
 happened. Refuses a second terminal event of a job. Thread-safe. Does not know groups, HTTP or files.

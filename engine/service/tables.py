@@ -28,7 +28,8 @@ JobKind = Literal["film", "assistant"]
 
 
 class JobRow(Base):
-    """One job, of a film or of an assistant (``kind``). ``place`` orders the waiting ones; ``failures`` counts attempts that ended by a group's death."""
+    """One job, of a film or of an assistant (``kind``). ``place`` orders the waiting ones; ``failures`` counts attempts
+    that ended by a group's death."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(String(80), primary_key=True)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from engine.client.client import EngineClient
+from engine.contract.assistants import AssistantJob, AssistantRequest
 from engine.contract.events import TERMINAL, Event, Started, Step
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 
@@ -61,6 +62,11 @@ def a_job(
         conditioning=conditioning,
         speed=Speed(precision="float32"),
     )
+
+
+def an_ask(request: AssistantRequest, job_id: str, *, model: str = "scribe", weights: str = "0" * 64) -> AssistantJob:
+    """A job for an assistant."""
+    return AssistantJob(id=job_id, project_id="p1", model=model, weights=weights, request=request)
 
 
 def a_picture(path: Path, size_px: tuple[int, int] = (48, 32), seed: int = 0) -> Path:

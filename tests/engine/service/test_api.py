@@ -36,7 +36,7 @@ def http(shared: EngineClient) -> httpx.Client:
     return shared._http
 
 
-PROTECTED = ["/status", "/jobs", "/jobs/x", "/jobs/x/preview", "/models", "/events", f"/media/{'0' * 64}"]
+PROTECTED = ["/status", "/jobs/x", "/jobs/x/preview", "/models", "/events", f"/media/{'0' * 64}", "/assistants/jobs/x"]
 
 
 @pytest.mark.parametrize("path", PROTECTED)
@@ -57,17 +57,17 @@ def test_the_description_names_every_route(shared: EngineClient) -> None:
     names = [route["operationId"] for verbs in paths.values() for route in verbs.values()]
     assert len(names) == len(set(names)), "generated clients name their methods so"
     assert {f"{verb} {path}" for path, verbs in paths.items() for verb in verbs} == {
-        "get /healthz",
-        "get /status",
-        "get /models",
+        *("get /healthz", "get /status", "get /models"),
         "get /jobs",
         "post /jobs",
         "get /jobs/{job_id}",
         "delete /jobs/{job_id}",
         "post /jobs/{job_id}/move",
         "get /jobs/{job_id}/preview",
-        "post /pause",
-        "post /resume",
+        "post /assistants/jobs",
+        "get /assistants/jobs/{job_id}",
+        "delete /assistants/jobs/{job_id}",
+        *("post /pause", "post /resume"),
         "get /events",
         "get /media/{sha256}",
         "head /media/{sha256}",

@@ -9,10 +9,12 @@ from sqlalchemy import event as sql_event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from engine.contract.assistants import CheckTextRequest, CritiqueRequest, Verdict
 from engine.contract.errors import Conflict, EngineError, Rejected
 from engine.contract.events import (
     EVENT,
     TERMINAL,
+    Answered,
     Event,
     Failed,
     Finished,
@@ -24,7 +26,7 @@ from engine.contract.events import (
 from engine.service import store as store_module
 from engine.service.store import OutOfTurn, Store
 from engine.service.tables import EventRow, JobRow, open_database
-from tests.engine.factories import a_job, types
+from tests.engine.factories import a_job, an_ask, types
 
 JOB = a_job(job_id="j1")
 ENDS: list[Event] = [
@@ -103,6 +105,29 @@ def test_moving(store: Store, position: int, order: str) -> None:
     assert store.move("c", position).position == order.index("c")
     assert "".join(each.job.id for each in store.waiting()) == order
     assert [status.position for status in store.jobs()] == [0, 1, 2, 3]
+
+
+def test_assistants_go_before_films_and_critiques_behind_them(store: Store) -> None:
+    text, critique = CheckTextRequest(text="x"), CritiqueRequest(media="0" * 64)
+    store.submit(a_job(job_id="film1"))
+    store.ask(an_ask(text, "ask1"))
+    store.ask(an_ask(critique, "critique"))
+    store.ask(an_ask(text, "ask2"))
+    store.submit(a_job(job_id="film2"))
+    assert [each.job.id for each in store.waiting()] == ["ask1", "ask2", "film1", "critique", "film2"]
+    assert [status.job.id for status in store.jobs()] == ["film1", "film2"], "studios that know films only read them"
+    assert store.assistant_job("critique").position == 3
+    with pytest.raises(Rejected, match="ask1"):
+        store.job("ask1")
+
+
+def test_an_answer_is_kept_with_its_job(store: Store) -> None:
+    job = an_ask(CheckTextRequest(text="x"), "ask")
+    assert store.ask(job)[1] and not store.ask(job)[1]
+    store.start("ask")
+    store.record(Answered(time_s=1, job_id="ask", answer=Verdict(safe=True, source="scribe")))
+    status = store.assistant_job("ask")
+    assert (status.job, status.state, status.answer) == (job, "finished", Verdict(safe=True, source="scribe"))
 
 
 def test_only_waiting_jobs_move(store: Store) -> None:

@@ -5,8 +5,13 @@ from typing import Any, get_args
 
 import pytest
 
-from engine.contract.events import TERMINAL, EngineEvent, Event, JobEvent
+from engine.contract.assistants import CheckTextRequest
+from engine.contract.events import TERMINAL, Answered, EngineEvent, Event, JobEvent
+from studio.errors import DatabaseTrouble
+from studio.rendering.engine import Engine
+from studio.rendering.job_tracker import AssistantEvent
 from studio.rendering.progress import LiveJobs, ProgressEvent
+from tests.engine.factories import an_ask, wait_until
 from tests.studio.factories import benched
 from tests.studio.take_factories import a_take
 
@@ -34,3 +39,36 @@ def test_the_job_tracker_refuses_an_event_of_another_type(tmp_path: Path) -> Non
     event: Any = Verdict(time_s=1.0, job_id="j")
     with benched(tmp_path) as bench, pytest.raises(AssertionError):
         bench.studio._tracker.handle_event(event, "workspace")
+
+
+class Asker:
+    """Keeps what comes for jobs that are no film's; its first answer finds the database locked."""
+
+    def __init__(self) -> None:
+        self.events: list[AssistantEvent] = []
+        self.locked = True
+
+    def assistant_event(self, event: AssistantEvent) -> None:
+        if isinstance(event, Answered) and self.locked:
+            self.locked = False
+            raise DatabaseTrouble("locked")
+        self.events.append(event)
+
+    def settle(self, engine: Engine) -> None:
+        pass
+
+
+def test_answers_come_to_who_asked_and_disturb_no_film(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        tracker, asker = bench.studio._tracker, Asker()
+        tracker.assistants = asker
+        job = an_ask(CheckTextRequest(text="a boat"), "ask")
+        tracker.ask(job)
+        wait_until(lambda: any(isinstance(event, Answered) for event in asker.events), "the answer")
+        bench.engine.fail_next("the guard is missing")
+        tracker.ask(an_ask(CheckTextRequest(text="a boat"), "ask2"))
+        wait_until(lambda: asker.events[-1].type == "failed", "the failure")
+        assert {event.job_id for event in asker.events} == {"ask", "ask2"}
+        assert tracker.live.of_project("p1") == [] and tracker._takes.live_jobs() == []
+        last, name = asker.events[-1].seq, tracker._link.name
+        wait_until(lambda: tracker._takes.cursor(name) == last, "the cursor")
