@@ -190,6 +190,8 @@ class BaseCard(Value):
     vocabulary: tuple[str, ...] = ()
     """Words of the training captions; empty: any."""
     vocabulary_hint: str = ""
+    built_in: str = ""
+    """Folder of what the built-in assistants know of the model: how things are said in its words, how they look."""
     measured: tuple[Measured, ...] = ()
     preview: LatentPreview | None = None
     """None: previews show the latent's first principal components."""
