@@ -13,7 +13,7 @@ from engine.contract.values import Identifier, SizePx, Value
 
 Capability = Literal["text", "image", "clip", "continue", "sdedit", "negative_prompt"]
 """sdedit: a clip can be re-imagined. negative_prompt: a text of what must not be seen is read too."""
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 GuidanceSchedule = Literal["constant", "ramp", "reference_wave"]
 """How the guidance scale follows the steps: constant; from 1 up to the scale; or as TTT-Video's script computes it."""
 

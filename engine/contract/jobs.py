@@ -107,13 +107,16 @@ Offload = Literal["none", "components"]
 """Where a model's components wait: on the device; or off it but while they work."""
 
 
+GuidanceBranches = Literal["batched", "sequential"]
+"""Whether both guidance branches run in one batch."""
+
+
 class Speed(Value):
     """How the ranks work. ``precision`` decides pixels; the others must not, and are left out of the recipe."""
 
     precision: Precision
     offload: Offload = "none"
-    guidance: Literal["batched", "sequential"] = "batched"
-    """Whether both guidance branches run in one batch."""
+    guidance: GuidanceBranches = "batched"
     preview_every: int = Field(default=2, ge=1, le=5)
     """A preview at least at every such step."""
 

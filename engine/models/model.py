@@ -22,7 +22,11 @@ from engine.contract.cards import ModelCard
 from engine.layers.attention import TokenLayout
 from engine.storage.media import Frames
 
-DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class Network(nn.Module, ABC):

@@ -17,8 +17,8 @@ from studio.errors import StoryboardError
 
 _FIXED_SCENE_FIELDS = {"id": "add a scene instead", "chosen_take": "choose a take instead"}
 _FIXED_STORYBOARD_FIELDS = {"scenes": "change a scene instead"}
-_GROUPS = ("conditioning", "first_frame", "overrides")
-"""Fields of a scene that have fields of their own."""
+_GROUPS = ("conditioning", "first_frame", "overrides", "speed")
+"""Fields of a scene or storyboard that have fields of their own."""
 
 
 def add_scene(
@@ -67,6 +67,7 @@ def split_scene(storyboard: Storyboard, scene_id: str, at_s: float, new_id: str 
         transition="continue",
         conditioning=None,
         first_frame=FirstFrame(),
+        continue_num_frames=None,
         seed=None,
         notes="",
         chosen_take=None,
@@ -85,7 +86,7 @@ def merge_scenes(storyboard: Storyboard, scene_id: str) -> Storyboard:
         position,
         prompt=_joined_text(first.prompt, second.prompt, " "),
         chunk_prompts=_merged_chunk_prompts(first.chunk_prompts, second.chunk_prompts),
-        negative_prompt=_joined_text(first.negative_prompt, second.negative_prompt, ", "),
+        negative_prompt=_merged_negative(first.negative_prompt, second.negative_prompt),
         notes=_joined_text(first.notes, second.notes, "\n"),
         duration_s=round(first.duration_s + second.duration_s, 6),
     )
@@ -145,10 +146,14 @@ def _set_field(
     elif field == "conditioning.media" and not value:
         values["conditioning"] = None
     else:
-        group = cast(dict[str, Any], values[head] or {}) if head in _GROUPS else None
+        group = _group_of(values[head]) if head in _GROUPS else None
         if group is None:
             raise StoryboardError.at(where, f"{head} is one value; it has no {show(inner)} in it")
         values[head] = {**group, inner: value}
+
+
+def _group_of(value: object) -> dict[str, Any]:
+    return value.model_dump() if isinstance(value, BaseModel) else cast(dict[str, Any], value or {})
 
 
 def _changed(scene: Scene, position: int, **changes: object) -> Scene:
@@ -183,6 +188,11 @@ def _clamped(position: int, length: int) -> int:
 
 def _merged_chunk_prompts(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return first if first == second else (*first, *second)
+
+
+def _merged_negative(first: str | None, second: str | None) -> str | None:
+    """The model's own only where neither scene has one."""
+    return None if first is None and second is None else _joined_text(first or "", second or "", ", ")
 
 
 def _joined_text(first: str, second: str, between: str) -> str:

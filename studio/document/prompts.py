@@ -32,7 +32,9 @@ def full_prompts(scene: Scene, look: str, num_chunks: int) -> list[str]:
 
 
 def full_negative_prompt(scene: Scene, storyboard: Storyboard, card: ModelCard) -> str:
-    """The author's negative prompt and look, else the model's own; "" for a model that reads none."""
+    """The author's negative prompt and look, where both are missing the model's own; "" for a model that reads none."""
     if "negative_prompt" not in card.capabilities:
         return ""
-    return join_look(scene.negative_prompt, storyboard.negative_look) or card.negative_prompt
+    if scene.negative_prompt is None and not storyboard.negative_look.strip():
+        return card.negative_prompt
+    return join_look(scene.negative_prompt or "", storyboard.negative_look)

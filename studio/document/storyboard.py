@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, field_validator
 
+from engine.contract.card_values import Precision
+from engine.contract.jobs import GuidanceBranches, Offload
 from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
 from studio.document.validation import problems_in, show, suggestion
@@ -61,6 +63,17 @@ class Overrides(Value):
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | None = None
 
 
+class SpeedSettings(Value):
+    """How the engine works where the preset says otherwise; None: the preset's. Only ``precision`` changes pixels."""
+
+    precision: Precision | None = None
+    """In which numbers the network computes."""
+    offload: Offload | None = None
+    """Where a model's components wait: on the device; or off it but while they work."""
+    guidance: GuidanceBranches | None = None
+    """Whether both branches of guidance run in one batch, or one after the other with half the memory."""
+
+
 class Scene(Value):
     """One continuous camera view. ``transition`` is how it joins the scene before it; the first joins nothing."""
 
@@ -69,12 +82,18 @@ class Scene(Value):
     chunk_prompts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
     """Of the second, third ... chunk (of a jointly denoised model: segment); "" goes on with the one before, as does
     every chunk after the last."""
-    negative_prompt: Text = ""
+    negative_prompt: Text | None = None
+    """What must not be seen. None: the model's own; "": nothing."""
     duration_s: Annotated[Seconds, Field(le=MAX_DURATION_S)] = 3.0
     transition: Transition = "cut"
+    """How the scene joins the one before it: a new view; a view that goes on from its last frames; a blend."""
     crossfade_s: Annotated[Seconds, Field(le=10)] = 0.5
     conditioning: Conditioning | None = None
+    """None: from words, or from the scene before."""
     first_frame: FirstFrame = FirstFrame()
+    continue_num_frames: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    """Frames taken over from the scene before where this one continues it, and from each chunk by the next; None: the
+    model's own number."""
     seed: Seed | None = None
     """None: derived from the storyboard's seed and this scene's id."""
     overrides: Overrides = Overrides()
@@ -95,6 +114,7 @@ class Storyboard(Value):
     negative_look: Text = ""
     model: Annotated[Identifier, Field(strict=True)] = "diorama"
     preset: Annotated[Identifier, Field(strict=True)] = "balanced"
+    speed: SpeedSettings = SpeedSettings()
     seed: Seed = 0
     scenes: Annotated[tuple[Scene, ...], Field(max_length=MAX_SCENES)] = ()
 

@@ -17,7 +17,7 @@ from engine.contract.errors import Rejected
 from engine.storage.card_files import find_part, is_weight_file
 
 GIB = 2**30
-BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
+BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 WORKING_SHARE = 1.25
 """What a network needs beside its weights while it runs, as a share of them: a rule of thumb, shown as an estimate."""
 MEMINFO = Path("/proc/meminfo")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from engine.storage.migrations import DatabaseTooNew, Schema, migrate
 from studio.errors import DatabaseTrouble
+from studio.library.migration_steps import empty_negative_prompts_mean_the_models_own
 
 BUSY_TIMEOUT_S = 20
 
@@ -125,7 +126,7 @@ class CursorRow(Row):
     seq: Mapped[int]
 
 
-SCHEMA = Schema("studio", Row.metadata)
+SCHEMA = Schema("studio", Row.metadata, (empty_negative_prompts_mean_the_models_own,))
 
 
 class Database:

@@ -64,11 +64,12 @@ def _from_take(scene: Scene, previous: ScenePlan, card: ModelCard) -> SceneStart
         raise PlanError(scene.id, f"{card.title} cannot continue a scene. Join it by a cut")
     if previous.recipe is None:
         raise PlanError(scene.id, f"continues scene {previous.number}, which cannot be rendered. Mend that one first")
-    num_frames = _allowed_num_frames(card, min(card.continue_num_frames, previous.num_frames))
+    wanted = frames_taken_over(scene, card)
+    num_frames = _allowed_num_frames(card, min(wanted, previous.num_frames))
     notes: list[str] = []
     if scene.conditioning is not None:
         notes.append("continues the scene before it, so its picture or clip is not used")
-    if num_frames < card.continue_num_frames:
+    if num_frames < wanted:
         frames = "its last frame" if num_frames == 1 else f"its last {num_frames} frames"
         short = f"scene {previous.number} is so short that only {frames} can be taken over"
         notes.append(f"{short}: movement may not go on")
@@ -143,6 +144,13 @@ def _first_frame_of_clip(
     if strength is None:
         return None, []
     return None, [f"{card.title} has no picture model: the first frame is re-imagined with the rest of the clip"]
+
+
+def frames_taken_over(scene: Scene, card: ModelCard) -> int:
+    """From the scene before by one that continues it, and from each chunk by the next."""
+    if scene.continue_num_frames is None:
+        return card.continue_num_frames
+    return _allowed_num_frames(card, scene.continue_num_frames)
 
 
 def _allowed_num_frames(card: ModelCard, num_frames: int) -> int:

@@ -15,7 +15,7 @@ from engine.contract.values import SizePx
 from studio.document.storyboard import Storyboard
 from studio.document.validation import suggestion
 from studio.errors import PlanError
-from studio.planning.presets import Preset
+from studio.planning.presets import Preset, with_speed
 from studio.planning.prompts import never_shown, unknown_words
 from studio.planning.shown_take import TakeIndex, index_takes
 from studio.planning.sizes import fps_for, size_for
@@ -67,7 +67,7 @@ def plan_context(
     size_px, fps, refusal, notes = _frame(storyboard, status)
     context = PlanContext(
         storyboard=storyboard,
-        preset=presets[preset],
+        preset=with_speed(presets[preset], storyboard.speed),
         presets=presets,
         models=models,
         status=status,

@@ -92,6 +92,8 @@ def _unused(draft: DraftScene, same_overrides: bool, context: PlanContext) -> li
         texts.append(f"{context.card.title} starts from words alone: the scene's picture or clip is not used")
     if scene.first_frame != FirstFrame():
         texts.append("no picture model makes a first frame: its words and seed are not used")
+    if scene.continue_num_frames is not None:
+        texts.append(f"the number of frames that it continues from is not used: {TOGETHER}")
     if scene.seed not in (None, context.storyboard.seed):
         texts.append(f"the scene's own seed is not used: {TOGETHER}, from the storyboard's seed")
     if scene.overrides != Overrides() and not same_overrides:

@@ -1,9 +1,10 @@
 """Presets and model cards from YAML, strictly: an unknown key is an error that names file and key.
 
 Comes in: the folders ``presets/quality`` and ``presets/models``. Goes out: ``Preset`` and ``ModelCard`` values. Does
-not know storyboards, weights or what a sampler does.
+not know scenes, weights or what a sampler does.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -13,17 +14,20 @@ from engine.contract.card_values import Precision
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
 from engine.contract.families import FAMILIES
-from engine.contract.jobs import Offload, SamplerSettings, Speed
+from engine.contract.jobs import GuidanceBranches, Offload, SamplerSettings, Speed
 from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
 from engine.storage.card_files import card_paths, own_cards, with_base
 from studio.document.formats.plain_yaml import YamlError, parse
+from studio.document.storyboard import SpeedSettings
 from studio.document.validation import problems_in, show
 from studio.errors import PresetError
 
 PRESETS_FOLDER = Path(__file__).resolve().parents[2] / "presets"
 QUALITY_FOLDER = PRESETS_FOLDER / "quality"
 MODELS_FOLDER = PRESETS_FOLDER / "models"
+PROMPTING_FOLDER = PRESETS_FOLDER / "prompting"
+"""How to write prompts, a list for each family, and one for models that know few words."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -42,7 +46,7 @@ class Preset(Value):
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | Literal["model"]
     precision: Precision | Literal["model"]
     offload: Offload
-    guidance: Literal["batched", "sequential"]
+    guidance: GuidanceBranches
     preview_every: Annotated[int, Field(strict=True, ge=1, le=5)]
 
     def sampler_for(
@@ -72,6 +76,11 @@ class Preset(Value):
         )
 
 
+def with_speed(preset: Preset, speed: SpeedSettings) -> Preset:
+    """The preset with what a storyboard says of its own."""
+    return preset.model_copy(update=speed.model_dump(exclude_none=True))
+
+
 def load_presets(folder: Path = QUALITY_FOLDER) -> dict[str, Preset]:
     """All presets by name, the quickest first. Raises PresetError for the first file that is wrong."""
     presets = [_read(path, Preset) for path in _files(folder)]
@@ -86,6 +95,15 @@ def load_cards(folder: Path = MODELS_FOLDER, models_root: Path | None = None) ->
     for path, card in cards.items():
         _check_card(path, card)
     return {card.name: card for card in cards.values()}
+
+
+@cache
+def prompt_tips(family: str, few_words: bool = False) -> tuple[str, ...]:
+    """How to write prompts for the models of a family; ``few_words``: for one that knows a small vocabulary."""
+    path = PROMPTING_FOLDER / f"{'vocabulary' if few_words else family}.yaml"
+    if not path.is_file():
+        return ()
+    return tuple(map(str, cast(list[object], parse(path.read_bytes()))))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from engine.contract.frames import chunks_for
 from engine.contract.jobs import Segment
 from studio.document.prompts import full_negative_prompt, full_prompts
 from studio.document.storyboard import Scene
-from studio.planning.conditioning import SceneStart, start_of
+from studio.planning.conditioning import SceneStart, frames_taken_over, start_of
 from studio.planning.context import PlanContext
 from studio.planning.groups import JobContent, SceneGroup
 from studio.planning.sizes import check_length, chunk_length
@@ -34,7 +34,7 @@ def scene_content(group: SceneGroup, context: PlanContext) -> JobContent:
 def _segments(scene: Scene, num_frames: int, start: SceneStart, context: PlanContext) -> tuple[Segment, ...]:
     card, storyboard = context.card, context.storyboard
     length = chunk_length(num_frames, card)
-    chunks = chunks_for(num_frames, length, start.num_overlap_frames, card.continue_num_frames)
+    chunks = chunks_for(num_frames, length, start.num_overlap_frames, frames_taken_over(scene, card))
     prompts = full_prompts(scene, storyboard.look, len(chunks))
     return tuple(
         Segment(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from engine.contract.jobs import Segment
 from studio.document.storyboard import Scene
+from studio.planning.conditioning import frames_taken_over
 from studio.planning.context import PlanContext
 from studio.planning.groups import num_segments, segment_s
 from studio.planning.prompts import estimated_tokens, never_shown, unknown_words
@@ -26,6 +27,7 @@ def scene_notes(
     warnings = [
         *_prompt_warnings(scene, plan, segments, max_tokens, context),
         _crossfade_warning(scene, plan, previous),
+        _taken_over_warning(scene, plan, context),
         _sampler_warning(scene, context),
     ]
     notes = [about_scene(scene.id, "info", _rounding(scene, plan, context))]
@@ -73,6 +75,18 @@ def _crossfade_warning(scene: Scene, plan: ScenePlan, previous: ScenePlan | None
     if scene.crossfade_s <= shorter:
         return ""
     return f"a crossfade of {scene.crossfade_s:g} s does not fit into a scene of {shorter:g} s; shorten it"
+
+
+def _taken_over_warning(scene: Scene, plan: ScenePlan, context: PlanContext) -> str:
+    """Where frames are taken over, and not as many as the scene says."""
+    wanted, card = scene.continue_num_frames, context.card
+    if wanted is None or card.joint or (plan.continues is None and plan.num_chunks < 2):
+        return ""
+    used = frames_taken_over(scene, card)
+    counts = ", ".join(str(count) for count in card.conditioning_num_frames)
+    return (
+        "" if used == wanted else f"{card.title} goes on from {counts} frames; {wanted} were asked for, {used} are used"
+    )
 
 
 def _sampler_warning(scene: Scene, context: PlanContext) -> str:

@@ -113,7 +113,7 @@ def _prompt_reasons(
         yield f"{prefix}prompt of {parts} {', '.join(map(str, later))} changed"
     if old[0].negative_prompt != new[0].negative_prompt:
         labels = "negative prompt", "negative look"
-        yield _changed(prefix, old[0].negative_prompt, scene.negative_prompt, negative_look, *labels)
+        yield _changed(prefix, old[0].negative_prompt, scene.negative_prompt or "", negative_look, *labels)
 
 
 def _without_tokens(segments: Sequence[Segment]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from engine.contract.cards import ModelStatus
 from engine.contract.frames import num_segments_for
-from studio.planning.presets import Preset
+from studio.planning.presets import Preset, prompt_tips
 from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about, clock
 from studio.views.project_state import LiveState, ProjectState
@@ -39,6 +39,7 @@ def board_of(
         fps=storyboard.fps or (status.card.fps if status else 0),
         look=storyboard.look,
         negative_look=storyboard.negative_look,
+        prompt_tips=prompt_tips(status.card.family, bool(status.card.vocabulary)) if status else (),
         seed=storyboard.seed,
         model=storyboard.model,
         models=tuple(_model(one) for one in models.values()),
@@ -87,6 +88,9 @@ def _model(status: ModelStatus) -> ModelView:
         sizes_px=card.sizes_px,
         grid_px=card.grid_px,
         vocabulary_hint=card.vocabulary_hint,
+        negative_prompt=card.negative_prompt,
+        num_steps=card.num_steps,
+        guidance_scale=card.guidance_scale,
         capabilities=card.capabilities,
         makes=card.makes,
         first_frame=card.first_frame,

@@ -93,7 +93,8 @@ class SceneCard(Value):
     num_chunks: int
     chunk_starts_s: tuple[float, ...]
     """Where in the scene each chunk (or 3 s segment) begins; empty where the scene cannot be planned."""
-    negative_prompt: str
+    negative_prompt: str | None
+    """None: the model's own; "": none."""
     duration_s: float
     duration_text: str
     planned_s: float
@@ -152,6 +153,11 @@ class ModelView(Value):
     grid_px: int
     """Sides of a size of the author's own are multiples of this."""
     vocabulary_hint: str
+    negative_prompt: str
+    """What is used where neither scene nor film has one."""
+    num_steps: int
+    guidance_scale: float
+    """As it was published, in the usual convention."""
     capabilities: tuple[str, ...]
     makes: Literal["video", "picture"]
     first_frame: str | None
@@ -234,6 +240,8 @@ class BoardView(Value):
     fps: int
     look: str
     negative_look: str
+    prompt_tips: tuple[str, ...]
+    """How to write prompts for the chosen model, a sentence each."""
     seed: int
     model: str
     models: tuple[ModelView, ...]

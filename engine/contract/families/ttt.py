@@ -20,7 +20,7 @@ from engine.contract.values import SizePx
 LIVE_COPIES = 12
 """Copies of the token sequence that are alive at once where a block needs most: the residual stream, inputs and outputs
 of attention, and the four times wider hidden layer of the feed-forward network."""
-BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
+BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class TttSettings(FamilySettings):

@@ -158,7 +158,7 @@ def _values(storyboard: Storyboard) -> list[dict[str, Any]]:
 
 
 def _segments(storyboard: Storyboard, scene: Scene, place: int) -> list[dict[str, Any]]:
-    negative = _with_look(scene.negative_prompt, storyboard.negative_look)
+    negative = _with_look(scene.negative_prompt or "", storyboard.negative_look)
     values: list[dict[str, Any]] = []
     for number, text in enumerate(chunk_prompts(scene, num_segments_for(scene.duration_s, SEGMENT_S))):
         begins = place > 0 and number == 0 and scene.transition != "continue"

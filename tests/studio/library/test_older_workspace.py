@@ -67,7 +67,7 @@ def test_it_opens_shows_its_takes_as_fresh_and_undoes(workspace: Workspace) -> N
         (summary,) = studio.projects.summaries()
         assert summary.title == "Two hills"
         board = studio.views.board(summary.id)
-        assert board.scenes[0].state == "fresh"
+        assert board.scenes[0].state == "fresh" and board.scenes[0].negative_prompt is None
         assert [len(card.takes) for card in board.scenes] == [2, 0, 0]
         assert studio.projects.open(summary.id).storyboard.scenes[2].prompt == "a yellow boat at dawn"
         assert studio.projects.undo(summary.id).storyboard.scenes[2].prompt == "a green boat at night"

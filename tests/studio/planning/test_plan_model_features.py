@@ -261,17 +261,6 @@ def test_unknown_words_of_a_chunk_are_said_too() -> None:
     assert any('"dragon"' in text for text in notes(plan))
 
 
-# ---- what is not to be seen
-@pytest.mark.parametrize(
-    "scene, look, heard",
-    [("", "", "blurred"), ("fog", "", "fog"), ("", "rain", "rain"), ("fog", "rain", "fog, rain")],
-)
-def test_a_model_s_own_negative_prompt_stands_where_the_author_says_nothing(scene: str, look: str, heard: str) -> None:
-    plan = way(of(ANIMATOR, {"negative_prompt": scene}, negative_look=look))
-    assert plan.jobs[0].segments[0].negative_prompt == heard
-    assert planned(board({})).jobs[0].segments[0].negative_prompt == "", "the empty text, never no guidance"
-
-
 # ---- sizes and frame rates
 def test_a_size_of_the_author_s_own_is_rendered_and_said_to_be_off_the_table() -> None:
     plan = planned(board({}, size_px=(112, 64)))

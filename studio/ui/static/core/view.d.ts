@@ -14,6 +14,7 @@ interface BoardView {
   fps: number;
   look: string;
   negative_look: string;
+  prompt_tips: string[];
   seed: number;
   model: string;
   models: ModelView[];
@@ -83,6 +84,9 @@ interface ModelView {
   sizes_px: Record<string, [number, number]>;
   grid_px: number;
   vocabulary_hint: string;
+  negative_prompt: string;
+  num_steps: number;
+  guidance_scale: number;
   capabilities: string[];
   makes: 'video' | 'picture';
   first_frame: string | null;
@@ -140,7 +144,7 @@ interface SceneCard {
   chunk_prompts: string[];
   num_chunks: number;
   chunk_starts_s: number[];
-  negative_prompt: string;
+  negative_prompt: string | null;
   duration_s: number;
   duration_text: string;
   planned_s: number;

@@ -2,10 +2,12 @@
 // The form of one scene. What the chosen model cannot do is not shown, unless the scene already uses it.
 
 import { h, icon, iconButton, setAttributes, setChildren, setText } from '../core/dom.js';
-import { can, model } from '../core/capabilities.js';
+import { model } from '../core/capabilities.js';
 import { field } from '../fields/field.js';
 import { partsPanel } from '../fields/chunk_prompts.js';
+import { negativePanel } from '../fields/negative_prompt.js';
 import { notesList } from '../fields/plan_notes.js';
+import { promptTips } from '../fields/prompt_tips.js';
 import { clipPanel } from '../fields/reimagine.js';
 import { typed } from '../core/saving.js';
 import { startPanel } from '../fields/start_frames.js';
@@ -34,16 +36,7 @@ function sceneFields() {
       read: (card) => card.prompt,
       placeholder: 'Say what is seen here',
     }),
-    negative: field({
-      id: 'negative',
-      kind: 'text',
-      rows: 1,
-      label: 'Negative prompt',
-      path: 'negative_prompt',
-      read: (card) => card.negative_prompt,
-      placeholder: 'What should not be seen',
-      hidden: () => !can('negative_prompt'),
-    }),
+    negative: negativePanel(),
     duration: field({
       id: 'duration',
       kind: 'number',
@@ -118,6 +111,7 @@ function sceneFields() {
       path: 'overrides.guidance_scale',
       read: (card) => card.overrides.guidance_scale ?? null,
       placeholder: 'as preset',
+      hint: (_card, value) => guidanceHint(value),
     }),
     notes: field({
       id: 'notes',
@@ -129,6 +123,14 @@ function sceneFields() {
       placeholder: 'For yourself; never rendered',
     }),
   };
+}
+
+/** In which convention the number is: NVIDIA's scripts count from 0, where nothing is guided, we from 1.
+ *  @param {number | null} value */
+function guidanceHint(value) {
+  const shown = value ?? model()?.guidance_scale;
+  const nvidia = model()?.family.match(/Cosmos|DFM/) && shown ? `; ${shown} is NVIDIA’s ${shown - 1}` : '';
+  return `1 is none${nvidia}`;
 }
 
 /** @type {Record<string, string>} */
@@ -147,6 +149,7 @@ export function sceneForm(work) {
     clip: clipPanel(),
     takes: takesPanel((/** @type {SceneCard} */ card) => work('another_take', card)),
     notes: notesList(),
+    tips: promptTips(),
   };
   const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
@@ -169,6 +172,7 @@ export function sceneForm(work) {
     condition,
     fields.prompt,
     vocabulary,
+    parts.tips,
     parts.parts,
     parts.notes,
     fields.negative,
@@ -195,7 +199,8 @@ export function sceneForm(work) {
 }
 
 /** @param {any} parts @param {SceneCard} card */
-function showParts({ parts, start, clip, takes, notes }, card) {
+function showParts({ parts, start, clip, takes, notes, tips }, card) {
+  tips.show();
   parts.show(card);
   start.show(card, shownBoard().scenes[card.number - 2] ?? null);
   clip.show(card);
