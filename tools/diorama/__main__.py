@@ -72,6 +72,7 @@ def _measure(args: argparse.Namespace) -> None:
 def _subjects(args: argparse.Namespace) -> None:
     from tools.diorama import clips, measure
 
+    measure.write_looks()
     measure.train_subject_net(clips.load_set(args.cache / "training"))
 
 

@@ -1,11 +1,11 @@
-"""Reads subject, colour, motion and setting from the pixels of a clip.
+"""Reads subject, colour, motion and setting from the pixels of a clip, with what the studio's own critic reads by.
 
-In: frames (F, 64, 96, 3) uint8. Out: the four names. Colour, motion and setting are arithmetic on pixels; the subject
-is read by a small convolutional network. Does not know: who drew the clip, or what was asked for.
+In: frames (F, 64, 96, 3) uint8. Out: the four names; the looks that the critic compares with; the network that names
+subjects, trained. The reading itself is `engine/assistants/built_in/attributes.py`. Does not know: who drew the clip,
+or what was asked for.
 """
 
-import colorsys
-import math
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from engine.assistants.built_in.attributes import LOOKS, WEIGHTS, AttributeReader, Looks, read_reader
+from engine.assistants.built_in.attributes import chroma as chroma
 from tools.diorama import clips, world
 
-SUBJECT_CHROMA = 0.46
-STAY_PX = 9.0
-CROP_PX = 40
-SUBJECTS_FILE = Path(__file__).with_name("subjects.safetensors")
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "diorama" / "assistants"
+SUBJECTS_FILE = FOLDER / WEIGHTS
+NUM_TOP_ROWS, NUM_BOTTOM_ROWS = 14, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,71 +30,58 @@ class Reading:
     subject: str | None
     colour: str | None
     motion: str | None
-    setting: str
+    setting: str | None
 
 
-def chroma(frames: np.ndarray) -> np.ndarray:
-    """max - min of RGB in [0, 1], per pixel."""
-    return (frames.max(-1).astype(np.float32) - frames.min(-1)) / 255.0
+@cache
+def reader() -> AttributeReader:
+    made = read_reader(FOLDER)
+    if made is None:
+        raise FileNotFoundError(f"{FOLDER / LOOKS}: write it with `python -m tools.diorama subjects`")
+    return made
+
+
+@cache
+def _cropper() -> AttributeReader:
+    """Crops before there is a network."""
+    return AttributeReader(Looks.model_validate(looks()), None)
 
 
 def centre(frame: np.ndarray) -> tuple[float, float] | None:
     """Median (x, y) of the subject's pixels; None where there are too few to be a subject."""
-    ys, xs = np.nonzero(chroma(frame) > SUBJECT_CHROMA)
-    return (float(np.median(xs)), float(np.median(ys))) if len(xs) >= 12 else None
-
-
-def motion(frames: np.ndarray) -> str | None:
-    """The median centroid of the last three frames against the first three: under 9 px it stays."""
-    ends = [[c for c in map(centre, part) if c is not None] for part in (frames[:3], frames[-3:])]
-    if not all(ends):
-        return None
-    dx, dy = np.mean(ends[1], 0) - np.mean(ends[0], 0)
-    if max(abs(dx), abs(dy)) < STAY_PX:
-        return "stay"
-    if abs(dx) >= abs(dy):
-        return "right" if dx > 0 else "left"
-    return "down" if dy > 0 else "up"
-
-
-@cache
-def _hues() -> dict[str, float]:
-    return {n: colorsys.rgb_to_hsv(*(v / 255 for v in rgb))[0] * 2 * math.pi for n, rgb in world.COLOURS.items()}
-
-
-def colour(frames: np.ndarray) -> str | None:
-    """The name nearest to the chroma-weighted circular mean hue of the subject's pixels."""
-    mask = chroma(frames) > SUBJECT_CHROMA
-    if mask.sum() < 12:
-        return None
-    rgb = frames[mask].astype(np.float32) / 255
-    hue = np.arctan2(math.sqrt(3) * (rgb[:, 1] - rgb[:, 2]), 2 * rgb[:, 0] - rgb[:, 1] - rgb[:, 2])
-    weight = chroma(frames)[mask]
-    mean = math.atan2(float((weight * np.sin(hue)).sum()), float((weight * np.cos(hue)).sum()))
-    return min(_hues(), key=lambda name: abs(math.remainder(mean - _hues()[name], 2 * math.pi)))
-
-
-def _signature(frames: np.ndarray) -> np.ndarray:
-    top, bottom = frames[:, :14].reshape(-1, 3), frames[:, -12:].reshape(-1, 3)
-    return np.concatenate([np.median(top, 0), np.median(bottom, 0)])
-
-
-@cache
-def _setting_signatures() -> dict[str, np.ndarray]:
-    def of(setting: str) -> np.ndarray:
-        rendered = [world.render(world.Combination("ball", "red", "stay", setting), seed) for seed in range(6)]
-        return np.mean([_signature(r.frames[:1]) for r in rendered], 0)
-
-    return {setting: of(setting) for setting in world.SETTINGS}
-
-
-def setting(frames: np.ndarray) -> str:
-    signature, known = _signature(frames), _setting_signatures()
-    return min(known, key=lambda name: float(np.linalg.norm(signature - known[name])))
+    return reader().centre(frame)
 
 
 def read(frames: np.ndarray) -> Reading:
-    return Reading(subject(frames), colour(frames), motion(frames), setting(frames))
+    seen = reader().read(frames)
+    return Reading(**{name: each.value for name, each in seen.items()}) if seen else Reading(None, None, None, None)
+
+
+def looks() -> dict:
+    """What the values look like, from the renderer."""
+
+    def signature(setting: str) -> list[float]:
+        rendered = [world.render(world.Combination("ball", "red", "stay", setting), seed) for seed in range(6)]
+        parts = [(r.frames[:1, :NUM_TOP_ROWS], r.frames[:1, -NUM_BOTTOM_ROWS:]) for r in rendered]
+        medians = [np.concatenate([np.median(part.reshape(-1, 3), 0) for part in pair]) for pair in parts]
+        return [round(float(v), 3) for v in np.mean(medians, 0)]
+
+    return {
+        "size_px": [world.WIDTH_PX, world.HEIGHT_PX],
+        "subject_chroma": 0.46,
+        "stay_px": 9.0,
+        "crop_px": 40,
+        "num_top_rows": NUM_TOP_ROWS,
+        "num_bottom_rows": NUM_BOTTOM_ROWS,
+        "subjects": list(world.SUBJECTS),
+        "colours": {name: list(rgb) for name, rgb in world.COLOURS.items()},
+        "motions": {name: list(signs) for name, signs in world.MOTIONS.items()},
+        "settings": {setting: signature(setting) for setting in world.SETTINGS},
+    }
+
+
+def write_looks() -> None:
+    (FOLDER / LOOKS).write_text(json.dumps(looks(), indent=1) + "\n")
 
 
 class SubjectNet(nn.Module):
@@ -114,29 +102,8 @@ class SubjectNet(nn.Module):
 
 def crop(frame: np.ndarray) -> Tensor | None:
     """(3, 40, 40) around the subject, or None where there is no subject."""
-    at = centre(frame)
-    if at is None:
-        return None
-    half = CROP_PX // 2
-    padded = np.pad(frame, ((half, half), (half, half), (0, 0)), mode="edge")
-    x, y = round(at[0]), round(at[1])
-    return torch.from_numpy(padded[y : y + CROP_PX, x : x + CROP_PX].copy()).permute(2, 0, 1).float() / 255
-
-
-@cache
-def _subject_net() -> SubjectNet:
-    net = SubjectNet()
-    net.load_state_dict({k: v.float() for k, v in load_file(SUBJECTS_FILE).items()})
-    return net.eval()
-
-
-@torch.no_grad()
-def subject(frames: np.ndarray) -> str | None:
-    """The subject most frames agree on (mean of log-probabilities over every fourth frame)."""
-    crops = [c for c in map(crop, frames[::4]) if c is not None]
-    if not crops:
-        return None
-    return world.SUBJECTS[int(_subject_net()(torch.stack(crops)).log_softmax(-1).mean(0).argmax())]
+    pixels = _cropper().crop(frame)
+    return None if pixels is None else torch.from_numpy(pixels)
 
 
 def train_subject_net(data: clips.ClipSet, num_steps: int = 700, batch: int = 64) -> None:
