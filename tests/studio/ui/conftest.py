@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, WebError, expect, sync_playwright
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.contract.cards import ModelCard
@@ -183,31 +183,79 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+AT_REST = """() => !document.querySelector('dialog[open], .banner') && !sessionStorage.length
+    && document.querySelector('.saved .word')?.textContent === 'saved'"""
+"""Whether a tab has nothing to save, to ask or to tell."""
+SHOW = """async ([project, scene]) => {
+    const { open, subscribe } = await import('/studio/static/core/store.js');
+    document.activeElement.blur();
+    document.querySelector('#studio-live').textContent = '';
+    for (const node of document.querySelectorAll('.note')) node.remove();
+    for (const node of document.querySelectorAll('body *')) node.scrollTop = 0;
+    localStorage.clear();
+    document.dispatchEvent(new Event('visibilitychange'));  // the list of projects is read again
+    open(project, scene || null);
+    await new Promise((done) => subscribe(({ board }) => board?.project_id === project && done()));
+}"""
+
+
 class Visitor:
-    """Tabs of one browser; anything that goes wrong in their scripts, or reaches for another host, is kept."""
+    """Tabs of one browser; anything that goes wrong in their scripts, or reaches for another host, is kept.
+
+    A test's first tab is kept for the next test if it is at rest, and then shows that test's project without loading
+    the page, which takes longer than most tests do.
+    """
 
     def __init__(self, context: BrowserContext, served: Served) -> None:
         self.context = context
         self.studio = served
         self.wrongs: list[str] = []
+        self._reusable: Page | None = None
 
-    def tab(self, project: str = "", scene: str = "") -> Page:
-        """A tab that shows a project, with its cards drawn."""
-        page = self.context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: self.wrongs.append(f"script: {error}"))
-        page.on("request", lambda request: self._look_at(request.url))
-        page.goto(f"{self.studio.address}/?project={project}&scene={scene}")
-        page.wait_for_selector("#add-scene")
+    def tab(self, project: str = "", scene: str = "", fresh: bool = False) -> Page:
+        """A tab that shows a project, with its cards drawn. ``fresh``: loaded now, and closed after this test."""
+        page = self._idle_tab() if project and not fresh else None
+        if page is not None:
+            page.evaluate(SHOW, [project, scene])
+        else:
+            page = self.context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{self.studio.address}/?project={project}&scene={scene}")
+            page.wait_for_selector("#add-scene")
+        if not fresh and self._reusable is None:
+            self._reusable = page
         return page
 
     def leave(self) -> None:
         for page in self.context.pages:
-            page.close()
+            if page is not self._reusable or not self._is_at_rest(page):
+                page.close()
 
-    def _look_at(self, url: str) -> None:
-        if not url.startswith((self.studio.address, "data:", "blob:")):
-            self.wrongs.append(f"another host: {url}")
+    def watch(self) -> None:
+        """Keeps what goes wrong in any tab from now on."""
+        self.context.on("weberror", self._note_error)
+        self.context.on("request", self._note_host)
+
+    def unwatch(self) -> None:
+        self.context.remove_listener("weberror", self._note_error)
+        self.context.remove_listener("request", self._note_host)
+
+    def _idle_tab(self) -> Page | None:
+        pages = [page for page in self.context.pages if page is not self._reusable]
+        is_alone = self._reusable is None and len(pages) == 1
+        return pages[0] if is_alone and pages[0].url.startswith(self.studio.address + "/") else None
+
+    def _is_at_rest(self, page: Page) -> bool:
+        page.unroute_all()
+        page.set_viewport_size(WIDE)  # pyright: ignore[reportArgumentType]
+        return page.url.startswith(self.studio.address) and page.evaluate(AT_REST)
+
+    def _note_error(self, error: WebError) -> None:
+        self.wrongs.append(f"script: {error.error}")
+
+    def _note_host(self, request: Request) -> None:
+        if not request.url.startswith((self.studio.address, "data:", "blob:")):
+            self.wrongs.append(f"another host: {request.url}")
 
 
 @pytest.fixture(scope="package")
@@ -220,6 +268,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def visitor(context: BrowserContext, served: ServedStudio) -> Iterator[Visitor]:
     visitor = Visitor(context, served)
+    visitor.watch()
     yield visitor
     visitor.leave()
+    visitor.unwatch()
     assert visitor.wrongs == []

@@ -81,7 +81,7 @@ def colours(page: Page, scheme: str) -> None:
 def test_screenshots(served: ServedStudio, visitor: Visitor, story: str, size: dict[str, int], name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     served.engine.step_s = 0.3
-    page = visitor.tab(story, "b")
+    page = visitor.tab(story, "b", fresh=True)
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
     served.studio.projects.edit(
         story, served.studio.projects.open(story).revision, change("d", "A purple balloon climbs over dunes")
@@ -136,7 +136,7 @@ def test_everything_that_can_be_pressed_has_a_name(served: ServedStudio, visitor
 
 
 def test_the_whole_page_can_be_used_by_keys_alone(served: ServedStudio, visitor: Visitor, story: str) -> None:
-    page = visitor.tab(story, "a")
+    page = visitor.tab(story, "a", fresh=True)
     page.locator("body").press("Tab")
     expect(page.get_by_role("button", name="Skip to the scenes")).to_be_focused()
     page.keyboard.press("Enter")

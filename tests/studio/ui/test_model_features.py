@@ -364,7 +364,7 @@ def test_nothing_is_wider_than_its_place(
     )
     served.studio.rendering.render(project)
     wait_for(lambda: served.studio.views.board(project).scenes[0].first_frame.media)
-    page = visitor.tab(project, "a")
+    page = visitor.tab(project, "a", fresh=True)
     page.set_viewport_size(size)  # pyright: ignore[reportArgumentType]
     page.locator("#card-a").click()
     expect(page.locator(".first-frame img")).to_be_visible()

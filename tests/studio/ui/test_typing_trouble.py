@@ -117,7 +117,7 @@ def test_what_is_written_right_after_an_undo_is_no_conflict_with_it(served: Serv
 def test_leaving_asks_while_anything_is_unsaved(served: ServedStudio, visitor: Visitor) -> None:
     served.hold_answers(1.5)
     project = served.project(*THREE)
-    page = visitor.tab(project, "a")
+    page = visitor.tab(project, "a", fresh=True)
     asked: list[str] = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     write(page, " rolls")
