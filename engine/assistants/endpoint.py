@@ -186,8 +186,8 @@ class ChatEndpoint:
         except (KeyError, IndexError, TypeError, AttributeError):
             raise self._failed("it sent JSON of another shape than chat completions have. Check the address") from None
         if isinstance(content, list):  # some servers answer in parts
-            parts = cast(list[Any], content)
-            content = "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+            parts = [cast(dict[str, Any], part) for part in cast(list[Any], content) if isinstance(part, dict)]
+            content = "".join(str(part.get("text", "")) for part in parts)
         if isinstance(content, str) and content.strip():
             return content
         if refused or reason == "content_filter":

@@ -14,6 +14,13 @@ from engine.contract.values import Identifier, Sha256, Value
 
 AssistantKind = Literal["refiner", "guard", "critic"]
 
+PromptStyle = Literal["general", "predict1", "predict2", "segments", "vocabulary"]
+"""How the prompts of a model are written.
+
+predict1, predict2: as the captions of NVIDIA's models. segments: a text for each 3 s, with the neighbours in mind.
+vocabulary: in the words that a small model knows. general: a plain description of a film.
+"""
+
 NUM_TRIALS = 5
 """How often a critic that samples its answers is asked (Cosmos-Reason1's best of n)."""
 

@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from engine.contract.values import Identifier, Value
+from studio.document.refinement import accepted
 from studio.document.storyboard import Conditioning, FirstFrame, Scene, Storyboard, free_id
 from studio.document.validation import problems_in, show, suggestion
 from studio.errors import StoryboardError
 
 _FIXED_SCENE_FIELDS = {"id": "add a scene instead", "chosen_take": "choose a take instead"}
 _FIXED_STORYBOARD_FIELDS = {"scenes": "change a scene instead"}
-_GROUPS = ("conditioning", "first_frame", "overrides", "speed")
+_GROUPS = ("conditioning", "first_frame", "overrides", "refinement", "speed")
 """Fields of a scene or storyboard that have fields of their own."""
 
 
@@ -86,6 +87,7 @@ def merge_scenes(storyboard: Storyboard, scene_id: str) -> Storyboard:
         position,
         prompt=_joined_text(first.prompt, second.prompt, " "),
         chunk_prompts=_merged_chunk_prompts(first.chunk_prompts, second.chunk_prompts),
+        refinement=None,
         negative_prompt=_merged_negative(first.negative_prompt, second.negative_prompt),
         notes=_joined_text(first.notes, second.notes, "\n"),
         duration_s=round(first.duration_s + second.duration_s, 6),
@@ -104,6 +106,17 @@ def change_scene(storyboard: Storyboard, scene_id: str, field: str, value: objec
     _set_field(values, field, value, Scene, _FIXED_SCENE_FIELDS, path)
     changed = _checked_scene(values, path)
     return _with_scenes(storyboard, (*storyboard.scenes[:position], changed, *storyboard.scenes[position + 1 :]))
+
+
+def accept_refinement(storyboard: Storyboard, scene_id: str, accept: bool = True, style: str = "") -> Storyboard:
+    """What the refiner wrote counts as it is, or no longer. Raises StoryboardError where there is nothing."""
+    scene = storyboard.scene(scene_id)
+    if scene.refinement is None:
+        where = f"scenes[{storyboard.position_of(scene_id)}].refinement"
+        raise StoryboardError.at(where, "the scene has no refined prompt any more; ask the refiner again")
+    refused = scene.refinement.model_copy(update={"accepted": False})
+    changed = accepted(scene.refinement, scene, style) if accept else refused
+    return change_scene(storyboard, scene_id, "refinement", changed)
 
 
 def change_storyboard(storyboard: Storyboard, field: str, value: object) -> Storyboard:
@@ -145,6 +158,8 @@ def _set_field(
         values[head] = value
     elif field == "conditioning.media" and not value:
         values["conditioning"] = None
+    elif head == "refinement" and values["refinement"] is None:
+        raise StoryboardError.at(where, "the scene has no refined prompt any more; ask the refiner again")
     else:
         group = _group_of(values[head]) if head in _GROUPS else None
         if group is None:
@@ -252,6 +267,18 @@ class ChangeScene(Value):
     value: JsonValue
 
 
+class AcceptRefinement(Value):
+    """The scene's refinement counts from now on, as it is; ``accepted`` False: the author's own words do again.
+
+    ``style``: of the model that it is for now; "": the one it was made for.
+    """
+
+    kind: Literal["accept_refinement"] = "accept_refinement"
+    scene_id: Identifier
+    accepted: bool = True
+    style: str = ""
+
+
 class ChangeStoryboard(Value):
     kind: Literal["change_storyboard"] = "change_storyboard"
     field: str
@@ -275,6 +302,7 @@ Edit = Annotated[
     | SplitScene
     | MergeScenes
     | ChangeScene
+    | AcceptRefinement
     | ChangeStoryboard
     | ChooseTake,
     Field(discriminator="kind"),
@@ -306,6 +334,8 @@ def apply(storyboard: Storyboard, edit: Edit, reserved_ids: Collection[str] = ()
             return merge_scenes(storyboard, edit.scene_id)
         case ChangeScene():
             return change_scene(storyboard, edit.scene_id, edit.field, edit.value)
+        case AcceptRefinement():
+            return accept_refinement(storyboard, edit.scene_id, edit.accepted, edit.style)
         case ChangeStoryboard():
             return change_storyboard(storyboard, edit.field, edit.value)
         case ChooseTake():

@@ -74,6 +74,33 @@ class SpeedSettings(Value):
     """Whether both branches of guidance run in one batch, or one after the other with half the memory."""
 
 
+class RefinedFrom(Value):
+    """What a refinement was made from: the author's prompts, the scene's picture or clip, the style of its model."""
+
+    prompt: Text = ""
+    chunk_prompts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
+    media: Annotated[str, Field(strict=True, max_length=4096)] = ""
+    """SHA-256 of the picture or clip; "": none."""
+    style: Annotated[str, Field(strict=True, max_length=80)] = ""
+    """``engine.contract.assistants.PromptStyle``."""
+
+
+class Refinement(Value):
+    """What a refiner wrote in place of the author's prompts; the author may have changed it."""
+
+    text: Text
+    chunk_texts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
+    """In place of ``Scene.chunk_prompts``."""
+    source: Line = ""
+    """Who wrote it."""
+    notes: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    """What it changed, and why."""
+    of: RefinedFrom = RefinedFrom()
+    """Where it is not what the scene says now, the refinement is outdated and the author's prompts are rendered."""
+    accepted: Annotated[bool, Field(strict=True)] = False
+    """Whether it is rendered in place of the author's prompts."""
+
+
 class Scene(Value):
     """One continuous camera view. ``transition`` is how it joins the scene before it; the first joins nothing."""
 
@@ -84,6 +111,8 @@ class Scene(Value):
     every chunk after the last."""
     negative_prompt: Text | None = None
     """What must not be seen. None: the model's own; "": nothing."""
+    refinement: Refinement | None = None
+    """What a refiner made of the prompts; None: nothing."""
     duration_s: Annotated[Seconds, Field(le=MAX_DURATION_S)] = 3.0
     transition: Transition = "cut"
     """How the scene joins the one before it: a new view; a view that goes on from its last frames; a blend."""

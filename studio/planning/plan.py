@@ -11,11 +11,12 @@ context give the job, and the job is compared with the takes there are.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contract.cards import ModelStatus
 from engine.contract.jobs import Job, Take, make_job
 from engine.contract.media import MediaInfo
+from studio.document.refinement import outdated_refinements, storyboard_to_render
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
 from studio.planning.context import PlanContext, plan_context
@@ -28,6 +29,8 @@ from studio.planning.scene import scene_content
 from studio.planning.scene_notes import scene_notes
 from studio.planning.stale import state_of
 from studio.planning.types import Note, Plan, ScenePlan, about_all, about_scene
+
+OUTDATED = "the refined prompt was made from other words, so yours are used. Refine again, or accept it as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ def plan(
     """
     preset = preset or storyboard.preset
     context, notes = plan_context(storyboard, presets, models, takes, media or {}, project_id, preset)
+    style = context.card.traits.prompt_style
+    notes += [about_scene(scene.id, "warn", OUTDATED) for scene in outdated_refinements(storyboard, style)]
+    context = replace(context, storyboard=storyboard_to_render(storyboard, style))
     groups: list[_PlannedGroup] = []
     for drafts in scenes_by_job(context):
         previous = groups[-1].scenes[-1] if groups else None
@@ -106,7 +112,10 @@ def _problem(scene: Scene, context: PlanContext) -> str:
     """Why there is nothing to render, or nothing to render it with; "" where there is."""
     if context.refusal:
         return context.refusal
-    return "" if scene.prompt.strip() else "has no prompt. Write what is to be seen"
+    if scene.prompt.strip():
+        return ""
+    from_picture = ", or let a refiner write it from the picture" if scene.conditioning else ""
+    return f"has no prompt. Write what is to be seen{from_picture}"
 
 
 def _unplannable(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from engine.contract.cards import ModelCard
 from engine.contract.jobs import FromMedia, FromModel, FromTake, Job, JobConditioning, Segment, Span
 from engine.contract.scene_tokens import END_SCENE, START_SCENE
+from studio.document.prompts import join_look
 from studio.document.storyboard import Scene
 from studio.planning.context import PlanContext
 from studio.planning.groups import TOGETHER, DraftScene, SceneGroup
@@ -106,14 +107,22 @@ def _prompt_reasons(
     look, negative_look = context.storyboard.look, context.storyboard.negative_look
     before, now = _without_tokens(old), _without_tokens(new)
     later = [number for number, pair in enumerate(zip(before, now, strict=False), start=1) if pair[0] != pair[1]]
-    if before[0] != now[0]:
-        yield _changed(prefix, before[0], scene.prompt, look, "prompt", "look")
+    if before[0] != now[0] and scene.refinement and _is_prompt(before[0], scene.refinement.of.prompt, look):
+        yield f"{prefix}refined prompt is used now"
+    elif before[0] != now[0]:
+        label = "refined prompt" if scene.refinement else "prompt"
+        yield _changed(prefix, before[0], scene.prompt, look, label, "look")
     elif later:
         parts = "part" if len(later) == 1 else "parts"
         yield f"{prefix}prompt of {parts} {', '.join(map(str, later))} changed"
     if old[0].negative_prompt != new[0].negative_prompt:
         labels = "negative prompt", "negative look"
         yield _changed(prefix, old[0].negative_prompt, scene.negative_prompt or "", negative_look, *labels)
+
+
+def _is_prompt(text: str, prompt: str, look: str) -> bool:
+    """Whether a segment's text is this prompt of the author's."""
+    return bool(prompt.strip()) and text == join_look(prompt, look)
 
 
 def _without_tokens(segments: Sequence[Segment]) -> list[str]:

@@ -5,6 +5,7 @@ Comes in: a card. Goes out: its settings and traits. Does not know files, storyb
 
 from typing import Literal
 
+from engine.contract.assistants import PromptStyle
 from engine.contract.card_values import FamilySettings
 from engine.contract.families.traits import FamilyTraits
 from engine.contract.values import SizePx
@@ -54,6 +55,10 @@ class CosmosTraits(FamilyTraits):
     @property
     def augments_conditioning(self) -> bool:
         return self._is_predict1
+
+    @property
+    def prompt_style(self) -> PromptStyle:
+        return self.settings.generation if self.settings and not self.card.vocabulary else super().prompt_style
 
     @property
     def _is_predict1(self) -> bool:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.contract.assistants import PromptStyle
 from engine.contract.card_values import BaseCard, FamilySettings
 from engine.contract.values import SizePx
 
@@ -66,6 +67,13 @@ class FamilyTraits(ABC):
     def any_chunk_length(self) -> bool:
         """Whether a chunk may have any number of frames, not only the number that the weights were trained at."""
         return False
+
+    @property
+    def prompt_style(self) -> PromptStyle:
+        """How prompts for the model are written; what a refiner writes for one style is not used with another."""
+        if self.card.vocabulary:
+            return "vocabulary"
+        return "segments" if self.card.joint else "general"
 
     def text_length(self, num_segments: int, size_px: SizePx) -> int:
         """Tokens to which each prompt is padded, by the number of segments denoised together."""
