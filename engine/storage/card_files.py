@@ -7,6 +7,7 @@ paths of weights. Does not know torch, storyboards or processes, nor what is ins
 import hashlib
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,9 +81,15 @@ def with_base(
     return _merged(with_base(base_path, _document(base_path), folders, (*seen, path.stem)), changes)
 
 
+@lru_cache(maxsize=256)
+def _parsed(content: bytes) -> Any:
+    """The value of a YAML text, to be read only: cards are asked for often, and seldom change."""
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document: Any = yaml.safe_load(path.read_bytes())
+        document = _parsed(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise Rejected("model", f"{path}: not readable as YAML: {error}") from error
     if not isinstance(document, dict):

@@ -4,7 +4,7 @@ Comes in: the folders ``presets/quality`` and ``presets/models``. Goes out: ``Pr
 not know scenes, weights or what a sampler does.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -116,7 +116,7 @@ def _files(folder: Path) -> list[Path]:
 def _read(path: Path, model: type[T], folders: tuple[Path, ...] = ()) -> T:
     """``folders``: where another file is looked for that this one may name as ``base``, to say only what differs."""
     try:
-        document = parse(path.read_bytes())
+        document = _parsed(path.read_bytes())
     except YamlError as error:
         raise PresetError(str(path), "", str(error)) from error
     if not isinstance(document, dict):
@@ -132,6 +132,12 @@ def _read(path: Path, model: type[T], folders: tuple[Path, ...] = ()) -> T:
     except ValidationError as error:
         problem = problems_in(error, _with_settings(model, str(values.get("family"))))[0]
         raise PresetError(str(path), problem.field, problem.message) from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(content: bytes) -> object:
+    """The value of a YAML text, to be read only: cards are asked for often, and seldom change."""
+    return parse(content)
 
 
 def _with_settings(model: type[T], family: str) -> type[BaseModel]:
