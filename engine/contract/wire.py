@@ -23,6 +23,8 @@ MODEL_CARDS_VARIABLE = "STORYBOARD_MODEL_CARDS"
 """Folder of model cards (yaml)."""
 MODELS_ROOT_VARIABLE = "STORYBOARD_MODELS_ROOT"
 """Folder that a card's ``folder`` is relative to."""
+SAVE_EVERY_VARIABLE = "STORYBOARD_SAVE_EVERY_S"
+"""Seconds of sampling between two saved states of a running job; 2 where it is not set."""
 
 
 class Hello(Value):

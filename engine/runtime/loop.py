@@ -16,13 +16,19 @@ from engine.contract.assistants import AssistantJob
 from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
 from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import Job
-from engine.contract.wire import MODEL_CARDS_VARIABLE, MODELS_ROOT_VARIABLE, WORKSPACE_VARIABLE, RunJob
+from engine.contract.wire import (
+    MODEL_CARDS_VARIABLE,
+    MODELS_ROOT_VARIABLE,
+    SAVE_EVERY_VARIABLE,
+    WORKSPACE_VARIABLE,
+    RunJob,
+)
 from engine.models import family
 from engine.runtime.link import ControlFlags, Leaving, Link, connect_link, leave_hard
 from engine.runtime.model_cache import ModelCache
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
-from engine.runtime.render_context import RankContext
+from engine.runtime.render_context import SAVE_EVERY_S, RankContext
 from engine.runtime.residency import smaller_offload
 from engine.storage.workspace import Workspace
 
@@ -43,7 +49,9 @@ def work(num_threads: int) -> None:
     if ranks.leads:
         for name in models.families():
             family(name).warm_up()  # seconds of imports, while the first job is on its way
-    context = RankContext(ranks, models, workspace, link.send if link else drop, link.flags if link else ControlFlags())
+    send, flags = (link.send, link.flags) if link else (drop, ControlFlags())
+    save_every_s = float(os.environ.get(SAVE_EVERY_VARIABLE, SAVE_EVERY_S))
+    context = RankContext(ranks, models, workspace, send, flags, save_every_s)
     while (job := next_job(ranks, link)) is not None:
         run_job(job, context)
 

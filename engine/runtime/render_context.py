@@ -34,17 +34,22 @@ from engine.storage.workspace import Workspace
 PREVIEW_FILE = "preview.webp"
 PAUSE_POLL_S = 0.1
 """Between two looks at whether a pause is over."""
+SAVE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class RankContext:
-    """What a rank has for every job. ``flags`` and ``send`` mean something on rank 0 only."""
+    """What a rank has for every job. ``flags`` and ``send`` mean something on rank 0 only.
+
+    ``save_every_s``: seconds of sampling between two saved states.
+    """
 
     ranks: Ranks
     models: ModelCache
     workspace: Workspace
     send: Send
     flags: ControlFlags
+    save_every_s: float = SAVE_EVERY_S
 
 
 class Sink(Protocol):
@@ -93,7 +98,7 @@ class RenderContext:
     def _open(self) -> None:
         """The files of rank 0."""
         with as_disk_error(self.context.workspace.root):
-            self._saved = ResumeStore(self.context.workspace, self.job)
+            self._saved = ResumeStore(self.context.workspace, self.job, self.context.save_every_s)
             self.sink.start()
 
     @property

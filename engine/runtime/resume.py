@@ -19,14 +19,14 @@ from engine.diffusion.samplers import SamplerState
 from engine.storage.atomic import replacing
 from engine.storage.workspace import Workspace
 
-SAVE_EVERY_S = 2.0
 EXTRA = "extra."
 
 
 class ResumeStore:
     """The saved work of one job, in the job's folder of the workspace, under its recipe. Used by rank 0."""
 
-    def __init__(self, workspace: Workspace, job: Job) -> None:
+    def __init__(self, workspace: Workspace, job: Job, save_every_s: float) -> None:
+        self._save_every_s = save_every_s
         self.folder = workspace.job_folder(job.id) / job.recipe[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
         self._saved_s = time.monotonic()
@@ -38,8 +38,8 @@ class ResumeStore:
         return self.folder / f"segment_{segment:03d}.latents.safetensors"
 
     def keep(self, segment: int, state: SamplerState, now: bool = False) -> None:
-        """Saves the state if SAVE_EVERY_S have passed since the last time, or at once."""
-        if now or time.monotonic() - self._saved_s >= SAVE_EVERY_S:
+        """Saves the state if ``save_every_s`` have passed since the last time, or at once."""
+        if now or time.monotonic() - self._saved_s >= self._save_every_s:
             self._write(state, self._state_path(segment))
             self._saved_s = time.monotonic()
 

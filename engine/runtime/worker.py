@@ -34,13 +34,14 @@ def prepare_environment() -> int:
     return num_threads
 
 
-def main() -> None:
+def main(num_threads: int | None = None) -> None:
+    """num_threads: an equal share of the cores where it is not given."""
     die_with_parent()
-    num_threads = prepare_environment()
+    share = prepare_environment()
     try:
         from engine.runtime.loop import work
 
-        work(num_threads)
+        work(num_threads or share)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()

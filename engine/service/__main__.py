@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,7 @@ from engine.contract.errors import EngineError
 from engine.service.api import make_api
 from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher
-from engine.service.groups import make_group
+from engine.service.groups import Group, make_group
 from engine.service.lock import AlreadyRunning, WorkspaceLock
 from engine.service.models import Models
 from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = _parser().parse_args(arguments)
     try:
         settings = _settings(flags)
-        with WorkspaceLock(settings.workspace), _bind(settings) as listening:
+        with WorkspaceLock(settings.workspace), bind(settings) as listening:
             return _serve(settings, listening, flags)
     except AlreadyRunning as error:
         return _leave(ALREADY_RUNNING, str(error))
@@ -98,7 +98,7 @@ def _settings(flags: argparse.Namespace) -> Settings:
     )
 
 
-def _bind(settings: Settings) -> socket.socket:
+def bind(settings: Settings) -> socket.socket:
     """A listening socket; with port 0, on the port of last time if it is free, so that addresses outlive restarts."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in dict.fromkeys((settings.port or _last_port(settings.workspace), settings.port)):
@@ -125,7 +125,7 @@ def _last_port(workspace: Workspace) -> int:
         return 0
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends event streams when asked to stop; uvicorn alone would wait for them."""
 
     def __init__(self, config: uvicorn.Config, changes: ChangeSignal) -> None:
@@ -137,18 +137,28 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespace) -> int:
+def make_server(
+    settings: Settings,
+    listening: socket.socket,
+    make_group: Callable[[Settings], Group] = make_group,
+    ready_fd: int = -1,
+) -> Server:
+    """An engine over a socket that listens; ``run(sockets=[listening])`` serves until ``handle_exit``."""
     changes = ChangeSignal()
     store = Store(open_database(settings.database), changes.notify)
     store.recover("the engine ended while the job was running; it goes on now.")
     store.prune()
-    _log_to(settings.workspace.logs)
     dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
     models = Models(settings.cards, settings.models_root, settings.workspace.file_hashes)
     app = make_api(settings, store, changes, models, dispatcher)
-    app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, flags.ready_fd)
+    app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, ready_fd)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none")
-    server = _Server(config, changes)
+    return Server(config, changes)
+
+
+def _serve(settings: Settings, listening: socket.socket, flags: argparse.Namespace) -> int:
+    server = make_server(settings, listening, ready_fd=flags.ready_fd)
+    _log_to(settings.workspace.logs)
     if flags.until_stdin_closes:
         threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
@@ -184,7 +194,7 @@ def _announce(workspace: Workspace, url: str, ready_fd: int) -> None:
         os.close(ready_fd)
 
 
-def _stop_with_stdin(server: _Server) -> None:
+def _stop_with_stdin(server: Server) -> None:
     while os.read(0, 4096):
         continue
     server.handle_exit(15, None)

@@ -41,8 +41,6 @@ from engine.service.store import AnyJob, Store, Waiting
 from engine.service.takes import Takes
 from engine.storage.workspace import Workspace
 
-BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Waits before a new group after deaths with no finished job between them; the last one repeats."""
 RETRY_STORE_S = 1.0
 STOP_RECORD_S = 5.0
 """For the store to record that the engine was stopped."""
@@ -125,7 +123,8 @@ class Dispatcher:
         await self._record(EngineDown(time_s=time.time(), reason=reason))
         if not started:
             await self._persist(lambda: self._count_against_first_waiting(f"the ranks did not start: {reason}"))
-        wait_s = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
+        waits_s = self._settings.back_off_s
+        wait_s = waits_s[min(self._deaths, len(waits_s) - 1)]
         self._deaths += 1
         await asyncio.sleep(wait_s)
 

@@ -40,6 +40,8 @@ class Settings:
     """Longest silence of a group at work (not paused)."""
     cancel_timeout_s: float = 60.0
     """Until a group that does not answer a cancel is ended."""
+    back_off_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+    """Waits before a new group after deaths with no finished job between them; the last one repeats."""
 
     @property
     def database(self) -> str:
