@@ -1,4 +1,4 @@
-"""A studio with tiny models of every family in their original formats, and a real engine of one or two ranks.
+"""A studio with tiny models of every family in their original formats, and a real engine: two ranks, or one.
 
 Comes in: pytest's temporary folders. Goes out: a ``Rig`` whose studio is what the page and the command line call.
 Does not know what any way of using a model is.
@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from engine.contract.jobs import Take
-from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.card_files import own_cards
 from engine.storage.video import VideoWriter
 from engine.storage.workspace import Workspace
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
 from studio.views.types import BoardView
+from tests.engine.in_process import EngineThread
 from tests.engine.models.cosmos.factories import make_predict1, make_predict2, write_card
 from tests.engine.models.dfm.factories import make_dfm
 from tests.engine.models.ttt.model_factories import make_ttt
@@ -35,8 +35,8 @@ class Rig:
         self.picture, self.clip = write_picture(root / "harbour.png"), write_clip(root / "walk.mp4")
         self.workspace = Workspace.at(root / "workspace")
         self.studio = Studio(self.workspace, models_root=self.models, examples=False)
-        client = ensure_engine(self.workspace, ranks=num_ranks, models_root=self.models, die_with_parent=True)
-        self.studio.rendering.attach(client)
+        self.engine = EngineThread(self.workspace, group="local", ranks=num_ranks, models_root=self.models)
+        self.studio.rendering.attach(self.engine.__enter__())
 
     def film(self, model: str, *scenes: Scene, media: Path | None = None, **settings: object) -> BoardView:
         """``media``: what scenes name by its hash."""
@@ -64,7 +64,7 @@ class Rig:
 
     def close(self) -> None:
         self.studio.close()
-        stop_engine(self.workspace)
+        self.engine.__exit__()
 
 
 def make_all(models: Path) -> None:
@@ -97,7 +97,7 @@ def write_clip(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="package", params=[1, 2], ids=lambda ranks: f"{ranks} ranks")
+@pytest.fixture(scope="module", params=[2], ids=lambda ranks: f"{ranks} ranks")
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     rig = Rig(tmp_path_factory.mktemp("ways"), request.param)
     yield rig

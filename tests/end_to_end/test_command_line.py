@@ -1,18 +1,20 @@
-"""The same ways from the command line, as its user calls it: files of storyboards, and batch files as they are."""
+"""The same ways from the command line: files of storyboards, and batch files as they are."""
 
 import json
 import shutil
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from engine.storage.media import probe
+from studio.cli.main import main
 from tests.end_to_end.conftest import Rig
 
 pytestmark = pytest.mark.parametrize("rig", [1], indirect=True, ids=["1 rank"])
-"""How many ranks render is nothing that a command knows; ``test_ways`` has both."""
+"""How many ranks render is nothing that a command knows; ``test_model_features`` has two."""
 
 STORYBOARD = """
 model: {model}
@@ -42,10 +44,18 @@ TWO_SCENES = """
 """
 
 
-def storyboard(rig: Rig, *words: str | Path) -> subprocess.CompletedProcess[str]:
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def storyboard(rig: Rig, *words: str | Path) -> Done:
+    """A command in this process; ``tests/studio/cli`` has processes, signals and pipes."""
     places = ["--workspace", rig.workspace.root, "--models-root", rig.models]
-    command = [sys.executable, "-m", "studio.cli", *words, *places]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as errors:
+        code = main(list(map(str, [*words, *places])))
+    return Done(code, out.getvalue(), errors.getvalue())
 
 
 @pytest.fixture

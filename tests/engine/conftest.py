@@ -1,4 +1,4 @@
-"""Engines for the tests of this folder: real service processes over throw-away workspaces.
+"""Engines for the tests of this folder, over throw-away workspaces: in this process, or a process of their own.
 
 Comes in: pytest's temporary folders. Goes out: clients; every engine is stopped, and its ranks with it.
 """
@@ -12,6 +12,7 @@ from engine.client.client import EngineClient
 from engine.service.launch import ensure_engine, stop_engine
 from engine.service.settings import GroupKind
 from engine.storage.workspace import Workspace
+from tests.engine.in_process import EngineThread
 
 StartEngine = Callable[..., EngineClient]
 
@@ -30,7 +31,7 @@ def cards(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(workspace: Workspace, cards: Path, tmp_path: Path) -> Iterator[StartEngine]:
-    """``start()`` gives a client of this test's engine, started if it does not run."""
+    """``start()`` gives a client of this test's engine, a process of its own, started if it does not run."""
     clients: list[EngineClient] = []
 
     def start_engine(group: GroupKind = "fake", **settings: object) -> EngineClient:
@@ -49,8 +50,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineClient]:
     """One engine with the fake group for all tests of a file that leave it usable."""
     root = tmp_path_factory.mktemp("shared")
     (root / "cards").mkdir()
-    workspace = Workspace.at(root / "workspace")
-    client = ensure_engine(workspace, group="fake", die_with_parent=True, cards=root / "cards", models_root=root)
-    yield client
-    client.close()
-    stop_engine(workspace)
+    with EngineThread(Workspace.at(root / "workspace"), cards=root / "cards", models_root=root) as client:
+        yield client

@@ -8,6 +8,7 @@ prepare_environment()  # before torch is imported, as in a rank
 
 from engine.models import MODELS, family  # noqa: E402
 from engine.runtime import loop  # noqa: E402, F401
+from engine.service import fake_worker  # noqa: E402, F401
 
 for _name in MODELS:
     family(_name).warm_up()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.client.client import EngineClient
-from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.workspace import Workspace
+from tests.engine.in_process import EngineThread
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,8 +29,6 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def engine(workspace: Workspace) -> Iterator[EngineClient]:
-    """A real service; its group draws coloured cards. The command line attaches to it, as to any that runs."""
-    client = ensure_engine(workspace, group="fake", die_with_parent=True)
-    yield client
-    client.close()
-    stop_engine(workspace)
+    """A real engine; its group draws coloured cards. The command line attaches to it, as to any that runs."""
+    with EngineThread(workspace) as client:
+        yield client

@@ -119,7 +119,7 @@ class Group:
 
     def _start(self, environment: dict[str, str]) -> "subprocess.Popen[bytes] | Forked":
         if not self.spawned:
-            return Forked(worker.main, self.num_ranks, environment)
+            return Forked(worker.main, self.num_ranks, environment, 1)
         spawn = [sys.executable, "-m", "engine.service.spawn_ranks", str(self.num_ranks)]
         return subprocess.Popen([*spawn, "-m", "engine.runtime.worker"], env=environment)
 
@@ -130,6 +130,7 @@ class Group:
             wire.WORKSPACE_VARIABLE: str(self.workspace),
             wire.MODEL_CARDS_VARIABLE: str(self.root / "cards"),
             wire.MODELS_ROOT_VARIABLE: str(self.root / "models"),
+            wire.SAVE_EVERY_VARIABLE: "0.2",
             "PYTHONPATH": str(REPOSITORY),
         }
 

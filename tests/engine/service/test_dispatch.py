@@ -1,4 +1,4 @@
-"""What becomes of jobs when the group dies, lies, says no or is slow; with the fake group in a process of its own."""
+"""What becomes of jobs when the group dies, lies, says no or is slow; the fake group is a process of its own."""
 
 import asyncio
 import dataclasses
@@ -28,15 +28,15 @@ from engine.contract.events import (
 from engine.contract.jobs import FromMedia, FromTake, Job
 from engine.service.change_signal import ChangeSignal
 from engine.service.dispatcher import Dispatcher, protocol_violation
-from engine.service.groups import Group, GroupDied, ProcessGroup, fake_rank, make_group
+from engine.service.groups import Group, GroupDied
 from engine.service.settings import Settings
 from engine.service.store import Store
 from engine.service.tables import open_database
 from engine.service.takes import Takes
 from engine.storage.media import probe
 from engine.storage.workspace import Workspace
-from tests.engine.conftest import StartEngine
 from tests.engine.factories import a_job, a_picture, events_of, milestones, until, wait_for_step, wait_until
+from tests.engine.in_process import QUICK_BACK_OFF_S, EngineThread, ForkedGroup
 
 
 def test_a_job_becomes_a_take(shared: EngineClient, tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_what_stands_is_not_rendered_again(shared: EngineClient) -> None:
 
 
 @pytest.mark.parametrize("damage", ["take.json", "take.mp4"])
-def test_a_damaged_take_is_rendered_again_and_kept_aside(start: StartEngine, workspace: Workspace, damage: str) -> None:
-    client = start()
+def test_a_damaged_take_is_rendered_again_and_kept_aside(workspace: Workspace, cards: Path, damage: str) -> None:
     first = a_job("damaged")
-    client.submit(first)
-    events_of(client, first.id)
-    (workspace.take_folder(first.recipe) / damage).write_bytes(b"{}")
-    client.submit(first.model_copy(update={"id": "second"}))
-    assert milestones(events_of(client, "second")) == ["queued", "started", "finished"]
+    with EngineThread(workspace, cards=cards) as client:
+        client.submit(first)
+        events_of(client, first.id)
+        (workspace.take_folder(first.recipe) / damage).write_bytes(b"{}")
+        client.submit(first.model_copy(update={"id": "second"}))
+        assert milestones(events_of(client, "second")) == ["queued", "started", "finished"]
     assert len(list(workspace.takes.glob(f"{first.recipe}.damaged-*"))) == 1
 
 
@@ -180,14 +180,15 @@ def test_a_pause_ends_for_the_next_job_too(shared: EngineClient) -> None:
 def dispatch(
     folder: Path,
     story: Callable[[Store], Awaitable[None]],
-    group_of: Callable[[Settings], Group] = make_group,
+    group_of: Callable[[Settings], Group] = ForkedGroup,
     **patience: float,
 ) -> list[Event]:
     """Runs a dispatcher over a fresh workspace while ``story`` goes on. -> all events."""
 
     async def run() -> list[Event]:
         workspace = Workspace.at(folder / "workspace")
-        settings = dataclasses.replace(Settings(workspace, folder, folder, group="fake"), **patience)
+        settings = Settings(workspace, folder, folder, group="fake", back_off_s=QUICK_BACK_OFF_S)
+        settings = dataclasses.replace(settings, **patience)
         changes = ChangeSignal()
         changes.bind(asyncio.get_running_loop())
         store = Store(open_database(settings.database), changes.notify)
@@ -252,12 +253,12 @@ def test_a_group_whose_processes_cannot_be_started_is_followed_by_another(tmp_pa
     job = a_job("after a while")
     groups: list[Group] = []
 
-    class Refused(ProcessGroup):
+    class Refused(ForkedGroup):
         async def _spawn(self, port: int) -> None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def refused_once(settings: Settings) -> Group:
-        groups.append(make_group(settings) if groups else Refused(settings, fake_rank(settings)))
+        groups.append(ForkedGroup(settings) if groups else Refused(settings))
         return groups[-1]
 
     async def story(store: Store) -> None:
@@ -272,7 +273,7 @@ def test_a_group_whose_processes_cannot_be_started_is_followed_by_another(tmp_pa
 def test_an_unknown_fault_in_a_job_leaves_no_job_behind_as_running(tmp_path: Path) -> None:
     job, behind = a_job("unlucky"), a_job("lucky")
 
-    class Faulty(ProcessGroup):
+    class Faulty(ForkedGroup):
         async def send(self, command: wire.Command) -> None:
             if isinstance(command, wire.RunJob) and (command.job.id, command.attempt) == (job.id, 1):
                 raise ValueError("nobody thought of this")
@@ -283,7 +284,7 @@ def test_an_unknown_fault_in_a_job_leaves_no_job_behind_as_running(tmp_path: Pat
         store.submit(behind)
         await ended(store, behind)
 
-    seen = dispatch(tmp_path, story, lambda settings: Faulty(settings, fake_rank(settings)))
+    seen = dispatch(tmp_path, story, Faulty)
     own = [event for event in seen if getattr(event, "job_id", "") == job.id]
     assert milestones(own) == ["queued", "started", "interrupted", "started", "finished"]
     assert any(isinstance(e, Interrupted) and "nobody thought of this" in e.reason for e in own)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from engine.client.client import EngineClient
 from engine.contract.jobs import FromMedia, FromModel
-from engine.service.launch import ensure_engine, stop_engine
 from engine.storage.media import probe, read_frames
 from engine.storage.workspace import Workspace
 from studio.cli.flags import DONE
 from studio.cli.main import main
+from tests.engine.in_process import EngineThread
 from tests.engine.models.cosmos.factories import make_predict1, make_predict2, write_card
 from tests.engine.models.dfm.factories import make_dfm
 from tests.engine.models.dfm.factories import tiny_card as dfm_card
@@ -36,10 +36,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, E
         write_card(card, cards)
     make_ttt(models, cards_folder=cards)
     make_dfm(models, cards_folder=cards)
-    client = ensure_engine(workspace, ranks=1, cards=cards, models_root=models, die_with_parent=True)
-    yield workspace, client
-    client.close()
-    stop_engine(workspace)
+    with EngineThread(workspace, group="local", cards=cards, models_root=models) as client:
+        yield workspace, client
 
 
 def run(workspace: Workspace, folder: Path, model: str, entries: list[dict[str, str]], name: str, *more: str) -> Path:
