@@ -5,13 +5,15 @@ how any of them answers.
 """
 
 from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.refining import RefineService
 
 
 class AssistantService:
     """``host``: what the assistants share."""
 
-    def __init__(self, host: AssistantHost) -> None:
+    def __init__(self, host: AssistantHost, refiner: RefineService) -> None:
         self.host = host
+        self.refiner = refiner
 
     def close(self) -> None:
         self.host.close()
