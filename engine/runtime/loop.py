@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from engine.contract.assistants import AssistantJob
-from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
+from engine.contract.errors import Cancelled, EngineError, Rejected
 from engine.contract.events import Answered, EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import FromModel, Job
 from engine.contract.wire import (
@@ -99,8 +99,6 @@ def run_job(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromM
         context.send(JobCancelled(time_s=time.time(), job_id=job.id))
     except Rejected as error:
         context.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
-    except OutOfMemory as error:
-        context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
     except EngineError as error:
         traceback.print_exc()
         context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
@@ -128,7 +126,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def fail_for_memory(job: Job | AssistantJob, context: RankContext) -> None:
     """Reports which settings would fit. Alone, a rank continues; in a group the others may wait in a collective."""
-    context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
+    context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job, context.ranks.size)))
     context.models.drop()
     if context.ranks.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -138,7 +136,8 @@ def fail_for_memory(job: Job | AssistantJob, context: RankContext) -> None:
         leave_hard("out of memory")
 
 
-def memory_advice(job: Job | AssistantJob) -> str:
+def memory_advice(job: Job | AssistantJob, num_ranks: int = 1) -> str:
+    """The settings that would fit, each by the name under which a storyboard, the page and a flag have it."""
     if isinstance(job, AssistantJob):
         return f"out of memory with {job.model}. Choose a smaller assistant, an endpoint or the one built in, or none."
     width, height = job.size_px
@@ -151,6 +150,8 @@ def memory_advice(job: Job | AssistantJob) -> str:
         ways.append("guidance: sequential (half the memory while denoising)")
     if job.speed.precision == "float32":
         ways.append("precision: bfloat16")
+    if torch.cuda.device_count() > num_ranks:
+        ways.append(f"more ranks than {num_ranks} (--ranks: {torch.cuda.device_count()} GPUs are here)")
     shorter = "a storyboard of fewer segments" if job.joint else f"chunks of fewer than {frames} frames"
     ways.append(f"a size smaller than {width} x {height} or {shorter}")
     return f"out of memory at {width} x {height}, {frames} frames. What would fit: {'; '.join(ways)}."
