@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.storage.media import MediaStore
 from engine.storage.workspace import Workspace
 from studio.film.assembly import Assembly
+from studio.library.critiques import CritiqueRepository
 from studio.library.database import Database
 from studio.library.projects import Library
 from studio.library.takes import TakeRepository
@@ -18,11 +19,9 @@ from studio.rendering.engine import Engine as Engine
 from studio.rendering.job_tracker import JobTracker
 from studio.rendering.models import ModelCatalog
 from studio.rendering.notifier import ChangeNotifier
-from studio.rendering.refining import LiveRefinements
 from studio.services.arrivals import ArrivalHandler
-from studio.services.assistants.engine_answers import EngineAnswers
+from studio.services.assistants.critic import CriticService
 from studio.services.assistants.host import AssistantHost
-from studio.services.assistants.refining import RefineService
 from studio.services.assistants.service import AssistantService
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
 from studio.services.assistants.settings import AssistantSettings, read_settings
@@ -30,6 +29,7 @@ from studio.services.projects import ProjectService
 from studio.services.refresher import ProjectRefresher
 from studio.services.rendering import RenderService
 from studio.services.storyboard_files import ProjectFiles
+from studio.services.take_rounds import TakeRounds
 from studio.views.board_cache import BoardCache
 from studio.views.state_cache import ProjectStateCache
 
@@ -60,15 +60,21 @@ class Studio:
         self.presets: dict[str, Preset] = load_presets()
         self._database = Database(database_url) if database_url else Database.file(workspace.studio_database)
         library, takes, store = Library(self._database), TakeRepository(self._database), MediaStore(workspace.media)
+        critiques = CritiqueRepository(self._database)
         models = ModelCatalog(load_cards(models_root=models_root), models_root, workspace.file_hashes)
         self._notifier = notifier = ChangeNotifier()
-        self._states = states = ProjectStateCache(library, takes, store, models, self.presets)
+        self._states = states = ProjectStateCache(library, takes, critiques, store, models, self.presets)
         refresher = ProjectRefresher(states, takes, notifier)
         self._assembly = Assembly(workspace, takes, states.film_source, refresher.refresh)
         arrivals = ArrivalHandler(library, states, models, self._assembly, refresher)
         self._tracker = JobTracker(workspace, takes, notifier, arrivals)
-        refinements = LiveRefinements(notifier)
-        self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models, refinements)
+        host = AssistantHost(settings, workspace.root, store, models_root)
+        critic = CriticService(host, takes, critiques, models, arrivals.takes_scored)
+        self.assistants = AssistantService(host, critic)
+        rounds = TakeRounds(library, takes, states, self._tracker, critic, refresher, arrivals.rounds_ended)
+        arrivals.connect(host, critic, rounds)
+        self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models)
+        self.views.rounds = rounds.texts
         files = ProjectFiles(library, takes, store, states)
         self.projects = ProjectService(library, takes, store, files, states, self._tracker, refresher)
         self.rendering = RenderService(
@@ -82,13 +88,11 @@ class Studio:
             tracker=self._tracker,
             assembly=self._assembly,
             arrivals=arrivals,
+            rounds=rounds,
             projects=self.projects,
             refresher=refresher,
             notifier=notifier,
         )
-        host = AssistantHost(settings, workspace.root, store, models_root, EngineAnswers(self._tracker))
-        refiner = RefineService(host, self.projects, states, models, refinements)
-        self.assistants = AssistantService(host, refiner)
         self._tracker.find_takes()
         if examples and library.is_new():
             self._create_examples()

@@ -3,6 +3,7 @@
 EngineError
   Rejected(code)      refused before work; the group stays up
   Cancelled           an outcome, not a fault
+  OutOfMemory         with the settings that would fit
   Interrupted         the group died: tried again, then failed
   Unreachable         no engine answers at the address
   Conflict            the same job id with another body
@@ -26,6 +27,10 @@ class Rejected(EngineError):
 
 class Cancelled(EngineError):
     """The author stopped the job."""
+
+
+class OutOfMemory(EngineError):
+    """The device or the host ran out of memory."""
 
 
 class Interrupted(EngineError):

@@ -181,6 +181,34 @@ def read_range(path: Path, start: int, num_frames: int) -> Frames:
     return np.frombuffer(b"".join(frames_read), dtype=np.uint8).reshape(-1, height, width, 3)
 
 
+def read_small(path: Path, max_side_px: int, max_frames: int) -> Frames:
+    """A clip's first frames, each reduced by a whole number until no side is longer than ``max_side_px``.
+
+    A picture is one frame. Raises Rejected("conditioning").
+    """
+    if _image_type(path) is not None:
+        return _reduced(_read_image(path)[0], max_side_px)[None]
+    small: list[NDArray[np.uint8]] = []
+    with _open_clip(path) as (meta, frames):
+        width, height = meta["size"]
+        for _, frame in zip(range(max_frames), frames, strict=False):
+            small.append(_reduced(np.frombuffer(frame, dtype=np.uint8).reshape(height, width, 3), max_side_px))
+    if not small:
+        raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.")
+    return np.stack(small)
+
+
+def _reduced(frame: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    """Means over blocks; what remains at the right and the bottom is cut off."""
+    factor = -(-max(frame.shape[:2]) // max_side_px)
+    if factor == 1:
+        return frame
+    height, width = (side // factor for side in frame.shape[:2])
+    blocks = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    means: NDArray[np.float32] = blocks.mean((1, 3), dtype=np.float32)
+    return (means + 0.5).astype(np.uint8)
+
+
 def _last_clip_frames(path: Path, num_frames: int) -> Frames:
     frames_read: list[bytes] = []
     with _open_clip(path) as (meta, frames):

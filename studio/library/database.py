@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from engine.storage.migrations import DatabaseTooNew, Schema, migrate
 from studio.errors import DatabaseTrouble
-from studio.library.migration_steps import empty_negative_prompts_mean_the_models_own
+from studio.library.migration_steps import critiques_of_takes, empty_negative_prompts_mean_the_models_own
 
 BUSY_TIMEOUT_S = 20
 
@@ -118,6 +118,17 @@ class FilmRow(Row):
     made_s: Mapped[float]
 
 
+class CritiqueRow(Row):
+    """What a critic said of a take. ``source``: which critic. ``critique``: the Critique as JSON."""
+
+    __tablename__ = "critiques"
+    take_id: Mapped[str] = mapped_column(ForeignKey("takes.id"), primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    score: Mapped[float]
+    critique: Mapped[str]
+    made_s: Mapped[float]
+
+
 class CursorRow(Row):
     """The number of the newest event handled, by engine."""
 
@@ -126,7 +137,7 @@ class CursorRow(Row):
     seq: Mapped[int]
 
 
-SCHEMA = Schema("studio", Row.metadata, (empty_negative_prompts_mean_the_models_own,))
+SCHEMA = Schema("studio", Row.metadata, (empty_negative_prompts_mean_the_models_own, critiques_of_takes))
 
 
 class Database:

@@ -7,7 +7,7 @@ edited: what it got wrong, the next one mends. Does not know the library's code 
 import json
 from typing import Any, cast
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, Double, ForeignKey, MetaData, Table, Text, text
 
 NEGATIVE = "negative_prompt"
 
@@ -41,3 +41,18 @@ def _without_empty(value: Any) -> Any:
             [each or None for each in cast(list[Any], found)] if isinstance(found, list) else found or None
         )
     return group
+
+
+def critiques_of_takes(connection: Connection) -> None:
+    """To version 3: a table for what critics say of takes."""
+    tables = MetaData()
+    tables.reflect(connection, only=["takes"])
+    Table(
+        "critiques",
+        tables,
+        Column("take_id", Text, ForeignKey("takes.id"), primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("score", Double, nullable=False),
+        Column("critique", Text, nullable=False),
+        Column("made_s", Double, nullable=False),
+    ).create(connection)

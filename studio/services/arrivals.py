@@ -12,8 +12,11 @@ from studio.film.assembly import Assembly
 from studio.library.projects import Library
 from studio.rendering.models import ModelCatalog
 from studio.rendering.progress import Waiters
+from studio.services.assistants.critic import CriticService
+from studio.services.assistants.host import AssistantHost
 from studio.services.choices import clear_choices
 from studio.services.refresher import ProjectRefresher
+from studio.services.take_rounds import TakeRounds
 from studio.views.state_cache import ProjectStateCache
 
 
@@ -33,16 +36,26 @@ class ArrivalHandler:
         self._models = models
         self._assembly = assembly
         self._refresher = refresher
+        self._host: AssistantHost | None = None
+        self._critic: CriticService | None = None
+        self._rounds: TakeRounds | None = None
         self._without_film: set[str] = set()
         """Projects for which takes arrived since their last film."""
+
+    def connect(self, host: AssistantHost, critic: CriticService, rounds: TakeRounds) -> None:
+        """Who scores takes that arrive, and who waits for several of a scene."""
+        self._host, self._critic, self._rounds = host, critic, rounds
 
     def takes_arrived(self, waiters: Waiters, recipes: Collection[str]) -> None:
         """A take that arrives is what its scene shows from now on; that is not the author's edit.
 
-        Other projects with a scene of the same recipe share it.
+        Other projects with a scene of the same recipe share it. Of several that were asked for together none replaces
+        what the author chose.
         """
         for project_id in {project_id for project_id, _ in waiters}:
             scene_ids = [scene_id for waiting_id, scene_id in waiters if waiting_id == project_id]
+            if self._rounds is not None:
+                scene_ids = [each for each in scene_ids if not self._rounds.holds(project_id, each)]
             try:
                 clear_choices(self._library, project_id, scene_ids)
             except ProjectMissing:  # in the trash: the repository has the take all the same
@@ -52,10 +65,30 @@ class ArrivalHandler:
         for project_id in self._states.wanting(recipes):
             self._refresher.refresh(project_id)
         self._assemble_complete()
+        if self._critic is not None:
+            self._critic.score_arrived({project_id for project_id, _ in waiters})
+
+    def takes_scored(self, project_id: str) -> None:
+        """A critic said what it can of the takes that are there."""
+        self._refresher.refresh(project_id)
+        if self._rounds is not None:
+            self._rounds.check(project_id)
+
+    def rounds_ended(self, project_id: str) -> None:
+        """The best of several takes is shown now: the film may be another."""
+        self._without_film.add(project_id)
+        self._assemble_complete()
 
     def job_ended(self, waiters: Waiters) -> None:
-        for project_id, _ in waiters:
+        for project_id in {project_id for project_id, _ in waiters}:
             self._refresher.refresh(project_id)
+            self._check_rounds(project_id)
+
+    def _check_rounds(self, project_id: str) -> None:
+        """Behind whatever lock the end of a job was handled under."""
+        if self._host is not None and self._rounds is not None:
+            rounds = self._rounds
+            self._host.in_background(lambda: rounds.check(project_id))
 
     def models_changed(self, statuses: Sequence[ModelStatus]) -> None:
         """An engine sent its models: every plan may be another."""

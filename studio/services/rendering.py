@@ -29,6 +29,7 @@ from studio.services.arrivals import ArrivalHandler
 from studio.services.choices import clear_choices
 from studio.services.projects import ProjectService
 from studio.services.refresher import ProjectRefresher
+from studio.services.take_rounds import TakeRounds
 from studio.views.board_cache import BoardCache
 from studio.views.state_cache import ProjectStateCache
 
@@ -47,6 +48,7 @@ class RenderService:
         tracker: JobTracker,
         assembly: Assembly,
         arrivals: ArrivalHandler,
+        rounds: TakeRounds,
         projects: ProjectService,
         refresher: ProjectRefresher,
         notifier: ChangeNotifier,
@@ -61,6 +63,7 @@ class RenderService:
         self._tracker = tracker
         self._assembly = assembly
         self._arrivals = arrivals
+        self._rounds = rounds
         self._projects = projects
         self._refresher = refresher
         self._notifier = notifier
@@ -117,6 +120,17 @@ class RenderService:
         self._refresher.refresh(project_id)
         return ids
 
+    def render_takes(self, project_id: str, num_takes: int, scene_ids: Sequence[str] | None = None) -> list[str]:
+        """Several takes of each scene, one for each seed; ids of the jobs that were submitted now.
+
+        Once a scene's takes are there and scored, the best is shown, unless the author chose one. A scene that
+        continues another follows when the other's best is known. Raises PlanError, EngineError.
+        """
+        self._clear_outdated_choices(project_id, scene_ids)
+        ids = self._rounds.start(project_id, scene_ids, num_takes)
+        self._refresher.refresh(project_id)
+        return ids
+
     def render_again(self, project_id: str, scene_id: str) -> list[str]:
         """Another take of one scene: gives it a new seed of its own (an edit) and renders it.
 
@@ -155,6 +169,7 @@ class RenderService:
     # ---- the queue
     def stop(self, project_id: str) -> list[str]:
         """Cancels all waiting and running jobs of this project; their ids."""
+        self._rounds.stop(project_id)
         stopped = self._tracker.cancel(project_id, self._takes.waiting_jobs(project_id))
         self._refresher.refresh(project_id)
         return stopped

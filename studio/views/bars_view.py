@@ -28,7 +28,7 @@ def render_bar(project_state: ProjectState, live_state: LiveState, cards: Sequen
         estimate_s=seconds,
         estimate_text=about(seconds) if jobs else "",
         can_render=not problem and bool(cards),
-        busy=bool(waiting),
+        busy=bool(waiting or live_state.rounds),
         paused=live_state.engine is not None and live_state.engine.paused,
         problem=problem,
         problem_text=problem_text,

@@ -12,7 +12,7 @@ from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about, clock
 from studio.views.project_state import LiveState, ProjectState
 from studio.views.scene_view import scene_card
-from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView, RefinerView
+from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView
 
 
 def board_of(
@@ -21,15 +21,7 @@ def board_of(
     project, storyboard = project_state.project, project_state.project.storyboard
     plans = {plan.scene_id: plan for plan in project_state.plan.scenes} if project_state.plan else {}
     cards = tuple(
-        scene_card(
-            number,
-            scene,
-            plans.get(scene.id),
-            project_state,
-            live_state.live.get(scene.id, ()),
-            models,
-            live_state.refining.get(scene.id),
-        )
+        scene_card(number, scene, plans.get(scene.id), project_state, live_state, models)
         for number, scene in enumerate(storyboard.scenes, start=1)
     )
     status = models.get(storyboard.model)
@@ -47,7 +39,6 @@ def board_of(
         fps=storyboard.fps or (status.card.fps if status else 0),
         look=storyboard.look,
         negative_look=storyboard.negative_look,
-        refiner=_refiner(status, live_state),
         prompt_tips=prompt_tips(status.card.family, bool(status.card.vocabulary)) if status else (),
         seed=storyboard.seed,
         model=storyboard.model,
@@ -63,13 +54,6 @@ def board_of(
         engine=engine_view(live_state),
         problem=project_state.problem,
     )
-
-
-def _refiner(status: ModelStatus | None, live_state: LiveState) -> RefinerView:
-    if status is None:
-        return RefinerView(name="", problem="the storyboard's model is not known", style="")
-    choice = live_state.refiner_of(status)
-    return RefinerView(name=choice.name, problem=choice.problem, style=status.card.traits.prompt_style)
 
 
 def _joint(project_state: ProjectState, status: ModelStatus | None) -> JointView | None:

@@ -8,19 +8,18 @@ the plan's reasons and notes, which are shown as they are.
 from collections.abc import Mapping, Sequence
 
 from engine.contract.cards import ModelStatus
-from studio.document.refinement import asked_with, refinement_state
 from studio.document.storyboard import Scene
+from studio.library.critiques import StoredCritique
 from studio.library.takes import KnownJob, StoredTake
 from studio.planning.types import ScenePlan
 from studio.rendering.progress import LiveJob, job_makes
-from studio.rendering.refining import Refining
 from studio.views.durations import clock
-from studio.views.project_state import ProjectState
+from studio.views.project_state import LiveState, ProjectState
 from studio.views.types import (
     ConditioningView,
+    CritiqueView,
     FirstFrameView,
     ProgressView,
-    RefinementView,
     SceneCard,
     SceneState,
     TakeView,
@@ -40,15 +39,17 @@ def scene_card(
     scene: Scene,
     plan: ScenePlan | None,
     project_state: ProjectState,
-    live: Sequence[LiveJob],
+    live_state: LiveState,
     models: Mapping[str, ModelStatus],
-    refining: Refining | None = None,
 ) -> SceneCard:
+    live, round_text = live_state.live.get(scene.id, ()), live_state.rounds.get(scene.id, "")
     takes = _takes(scene, plan, project_state)
     job = _job_shown(plan, live)
     take = next((take for take in takes if take.chosen), None)
     status = models.get(project_state.project.storyboard.model)
     state, reason = _state(scene, plan, project_state, job, takes)
+    if job is not None:
+        reason = _job_reason(job, plan, round_text)
     if state == "unplannable" and status is not None and not status.available:
         state, reason = "without_model", f"{status.card.title} is not here"
     return SceneCard(
@@ -70,7 +71,6 @@ def scene_card(
         seed=scene.seed,
         effective_seed=plan.seed if plan else scene.seed,
         overrides=scene.overrides.model_dump(exclude_none=True),
-        refinement=_refinement(scene, status, refining),
         notes=scene.notes,
         plan_notes=_notes(scene, plan, project_state),
         state=state,
@@ -80,22 +80,7 @@ def scene_card(
         preview=f"{job.job.id}/{job.preview}" if job and job.preview else None,
         take=take,
         takes=takes,
-    )
-
-
-def _refinement(scene: Scene, status: ModelStatus | None, refining: Refining | None) -> RefinementView:
-    """A failure is shown as long as the scene says what the refiner was asked about."""
-    style = status.card.traits.prompt_style if status else ""
-    refinement = scene.refinement
-    is_about_this = refining is not None and refining.asked_with == asked_with(scene, style)
-    return RefinementView(
-        state=refinement_state(scene, style),
-        text=refinement.text if refinement else "",
-        chunk_texts=refinement.chunk_texts if refinement else (),
-        source=refinement.source if refinement else "",
-        notes=refinement.notes if refinement else (),
-        busy=refining is not None and not refining.failure,
-        failure=refining.failure if refining and is_about_this else "",
+        round_text=round_text,
     )
 
 
@@ -112,10 +97,16 @@ def _takes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) ->
     if shown is not None and shown not in own:  # another scene's take of the very same recipe
         own.update({stored.take.id: stored for stored in project_state.takes if stored.take.id == shown})
     recipe = plan.recipe if plan else None
-    return tuple(_take(stored, shown, recipe) for stored in reversed(own.values()))
+    newest_first = tuple(reversed(own.values()))
+    critiques = {one.take.id: project_state.critiques.get(one.take.id) for one in newest_first}
+    scored = [(round(one.critique.score, 2), take_id) for take_id, one in critiques.items() if one]
+    ranks = {take_id: rank for rank, (_, take_id) in enumerate(sorted(scored, key=lambda pair: -pair[0]), start=1)}
+    return tuple(_take(one, shown, recipe, critiques[one.take.id], ranks.get(one.take.id)) for one in newest_first)
 
 
-def _take(stored: StoredTake, shown: str | None, recipe: str | None) -> TakeView:
+def _take(
+    stored: StoredTake, shown: str | None, recipe: str | None, critique: StoredCritique | None, rank: int | None
+) -> TakeView:
     take = stored.take
     return TakeView(
         id=take.id,
@@ -127,9 +118,19 @@ def _take(stored: StoredTake, shown: str | None, recipe: str | None) -> TakeView
         duration_s=take.num_frames / take.fps,
         render_s=take.render_s,
         made_s=stored.made_s,
+        critique=_critique(critique),
+        rank=rank,
         chosen=take.id == shown,
         matches=take.recipe == recipe,
     )
+
+
+def _critique(stored: StoredCritique | None) -> CritiqueView | None:
+    if stored is None:
+        return None
+    critique = stored.critique
+    text = f"{round(100 * critique.score)}%"
+    return CritiqueView(score=critique.score, text=text, source=critique.source, reasons=critique.reasons)
 
 
 def _job_shown(plan: ScenePlan | None, live: Sequence[LiveJob]) -> LiveJob | None:
@@ -144,7 +145,7 @@ def _state(
     scene: Scene, plan: ScenePlan | None, project_state: ProjectState, job: LiveJob | None, takes: Sequence[TakeView]
 ) -> tuple[SceneState, str]:
     if job is not None:
-        return ("rendering" if job.state == "running" else "queued"), _job_reason(job, plan)
+        return ("rendering" if job.state == "running" else "queued"), ""
     if plan is None:
         return "unplannable", project_state.problem
     chosen = next((take for take in takes if take.chosen), None)
@@ -155,10 +156,12 @@ def _state(
     return plan.state, plan.reason
 
 
-def _job_reason(job: LiveJob, plan: ScenePlan | None) -> str:
-    changed = plan is not None and not job_makes(job.job, plan.recipe)
-    parts = ["changed since: this take shows the words before"] if changed else []
-    return "; ".join([*parts, *([f"tried again: {job.last_error}"] if job.last_error else [])])
+def _job_reason(job: LiveJob, plan: ScenePlan | None, round_text: str) -> str:
+    """``round_text``: of several takes that are made together, whose seeds are not the scene's own."""
+    changed = plan is not None and not job_makes(job.job, plan.recipe) and not round_text
+    parts = ["changed since: this take shows the words before" if changed else round_text]
+    parts.append(f"tried again: {job.last_error}" if job.last_error else "")
+    return "; ".join(part for part in parts if part)
 
 
 def _failure(plan: ScenePlan, jobs: Sequence[KnownJob]) -> str:

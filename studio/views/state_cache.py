@@ -17,6 +17,7 @@ from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError, ProjectMissing
 from studio.film.assembly import FilmSource
 from studio.film.film import Join, cut_hash, edit_list
+from studio.library.critiques import CritiqueRepository
 from studio.library.projects import Library, Project
 from studio.library.takes import StoredTake, TakeRepository
 from studio.planning.cost import Timings, timings_of
@@ -40,12 +41,14 @@ class ProjectStateCache:
         self,
         library: Library,
         takes: TakeRepository,
+        critiques: CritiqueRepository,
         store: MediaStore,
         models: ModelCatalog,
         presets: Mapping[str, Preset],
     ) -> None:
         self._library = library
         self._takes = takes
+        self._critiques = critiques
         self._store = store
         self._models = models
         self._presets = presets
@@ -86,6 +89,21 @@ class ProjectStateCache:
         by_recipe = self._takes.takes_by_recipe(scenes.keys(), self._store)
         here = [by_recipe[recipe].of_scene(scenes[recipe]).take for recipe in by_recipe]
         return self._plan_of(storyboard, [*own, *here], media, project_id, None, None)
+
+    def plan_variant(self, project_id: str, storyboard: Storyboard, scene_ids: Sequence[str]) -> Plan:
+        """The plan of a project's storyboard with something changed, such as a seed; jobs for these scenes only."""
+        state = self.state(project_id)
+        takes = [stored.take for stored in state.takes]
+        first = self._plan_of(storyboard, takes, state.media, project_id, None, scene_ids)
+        wanted = _wanted_recipes(first)
+        by_recipe = self._takes.takes_by_recipe(set(wanted.values()), self._store)
+        found = [by_recipe[recipe].of_scene(scene).take for scene, recipe in wanted.items() if recipe in by_recipe]
+        return self._plan_of(storyboard, [*takes, *found], state.media, project_id, None, scene_ids) if found else first
+
+    def is_joint(self, project_id: str) -> bool:
+        """Whether the project's model denoises all scenes together."""
+        status = self._models.all().get(self.state(project_id).project.storyboard.model)
+        return status is not None and status.card.joint is not None
 
     def waiters_for(self, project_id: str, plan: Plan, job: Job) -> Waiters:
         """All scenes of the project that a job is for: two scenes may ask for the very same."""
@@ -150,6 +168,7 @@ class ProjectStateCache:
             media=self._takes.media_of(project.id),
             media_names=self._takes.media_names(project.id),
             film=self._takes.film_of(project.id),
+            critiques=self._critiques.of_project(project.id),
             plan=None,
             problem="",
         )

@@ -28,6 +28,15 @@ class ProgressView(Value):
     """Whether it is the first frame that is made, by a picture model."""
 
 
+class CritiqueView(Value):
+    """``score``: 0 (worst) to 1; ``text``: the same as it is shown. ``reasons``: the most important first."""
+
+    score: float
+    text: str
+    source: str
+    reasons: tuple[str, ...]
+
+
 class TakeView(Value):
     """One take of a scene. ``media``, ``poster`` and ``picture`` are sha256 names for the media route."""
 
@@ -42,6 +51,10 @@ class TakeView(Value):
     render_s: float
     made_s: float
     """When, in seconds since the epoch."""
+    critique: CritiqueView | None
+    """What a critic said of it; None: nothing."""
+    rank: int | None
+    """Among the takes of its scene that have a score: 1 is the best, of equal ones the newest; None: no score."""
     chosen: bool
     matches: bool
     """Whether it is what the scene as it is written now would give."""
@@ -73,31 +86,6 @@ class FirstFrameView(Value):
     """Whether this scene, as it is written, gets its first frame from a picture model."""
     text: str
     """As text: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
-
-
-class RefinementView(Value):
-    """What a refiner made of a scene's prompts. ``state``: "" where there is nothing yet.
-
-    outdated: made from other words, and not rendered until it is accepted as it is.
-    """
-
-    state: Literal["", "proposed", "accepted", "outdated"]
-    text: str
-    chunk_texts: tuple[str, ...]
-    source: str
-    notes: tuple[str, ...]
-    busy: bool
-    """Whether the refiner is at work on it."""
-    failure: str
-    """Why the refiner had no answer; "" where it had."""
-
-
-class RefinerView(Value):
-    """Which refiner the storyboard's model has. ``problem``: why none. ``style``: what its prompts are written for."""
-
-    name: str
-    problem: str
-    style: str
 
 
 class NoteView(Value):
@@ -134,7 +122,6 @@ class SceneCard(Value):
     """The author's own seed; None: derived."""
     effective_seed: int | None
     overrides: dict[str, float | int | str | None]
-    refinement: RefinementView
     notes: str
     """The author's own."""
     plan_notes: tuple[str, ...]
@@ -150,6 +137,8 @@ class SceneCard(Value):
     """The chosen one."""
     takes: tuple[TakeView, ...]
     """All, newest first."""
+    round_text: str
+    """How far the takes are that were asked for together: ``2 of 4 takes``; "": none were."""
 
 
 class PresetView(Value):
@@ -215,7 +204,7 @@ class RenderBar(Value):
     estimate_text: str
     can_render: bool
     busy: bool
-    """Whether jobs of this project wait or run."""
+    """Whether jobs of this project wait or run, or takes that were asked for together are not compared yet."""
     paused: bool
     problem: str
     """Why nothing can be rendered, in short: no engine, the model is missing; "" if nothing is wrong."""
@@ -266,7 +255,6 @@ class BoardView(Value):
     fps: int
     look: str
     negative_look: str
-    refiner: RefinerView
     prompt_tips: tuple[str, ...]
     """How to write prompts for the chosen model, a sentence each."""
     seed: int

@@ -151,7 +151,7 @@ class AttributeReader:
         side = self.looks.crop_px
         padded = np.pad(frame, ((side // 2,) * 2, (side // 2,) * 2, (0, 0)), mode="edge")
         x, y = round(at[0]), round(at[1])
-        return padded[y : y + side, x : x + side].transpose(2, 0, 1).astype(np.float32) / 255
+        return padded[y : y + side, x : x + side].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
 def chroma(frames: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ Comes in: frames (F, H, W, 3) uint8, perhaps those of the scene before. Goes out
 there) to 1, and a text. Does not know prompts, models or files. The thresholds are set where one begins to see it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,9 +89,10 @@ def flicker(luma: Floats) -> Fault:
 def exploding(frames: Frames, luma: Floats) -> Fault:
     """Fine detail or clipped colours grow along the clip, as noise does where a model loses its way."""
     across, down = np.abs(np.diff(luma, axis=2)).mean(axis=(1, 2)), np.abs(np.diff(luma, axis=1)).mean(axis=(1, 2))
-    growth = float(np.log2(_late(across + down, 4.0)))
-    clipped = ((frames == 0) | (frames == 255)).mean(axis=(1, 2, 3))
-    more_clipped = float(np.mean(clipped[-_quarter(frames) :]) - np.mean(clipped[: _quarter(frames)]))
+    growth = math.log2(_late(across + down, 4.0))
+    clipped = [float(np.isin(frame, (0, 255)).mean()) for frame in frames]
+    quarter = max(1, len(clipped) // 4)
+    more_clipped = (sum(clipped[-quarter:]) - sum(clipped[:quarter])) / quarter
     severity = max(_ramp(growth, 0.6, 2.0), _ramp(more_clipped, 0.1, 0.4))
     return Fault("exploding", severity, "noise or clipped colours grow towards the end")
 
@@ -106,16 +108,12 @@ def seam(before: Frames, frames: Frames) -> Fault:
 
 def quality(found: Sequence[Fault]) -> float:
     """1 without faults, 0 where one of them is as bad as can be."""
-    return float(np.prod([1 - fault.severity for fault in found]))
+    return math.prod(1 - fault.severity for fault in found)
 
 
 def _ramp(value: float, low: float, high: float) -> float:
     """0 up to ``low``, 1 from ``high`` on."""
     return float(np.clip((value - low) / (high - low), 0, 1))
-
-
-def _quarter(frames: Frames) -> int:
-    return max(1, len(frames) // 4)
 
 
 def _late(series: Floats, floor: float) -> float:

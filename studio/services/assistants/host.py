@@ -14,7 +14,6 @@ from engine.assistants.endpoint import ChatEndpoint, EndpointAddress
 from engine.contract.assistants import AssistantKind
 from engine.storage.media import MediaStore
 from studio.errors import PresetError
-from studio.services.assistants.engine_answers import EngineAnswers
 from studio.services.assistants.settings import FILE, AssistantSettings, key_of
 
 NUM_THREADS = 4
@@ -22,19 +21,11 @@ T = TypeVar("T")
 
 
 class AssistantHost:
-    """``models_root``: where local assistants' weights are. ``engine``: answers of those. Thread-safe."""
+    """``models_root``: where local assistants' weights are. Thread-safe."""
 
-    def __init__(
-        self,
-        settings: AssistantSettings,
-        workspace: Path,
-        store: MediaStore,
-        models_root: Path,
-        engine: EngineAnswers,
-    ) -> None:
+    def __init__(self, settings: AssistantSettings, workspace: Path, store: MediaStore, models_root: Path) -> None:
         self.settings = settings
         self.store = store
-        self.engine = engine
         self.models_root = models_root
         self._workspace = workspace
         self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
@@ -55,11 +46,16 @@ class AssistantHost:
             return self._endpoints[kind]
 
     def in_background(self, work: Callable[[], T]) -> Future[T]:
-        return self._threads.submit(work)
+        """After ``close``: a future that is cancelled."""
+        try:
+            return self._threads.submit(work)
+        except RuntimeError:
+            never: Future[T] = Future()
+            never.cancel()
+            return never
 
     def close(self) -> None:
         """Questions under way fail, and those that wait are not asked."""
-        self.engine.close()
         for endpoint in self._endpoints.values():
             endpoint.close()
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -14,7 +14,6 @@ interface BoardView {
   fps: number;
   look: string;
   negative_look: string;
-  refiner: RefinerView;
   prompt_tips: string[];
   seed: number;
   model: string;
@@ -39,6 +38,13 @@ interface ConditioningView {
   strength: number | null;
   first_frame_strength: number | null;
   text: string;
+}
+
+interface CritiqueView {
+  score: number;
+  text: string;
+  source: string;
+  reasons: string[];
 }
 
 interface EngineView {
@@ -125,22 +131,6 @@ interface ProjectSummary {
   updated_s: number;
 }
 
-interface RefinementView {
-  state: '' | 'proposed' | 'accepted' | 'outdated';
-  text: string;
-  chunk_texts: string[];
-  source: string;
-  notes: string[];
-  busy: boolean;
-  failure: string;
-}
-
-interface RefinerView {
-  name: string;
-  problem: string;
-  style: string;
-}
-
 interface RenderBar {
   num_scenes: number;
   text: string;
@@ -173,7 +163,6 @@ interface SceneCard {
   seed: number | null;
   effective_seed: number | null;
   overrides: Record<string, number | string | null>;
-  refinement: RefinementView;
   notes: string;
   plan_notes: string[];
   state: 'fresh' | 'stale' | 'missing' | 'queued' | 'rendering' | 'failed' | 'unplannable' | 'without_model';
@@ -183,6 +172,7 @@ interface SceneCard {
   preview: string | null;
   take: TakeView | null;
   takes: TakeView[];
+  round_text: string;
 }
 
 interface TakeView {
@@ -195,6 +185,8 @@ interface TakeView {
   duration_s: number;
   render_s: number;
   made_s: number;
+  critique: CritiqueView | null;
+  rank: number | null;
   chosen: boolean;
   matches: boolean;
 }

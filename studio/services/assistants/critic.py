@@ -1,0 +1,150 @@
+"""``Studio.assistants.critic``: scores takes and clips, in the background as takes arrive, or when it is asked.
+
+Comes in: takes of the library, files, the host's settings. Goes out: critiques beside the takes, and changed projects.
+A take that cannot be scored stays without a score. Does not know which take is shown or rendered next.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from engine.assistants.critic import asked_of_endpoint, knowledge_of, measured, read_clip
+from engine.contract.assistants import Critique, CritiqueRequest
+from engine.contract.errors import EngineError
+from engine.contract.jobs import FromTake, Take
+from engine.storage.media import Frames
+from studio.errors import PresetError, StudioError
+from studio.library.critiques import CritiqueRepository, StoredCritique
+from studio.library.takes import StoredTake, TakeRepository
+from studio.rendering.models import ModelCatalog
+from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.settings import AUTO, BUILT_IN, FILE, OFF
+
+LOG = logging.getLogger(__name__)
+
+AskLocal = Callable[[str, Path, CritiqueRequest], Critique]
+"""Asks a model of the engine: the card's name, the clip, the request. Raises EngineError."""
+
+
+class CriticService:
+    """``on_change``: called with the id of a project whose takes were scored. Thread-safe."""
+
+    def __init__(
+        self,
+        host: AssistantHost,
+        takes: TakeRepository,
+        critiques: CritiqueRepository,
+        models: ModelCatalog,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._host = host
+        self._takes = takes
+        self._critiques = critiques
+        self._models = models
+        self._on_change = on_change
+        self._measuring = threading.Lock()
+        self.ask_local: AskLocal | None = None
+        """Set by who reaches an engine."""
+
+    @property
+    def is_off(self) -> bool:
+        return self._use == OFF
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether asking costs next to nothing."""
+        return self._use in (AUTO, BUILT_IN)
+
+    @property
+    def _use(self) -> str:
+        return self._host.settings.critic.use
+
+    # ---- takes
+    def score_arrived(self, project_ids: Iterable[str]) -> None:
+        """In the background: the built-in critique of every take of the projects that has none."""
+        for project_id in project_ids:
+            if self.is_off:
+                self._on_change(project_id)
+            else:
+                self._host.in_background(lambda project_id=project_id: self._score_all(project_id))
+
+    def score(self, project_id: str, take_ids: Collection[str], on_done: Callable[[], None]) -> None:
+        """In the background: what the host's critic says of these takes, where it has not said it yet."""
+        self._host.in_background(lambda: self._score_asked(project_id, take_ids, on_done))
+
+    def critiques(self, take_ids: Collection[str]) -> dict[str, StoredCritique]:
+        """By take, what the host's critic said. Of a model in the engine or behind an endpoint: the newest word."""
+        return self._critiques.of_takes(take_ids, self.is_built_in)
+
+    def _score_all(self, project_id: str) -> None:
+        with self._measuring:  # whoever comes second finds it done
+            self._score(self._takes.takes_of(project_id), built_in=True)
+        self._on_change(project_id)
+
+    def _score_asked(self, project_id: str, take_ids: Collection[str], on_done: Callable[[], None]) -> None:
+        own = [stored for stored in self._takes.takes_of(project_id) if stored.take.id in take_ids]
+        try:
+            self._score(own, self.is_built_in)
+        finally:
+            on_done()
+            self._on_change(project_id)
+
+    def _score(self, stored: Sequence[StoredTake], built_in: bool) -> None:
+        done = self._critiques.of_takes([one.take.id for one in stored], built_in)
+        for take in [one.take for one in stored if one.take.id not in done]:
+            try:
+                self._critiques.keep(take.id, self._measure_take(take) if built_in else self._ask_about(take))
+            except (EngineError, StudioError) as error:
+                LOG.warning("take %s has no score: %s", take.id, error)
+
+    def _measure_take(self, take: Take) -> Critique:
+        frames = read_clip(self._host.store.path(take.media))
+        return self._measure(frames, prompt_of(take), take.job.model, self._frames_before(take))
+
+    def _frames_before(self, take: Take) -> Frames | None:
+        """Of the take that this one continues."""
+        start = take.job.conditioning
+        if not isinstance(start, FromTake):
+            return None
+        found = self._takes.takes_by_recipe([start.recipe], self._host.store).get(start.recipe)
+        return read_clip(self._host.store.path(found.take.media)) if found else None
+
+    def _ask_about(self, take: Take) -> Critique:
+        request = CritiqueRequest(media=take.media, prompt=prompt_of(take), seed=take.seed)
+        return self._ask(self._host.store.path(take.media), request)
+
+    # ---- files
+    def critique_file(
+        self, path: Path, prompt: str = "", model: str = "", num_trials: int = 5, seed: int = 0
+    ) -> Critique:
+        """Of any clip. ``model``: the film model whose vocabulary the built-in critic reads by. Raises EngineError,
+        StudioError."""
+        if self.is_off:
+            raise PresetError(FILE, "critic.use", "the critic is off. Name one with --critic, or set it in the file")
+        frames = read_clip(path)
+        if self.is_built_in:
+            return self._measure(frames, prompt, model, None)
+        request = CritiqueRequest(media="0" * 64, prompt=prompt, num_trials=num_trials, seed=seed)
+        return self._ask(path, request)
+
+    # ---- the critics
+    def _measure(self, frames: Frames, prompt: str, model: str, before: Frames | None) -> Critique:
+        status = self._models.all().get(model)
+        knowledge = knowledge_of(status.card if status else None, self._host.models_root)
+        return measured(frames, prompt, knowledge, before)
+
+    def _ask(self, clip: Path, request: CritiqueRequest) -> Critique:
+        if self._host.settings.critic.is_endpoint:
+            endpoint = self._host.endpoint("critic")
+            return asked_of_endpoint(endpoint, clip, request.prompt, request.num_trials, request.seed)
+        if self.ask_local is None:
+            hint = "Use built-in, or the address of an endpoint"
+            raise PresetError(FILE, "critic.use", f'no critic is called "{self._use}" here. {hint}')
+        return self.ask_local(self._use, clip, request)
+
+
+def prompt_of(take: Take) -> str:
+    """What a take should show: the scene's first prompt; further prompts of a long scene change it on the way."""
+    own = [segment.prompt for segment in take.job.segments if segment.scene_id == take.scene_id]
+    return (own or [segment.prompt for segment in take.job.segments])[0]
