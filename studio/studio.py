@@ -19,9 +19,12 @@ from studio.rendering.engine import Engine as Engine
 from studio.rendering.job_tracker import JobTracker
 from studio.rendering.models import ModelCatalog
 from studio.rendering.notifier import ChangeNotifier
+from studio.rendering.refining import LiveRefinements
 from studio.services.arrivals import ArrivalHandler
 from studio.services.assistants.critic import CriticService
+from studio.services.assistants.engine_answers import EngineAnswers
 from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.refining import RefineService
 from studio.services.assistants.service import AssistantService
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
 from studio.services.assistants.settings import AssistantSettings, read_settings
@@ -68,12 +71,12 @@ class Studio:
         self._assembly = Assembly(workspace, takes, states.film_source, refresher.refresh)
         arrivals = ArrivalHandler(library, states, models, self._assembly, refresher)
         self._tracker = JobTracker(workspace, takes, notifier, arrivals)
-        host = AssistantHost(settings, workspace.root, store, models_root)
+        refinements = LiveRefinements(notifier)
+        host = AssistantHost(settings, workspace.root, store, models_root, EngineAnswers(self._tracker))
         critic = CriticService(host, takes, critiques, models, arrivals.takes_scored)
-        self.assistants = AssistantService(host, critic)
         rounds = TakeRounds(library, takes, states, self._tracker, critic, refresher, arrivals.rounds_ended)
         arrivals.connect(host, critic, rounds)
-        self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models)
+        self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models, refinements)
         self.views.rounds = rounds.texts
         files = ProjectFiles(library, takes, store, states)
         self.projects = ProjectService(library, takes, store, files, states, self._tracker, refresher)
@@ -93,6 +96,8 @@ class Studio:
             refresher=refresher,
             notifier=notifier,
         )
+        refiner = RefineService(host, self.projects, states, models, refinements)
+        self.assistants = AssistantService(host, refiner, critic)
         self._tracker.find_takes()
         if examples and library.is_new():
             self._create_examples()

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Conflict, Rejected, Unreachable
@@ -61,6 +62,7 @@ class FakeEngine:
         self.media = media or MediaStore(workspace.media)
         self.cards = load_cards() if cards is None else cards
         self.submitted: list[Job] = []
+        self.assistant_statuses: list[AssistantStatus] = []
         self.asked: dict[str, AssistantJobStatus] = {}
         self.weights = "f" * 64
         """Of every model; a job for others is rejected."""
@@ -202,6 +204,10 @@ class FakeEngine:
     def preview(self, job_id: str) -> bytes | None:
         path = self.workspace.job_folder(job_id) / "preview.webp"
         return path.read_bytes() if path.exists() else None
+
+    def assistants(self) -> list[AssistantStatus]:
+        self._reached()
+        return self.assistant_statuses
 
     def models(self) -> list[ModelStatus]:
         self._reached()

@@ -7,6 +7,7 @@ for. Nothing in a file is ever run: what is not plain tensors is refused with wo
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -59,6 +60,11 @@ class Weights(Mapping[str, Tensor]):
         return Weights(self.source, lambda: _rename(self._open(), rule, self.source), self.metadata)
 
 
+TENSOR_SUFFIXES = (".safetensors", ".pt", ".pth")
+STATE_OF_TRAINING = re.compile(r"(extra_state|optim|scheduler|rng_state|random_states|training_args)")
+"""How files begin that a trainer writes beside the weights."""
+
+
 def _rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str | None], source: str) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -90,7 +96,8 @@ def _read_folder(folder: Path, ema: bool) -> Weights:
     for name in (*SINGLE_NAMES, *PICKLED_NAMES):
         if (folder / name).exists():
             return read_weights(folder / name, ema)
-    others = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".pt", ".pth")]
+    others = [path for path in sorted(folder.iterdir()) if path.suffix in TENSOR_SUFFIXES]
+    others = [path for path in others if not STATE_OF_TRAINING.match(path.name)] or others
     if len(others) == 1:
         return read_weights(others[0], ema)
     if (folder / ".metadata").exists():

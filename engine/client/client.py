@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from engine.client.answers import Reaching, checked, error_of, read_answer
 from engine.client.event_stream import EventStream
+from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import EngineError, Rejected
@@ -28,6 +29,7 @@ ANSWER_TIMEOUT_S = 60.0
 
 _JOB, _JOBS = TypeAdapter(JobStatus), TypeAdapter(list[JobStatus])
 _ASSISTANT_JOB = TypeAdapter(AssistantJobStatus)
+_ASSISTANTS = TypeAdapter(list[AssistantStatus])
 _MODELS, _STATUS = TypeAdapter(list[ModelStatus]), TypeAdapter(EngineStatus)
 T = TypeVar("T")
 _LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -128,6 +130,10 @@ class EngineClient:
     def models(self) -> list[ModelStatus]:
         """All model cards of the engine. The first call may take long: big weights are hashed once."""
         return self._call(_MODELS, "GET", "/models", timeout_s=3600.0)
+
+    def assistants(self) -> list[AssistantStatus]:
+        """All assistants' cards of the engine, as ``models``."""
+        return self._call(_ASSISTANTS, "GET", "/assistants", timeout_s=3600.0)
 
     def status(self) -> EngineStatus:
         return self._call(_STATUS, "GET", "/status")

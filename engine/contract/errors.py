@@ -3,7 +3,6 @@
 EngineError
   Rejected(code)      refused before work; the group stays up
   Cancelled           an outcome, not a fault
-  OutOfMemory         with the settings that would fit
   Interrupted         the group died: tried again, then failed
   Unreachable         no engine answers at the address
   Conflict            the same job id with another body
@@ -27,10 +26,6 @@ class Rejected(EngineError):
 
 class Cancelled(EngineError):
     """The author stopped the job."""
-
-
-class OutOfMemory(EngineError):
-    """The device or the host ran out of memory."""
 
 
 class Interrupted(EngineError):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from engine.contract.assistants import AssistantJob
-from engine.contract.jobs import Job
+from engine.contract.jobs import FromModel, Job
 from engine.contract.values import Identifier, Value
 
 MAX_LINE_BYTES = 8 * 2**20
@@ -21,6 +21,8 @@ SECRET_VARIABLE = "STORYBOARD_ENGINE_SECRET"
 WORKSPACE_VARIABLE = "STORYBOARD_WORKSPACE"
 MODEL_CARDS_VARIABLE = "STORYBOARD_MODEL_CARDS"
 """Folder of model cards (yaml)."""
+MODEL_MEMORY_VARIABLE = "STORYBOARD_MODEL_MEMORY_GB"
+"""Most gigabytes of models that a rank keeps loaded; unset: by what is free."""
 MODELS_ROOT_VARIABLE = "STORYBOARD_MODELS_ROOT"
 """Folder that a card's ``folder`` is relative to."""
 SAVE_EVERY_VARIABLE = "STORYBOARD_SAVE_EVERY_S"
@@ -45,6 +47,9 @@ class RunJob(Value):
     job: Job
     attempt: int = Field(ge=1)
     """1 for the first; later ones go on from the state saved in the job's folder, if there is one."""
+    upcoming: tuple[FromModel, ...] = ()
+    """First frames of jobs that wait behind this one: made with this one's where the picture model would otherwise be
+    loaded again for each."""
 
 
 class RunAssistant(Value):

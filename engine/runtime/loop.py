@@ -13,23 +13,25 @@ from pathlib import Path
 import torch
 
 from engine.contract.assistants import AssistantJob
-from engine.contract.errors import Cancelled, EngineError, OutOfMemory, Rejected
-from engine.contract.events import EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
-from engine.contract.jobs import Job
+from engine.contract.errors import Cancelled, EngineError, Rejected
+from engine.contract.events import Answered, EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
+from engine.contract.jobs import FromModel, Job
 from engine.contract.wire import (
     MODEL_CARDS_VARIABLE,
     MODELS_ROOT_VARIABLE,
     SAVE_EVERY_VARIABLE,
     WORKSPACE_VARIABLE,
+    RunAssistant,
     RunJob,
 )
 from engine.models import family
+from engine.runtime.assist import answer
 from engine.runtime.link import ControlFlags, Leaving, Link, connect_link, leave_hard
-from engine.runtime.model_cache import ModelCache
+from engine.runtime.memory.model_cache import ModelCache
+from engine.runtime.memory.residency import smaller_offload
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import IDLE_BEAT_S, Ranks, connect
 from engine.runtime.render_context import SAVE_EVERY_S, RankContext
-from engine.runtime.residency import smaller_offload
 from engine.storage.workspace import Workspace
 
 NOTHING, JOB, LEAVE, ASSISTANT = range(4)
@@ -52,8 +54,8 @@ def work(num_threads: int) -> None:
     send, flags = (link.send, link.flags) if link else (drop, ControlFlags())
     save_every_s = float(os.environ.get(SAVE_EVERY_VARIABLE, SAVE_EVERY_S))
     context = RankContext(ranks, models, workspace, send, flags, save_every_s)
-    while (job := next_job(ranks, link)) is not None:
-        run_job(job, context)
+    while (order := next_order(ranks, link)) is not None:
+        run_job(order.job, context, order.upcoming if isinstance(order, RunJob) else ())
 
 
 def drop(event: JobEvent | EngineEvent) -> None:
@@ -64,45 +66,39 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def next_job(ranks: Ranks, link: Link | None) -> Job | AssistantJob | None:
+def next_order(ranks: Ranks, link: Link | None) -> RunJob | RunAssistant | None:
     """The next job, the same on every rank; None at shutdown. Idle ranks agree on nothing every IDLE_BEAT_S."""
     while True:
-        job, kind = _received(link) if link is not None else (None, NOTHING)
+        order, kind = _received(link) if link is not None else (None, NOTHING)
         kind = ranks.agree(kind)
         if kind == LEAVE:
             return None
         if kind != NOTHING:
-            text = ranks.share_text(job.model_dump_json() if job is not None else "")
-            return (Job if kind == JOB else AssistantJob).model_validate_json(text)
+            text = ranks.share_text(order.model_dump_json() if order is not None else "")
+            return (RunJob if kind == JOB else RunAssistant).model_validate_json(text)
 
 
-def _received(link: Link) -> tuple[Job | AssistantJob | None, int]:
+def _received(link: Link) -> tuple[RunJob | RunAssistant | None, int]:
     """What comes from the service within IDLE_BEAT_S, and its kind."""
     try:
-        command = link.jobs.get(timeout=IDLE_BEAT_S)
+        order = link.jobs.get(timeout=IDLE_BEAT_S)
     except queue.Empty:
         return None, NOTHING
-    if command is None:
+    if order is None:
         return None, LEAVE
-    return command.job, JOB if isinstance(command, RunJob) else ASSISTANT
+    return order, JOB if isinstance(order, RunJob) else ASSISTANT
 
 
-def run_job(job: Job | AssistantJob, context: RankContext) -> None:
-    """Runs one job and reports how it ended."""
+def run_job(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromModel, ...] = ()) -> None:
+    """Runs one job and reports how it ended. ``upcoming``: first frames that jobs behind it will need."""
     try:
-        if isinstance(job, AssistantJob):
-            raise Rejected("model", f"{job.model}: no such assistant card.")
-        takes = run(job, context)
-        if takes:
-            context.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
+        _send_result(job, context, upcoming)
     except Leaving:
         return
     except Cancelled:
         context.send(JobCancelled(time_s=time.time(), job_id=job.id))
     except Rejected as error:
         context.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
-    except OutOfMemory as error:
-        context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
     except EngineError as error:
         traceback.print_exc()
         context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
@@ -113,6 +109,15 @@ def run_job(job: Job | AssistantJob, context: RankContext) -> None:
         fail_for_memory(job, context)
 
 
+def _send_result(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromModel, ...]) -> None:
+    """Of rank 0; the others have none."""
+    if isinstance(job, AssistantJob):
+        if found := answer(job, context):
+            context.send(Answered(time_s=time.time(), job_id=job.id, answer=found))
+    elif takes := run(job, context, upcoming):
+        context.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Of a device or of the host."""
     message = str(error).lower()
@@ -121,7 +126,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def fail_for_memory(job: Job | AssistantJob, context: RankContext) -> None:
     """Reports which settings would fit. Alone, a rank continues; in a group the others may wait in a collective."""
-    context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job)))
+    context.send(Failed(time_s=time.time(), job_id=job.id, reason=memory_advice(job, context.ranks.size)))
     context.models.drop()
     if context.ranks.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -131,7 +136,8 @@ def fail_for_memory(job: Job | AssistantJob, context: RankContext) -> None:
         leave_hard("out of memory")
 
 
-def memory_advice(job: Job | AssistantJob) -> str:
+def memory_advice(job: Job | AssistantJob, num_ranks: int = 1) -> str:
+    """The settings that would fit, each by the name under which a storyboard, the page and a flag have it."""
     if isinstance(job, AssistantJob):
         return f"out of memory with {job.model}. Choose a smaller assistant, an endpoint or the one built in, or none."
     width, height = job.size_px
@@ -144,6 +150,8 @@ def memory_advice(job: Job | AssistantJob) -> str:
         ways.append("guidance: sequential (half the memory while denoising)")
     if job.speed.precision == "float32":
         ways.append("precision: bfloat16")
+    if torch.cuda.device_count() > num_ranks:
+        ways.append(f"more ranks than {num_ranks} (--ranks: {torch.cuda.device_count()} GPUs are here)")
     shorter = "a storyboard of fewer segments" if job.joint else f"chunks of fewer than {frames} frames"
     ways.append(f"a size smaller than {width} x {height} or {shorter}")
     return f"out of memory at {width} x {height}, {frames} frames. What would fit: {'; '.join(ways)}."

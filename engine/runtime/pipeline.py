@@ -4,10 +4,13 @@ Comes in: a complete ``Job`` and the context of this rank. Goes out: the takes, 
 sockets, queues or how any of the four verbs is done.
 """
 
+import contextlib
 import time
+from dataclasses import replace
 
 import torch
 
+from engine.contract.errors import Rejected
 from engine.contract.events import Phase, Stage
 from engine.contract.jobs import FromModel, Job, Reimagine, Segment, Take, make_job
 from engine.contract.values import Sha256
@@ -15,25 +18,29 @@ from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.conditioning import condition
 from engine.runtime.decode import decode
-from engine.runtime.model_cache import model_key
+from engine.runtime.memory.model_cache import model_key
+from engine.runtime.memory.residency import residency_for
 from engine.runtime.render_context import RankContext, RenderContext, versions
-from engine.runtime.residency import residency_for
 from engine.runtime.sampling import sample, saved_latents
 from engine.storage.pictures import PictureWriter, is_whole, stored
 from engine.storage.takes import TakesWriter, finished_takes
 
 
-def run(job: Job, context: RankContext) -> tuple[Take, ...]:
+def run(job: Job, context: RankContext, upcoming: tuple[FromModel, ...] = ()) -> tuple[Take, ...]:
     """Renders a job. -> the takes on rank 0, none on the others.
 
     A recipe that has its takes already is not rendered again. After a restart the job continues from its saved state.
-    Raises Rejected, Cancelled, another EngineError, or Leaving; the same on every rank.
+    ``upcoming``: first frames of jobs behind it. Raises Rejected, Cancelled, another EngineError, or Leaving; the same
+    on every rank.
     """
     began_s = time.monotonic()
     finished = finished_takes(context.workspace, job) if context.ranks.leads else None
     if context.ranks.agree(int(finished is not None)):
         return finished or ()
-    picture = first_frame(job, job.conditioning, context) if isinstance(job.conditioning, FromModel) else None
+    picture: Sha256 | None = None
+    if isinstance(job.conditioning, FromModel):
+        picture = first_frame(job, job.conditioning, context)
+        make_upcoming(job, upcoming, context)
     model = loaded(job, context, "film")
     overlaps = [segment.num_overlap_frames for segment in job.segments]
     writer = TakesWriter(context.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
@@ -56,6 +63,17 @@ def first_frame(job: Job, source: FromModel, context: RankContext) -> Sha256 | N
     picture: list[Sha256] = []
     context.ranks.lead(lambda: picture.append(stored(path, context.workspace)))
     return picture[0] if picture else None
+
+
+def make_upcoming(job: Job, upcoming: tuple[FromModel, ...], context: RankContext) -> None:
+    """First frames of the jobs behind this one, where picture model and film model do not fit in memory together: the
+    picture model makes them all before it leaves. One that cannot be made is left to its own job, which says why."""
+    if not upcoming or context.models.fits_beside(model_key(job)):
+        return
+    quiet = replace(context, previews=False)
+    for source in upcoming:
+        with contextlib.suppress(Rejected):
+            first_frame(job, source, quiet)
 
 
 def picture_job(job: Job, source: FromModel) -> Job:

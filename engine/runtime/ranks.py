@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from engine.contract.environment import RANKS_STORE_VARIABLE
-from engine.contract.errors import Cancelled, EngineError, Interrupted, OutOfMemory, Rejected
+from engine.contract.errors import Cancelled, EngineError, Interrupted, Rejected
 from engine.layers.attention import Attend, attend, attend_frames
 
 COLLECTIVE_TIMEOUT_S = 1200
@@ -138,7 +138,7 @@ def _error_from_json(fields: list[str]) -> EngineError:
     name, code, message = fields
     if name == "Rejected":
         return Rejected(code, message)
-    kinds: dict[str, type[EngineError]] = {kind.__name__: kind for kind in (Cancelled, OutOfMemory, Interrupted)}
+    kinds: dict[str, type[EngineError]] = {kind.__name__: kind for kind in (Cancelled, Interrupted)}
     return kinds.get(name, EngineError)(message)
 
 

@@ -21,11 +21,11 @@ from engine.contract.samplers import SAMPLER_TRAITS
 from engine.diffusion.schedules import sigmas_for
 from engine.models.model import Model
 from engine.runtime.link import ControlFlags, Send, raise_for_action
-from engine.runtime.model_cache import ModelCache
+from engine.runtime.memory.model_cache import ModelCache
+from engine.runtime.memory.residency import residency_for
 from engine.runtime.preview import PreviewClock, preview_frames, write_preview
 from engine.runtime.progress import Progress
 from engine.runtime.ranks import Ranks
-from engine.runtime.residency import residency_for
 from engine.runtime.resume import ResumeStore
 from engine.storage.media import Frames
 from engine.storage.takes import as_disk_error
@@ -50,6 +50,8 @@ class RankContext:
     send: Send
     flags: ControlFlags
     save_every_s: float = SAVE_EVERY_S
+    previews: bool = True
+    """Whether pictures of what is made are shown on the way; not of what is made for another job."""
 
 
 class Sink(Protocol):
@@ -121,7 +123,7 @@ class RenderContext:
     def evaluated(self, x0: Tensor, step_s: float) -> None:
         """Reports one evaluation, and on rank 0 its preview where one is due. x0: (1, C, T, h, w)."""
         self.progress.evaluated(step_s)
-        if self.ranks.leads and self.preview_clock.is_due():
+        if self.ranks.leads and self.context.previews and self.preview_clock.is_due():
             self._preview(x0)
 
     def _preview(self, x0: Tensor) -> None:

@@ -30,7 +30,7 @@ from engine.service.dispatcher import Dispatcher
 from engine.service.groups import Group, make_group
 from engine.service.lock import AlreadyRunning, WorkspaceLock
 from engine.service.models import Models
-from engine.service.settings import GroupKind, Settings, default_num_ranks, default_roots
+from engine.service.settings import GroupKind, Settings, default_roots, heads_of_models, num_visible_gpus, usable_ranks
 from engine.service.store import Store
 from engine.service.tables import open_database
 from engine.storage.atomic import write_text
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models-root", type=Path, default=models_root, help="folder that the cards' folders are in")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: the last one used here, or any free one")
-    parser.add_argument("--ranks", type=int, default=0, help="0: one for each GPU, else one")
+    parser.add_argument("--ranks", type=int, default=0, help="0: one for each GPU that the models can use, else one")
     parser.add_argument("--database-url", default="", help="SQLAlchemy URL; SQLite in the workspace by default")
     group = "local: ranks on this machine; fake: for tests"
     parser.add_argument("--group", choices=get_args(GroupKind), default="local", help=group)
@@ -92,10 +92,21 @@ def _settings(flags: argparse.Namespace) -> Settings:
         models_root=flags.models_root.resolve(),
         host=flags.host,
         port=flags.port,
-        num_ranks=flags.ranks or default_num_ranks(),
+        num_ranks=flags.ranks or _default_num_ranks(flags.cards.resolve(), flags.models_root.resolve()),
         database_url=flags.database_url,
         group=cast(GroupKind, flags.group),
     )
+
+
+def _default_num_ranks(cards: Path, models_root: Path) -> int:
+    """One for each GPU, or the largest number that the models here can use; fewer than the GPUs is logged."""
+    num_gpus, heads = num_visible_gpus(), heads_of_models(cards, models_root)
+    num_ranks = usable_ranks(num_gpus, heads)
+    if num_ranks < num_gpus:
+        counts = " and ".join(map(str, sorted(heads)))
+        what = f"{num_gpus} GPUs, {num_ranks} ranks: the models here have {counts} attention heads"
+        logging.getLogger("engine").warning("%s, which must divide by the ranks. Choose another with --ranks.", what)
+    return num_ranks
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -23,6 +23,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.assistants import AssistantJob
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Conflict, EngineError, Rejected
@@ -111,6 +112,10 @@ def _engine_routes(store: Store, models: Models, group: GroupView) -> APIRouter:
     @routes.get("/models")
     def list_models() -> list[ModelStatus]:
         return models.all()
+
+    @routes.get("/assistants")
+    def list_assistants() -> list[AssistantStatus]:
+        return models.assistants()
 
     @routes.post("/pause")
     def pause() -> EngineStatus:

@@ -33,7 +33,7 @@ from engine.contract.events import (
     Started,
     Step,
 )
-from engine.contract.jobs import PIPELINE_VERSION, Job
+from engine.contract.jobs import PIPELINE_VERSION, FromModel, Job
 from engine.service.change_signal import ChangeSignal
 from engine.service.groups import Group, GroupDied
 from engine.service.settings import Settings
@@ -41,6 +41,7 @@ from engine.service.store import AnyJob, Store, Waiting
 from engine.service.takes import Takes
 from engine.storage.workspace import Workspace
 
+MOST_UPCOMING = 100
 RETRY_STORE_S = 1.0
 STOP_RECORD_S = 5.0
 """For the store to record that the engine was stopped."""
@@ -150,7 +151,7 @@ class Dispatcher:
 
     async def _run_next(self) -> bool:
         """One job, after those that end without ranks. -> whether anything was done."""
-        job = await asyncio.to_thread(self._next)
+        job, upcoming = await asyncio.to_thread(self._next_with_upcoming)
         group = self._ready
         if job is None or group is None or not group.alive:
             return False
@@ -158,10 +159,14 @@ class Dispatcher:
         if attempt is not None:
             self._running = job.id
             try:
-                await self._run(group, job, attempt)
+                await self._run(group, _order(job, attempt, upcoming))
             finally:
                 self._running = None
         return True
+
+    def _next_with_upcoming(self) -> tuple[AnyJob | None, tuple[FromModel, ...]]:
+        job = self._next()
+        return job, upcoming_pictures(job, self._store.waiting()) if isinstance(job, Job) else ()
 
     def _next(self) -> AnyJob | None:
         """The first waiting job that needs ranks now. Jobs before it that need none end on the way."""
@@ -198,10 +203,11 @@ class Dispatcher:
         return _rejected(job, "conditioning", missing)
 
     # ---- one job
-    async def _run(self, group: Group, job: AnyJob, attempt: int) -> None:
+    async def _run(self, group: Group, order: wire.RunJob | wire.RunAssistant) -> None:
+        job = order.job
         requests = asyncio.create_task(self._relay_requests(group, job.id))
         try:
-            await group.send(_order(job, attempt))
+            await group.send(order)
             await self._relay_events(group, job)
             self._deaths = 0
         except GroupDied as death:
@@ -292,10 +298,22 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_STORE_S)
 
 
-def _order(job: AnyJob, attempt: int) -> wire.Command:
+def _order(job: AnyJob, attempt: int, upcoming: tuple[FromModel, ...]) -> wire.RunJob | wire.RunAssistant:
     if isinstance(job, AssistantJob):
         return wire.RunAssistant(job=job, attempt=attempt)
-    return wire.RunJob(job=job, attempt=attempt)
+    return wire.RunJob(job=job, attempt=attempt, upcoming=upcoming)
+
+
+def upcoming_pictures(job: Job, waiting: list[Waiting]) -> tuple[FromModel, ...]:
+    """First frames that the same picture model will make for other jobs of the same project, each once."""
+    first = job.conditioning
+    if not isinstance(first, FromModel):
+        return ()
+    others = [each.job for each in waiting if isinstance(each.job, Job) and each.job.project_id == job.project_id]
+    starts = [other.conditioning for other in others if isinstance(other.conditioning, FromModel)]
+    alike = {each.recipe: each for each in starts if (each.model, each.weights) == (first.model, first.weights)}
+    alike.pop(first.recipe, None)
+    return tuple(alike.values())[:MOST_UPCOMING]
 
 
 def protocol_violation(job: AnyJob, event: Event, takes: Takes) -> str | None:

@@ -6,12 +6,25 @@ mean or who renders with them.
 
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from engine.contract.cards import ModelCard, ModelStatus
+from engine.contract.assistant_cards import AssistantStatus
+from engine.contract.cards import ModelStatus
 from engine.contract.errors import Rejected
-from engine.storage.card_files import card_paths, own_cards, read_card, status_of
+from engine.storage.card_files import (
+    assistant_card_folders,
+    assistant_status_of,
+    card_paths,
+    own_cards,
+    read_assistant_card,
+    read_card,
+    status_of,
+)
 from engine.storage.hashes import FileHashes
+
+C = TypeVar("C")
 
 
 class Models:
@@ -31,12 +44,22 @@ class Models:
         """
         with self._looking:
             folders = (self._cards, own_cards(self._root))
-            read = [self._read(path, folders) for path in card_paths(*folders).values()]
-            return [status_of(card, self._root, self._hash_of) for card in read if card is not None]
+            cards = self._readable(read_card, folders)
+            return [status_of(card, self._root, self._hash_of) for card in cards]
 
-    def _read(self, path: Path, folders: tuple[Path, ...]) -> ModelCard | None:
+    def assistants(self) -> list[AssistantStatus]:
+        """``all`` for assistants."""
+        with self._looking:
+            cards = self._readable(read_assistant_card, assistant_card_folders(self._cards, self._root))
+            return [assistant_status_of(card, self._root, self._hash_of) for card in cards]
+
+    def _readable(self, read: Callable[[Path, tuple[Path, ...]], C], folders: tuple[Path, ...]) -> list[C]:
+        cards = [self._read(read, path, folders) for path in card_paths(*folders).values()]
+        return [card for card in cards if card is not None]
+
+    def _read(self, read: Callable[[Path, tuple[Path, ...]], C], path: Path, folders: tuple[Path, ...]) -> C | None:
         try:
-            return read_card(path, folders)
+            return read(path, folders)
         except Rejected as error:
             if str(error) not in self._told:
                 print(f"this model is left out: {error}", file=sys.stderr, flush=True)

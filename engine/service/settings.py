@@ -3,14 +3,18 @@
 Comes in: flags. Goes out: ``Settings``, and the folders that ship with the project. Does not know what for.
 """
 
+import contextlib
 import importlib.util
 import os
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
+from engine.contract.errors import Rejected
+from engine.storage.card_files import card_paths, find_part, own_cards, read_card
 from engine.storage.workspace import Workspace
 
 GroupKind = Literal["local", "fake"]
@@ -60,15 +64,35 @@ def default_roots() -> tuple[Path, Path]:
     return candidates[0] / "presets" / "models", candidates[0] / "models"
 
 
-def default_num_ranks() -> int:
-    """One rank for each GPU of this machine that CUDA_VISIBLE_DEVICES leaves visible, 1 where there is none."""
+def usable_ranks(num_gpus: int, num_heads: Collection[int]) -> int:
+    """The largest number of ranks, at most one for each GPU, among which every model's attention heads can be split."""
+    return next(n for n in range(max(1, num_gpus), 0, -1) if all(heads % n == 0 for heads in num_heads))
+
+
+def heads_of_models(cards: Path, models_root: Path) -> set[int]:
+    """Attention heads of the models that were downloaded; where there are none, of the bundled one.
+
+    A card that cannot be read is left to whoever uses it.
+    """
+    heads: dict[bool, set[int]] = {True: set(), False: set()}
+    folders = (cards, own_cards(models_root))
+    for path in card_paths(*folders).values():
+        with contextlib.suppress(Rejected):
+            card = read_card(path, folders)
+            place = find_part(card.parts.network, models_root)
+            heads[place.is_relative_to(models_root)].add(card.network.num_heads)
+    return heads[True] or heads[False]
+
+
+def num_visible_gpus() -> int:
+    """GPUs of this machine that CUDA_VISIBLE_DEVICES leaves visible, 0 where there is none."""
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return 1
+        return 0
     num_gpus = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:  # CUDA reads names up to the first that is none
         names = takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in visible.split(",")))
         num_gpus = min(num_gpus, len(list(names)))
-    return max(1, num_gpus)
+    return num_gpus

@@ -1,7 +1,7 @@
-"""Model cards from YAML files, merged over the cards they are based on, and the files of a model on one machine.
+"""Cards of models and assistants from YAML files, merged over the cards they are based on, and a model's files here.
 
-Comes in: folders of ``*.yaml``, the root of the models' files. Goes out: ``ModelCard`` and ``ModelStatus`` values,
-paths of weights. Does not know torch, storyboards or processes, nor what is inside a file of weights.
+Comes in: folders of ``*.yaml``, the root of the models' files. Goes out: cards and their statuses as values, paths of
+weights. Does not know torch, storyboards or processes, nor what is inside a file of weights.
 """
 
 import hashlib
@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import ValidationError
 
+from engine.contract.assistant_cards import AssistantCard, AssistantStatus
 from engine.contract.card_values import Part
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
@@ -38,6 +39,10 @@ _ALWAYS_THERE = ("cosmos", "ttt", "dfm")
 """Groups of settings that a fingerprint has even where they are empty: recipes of the first release hold them so."""
 
 
+AnyCard = ModelCard | AssistantCard
+Card = TypeVar("Card", ModelCard, AssistantCard)
+
+
 def read_cards(*folders: Path) -> dict[str, ModelCard]:
     """Every card of the folders, by name; where two folders have one name, the last folder's.
 
@@ -60,9 +65,23 @@ def read_card(path: Path, folders: tuple[Path, ...] = ()) -> ModelCard:
 
     Raises Rejected("model") naming file and key.
     """
+    return _card(path, folders, ModelCard)
+
+
+def assistant_card_folders(cards: Path, models_root: Path) -> tuple[Path, Path]:
+    """Where assistants' cards are: beside the folder of model cards, and in that of the user's own."""
+    return cards.with_name("assistants"), own_cards(models_root) / "assistants"
+
+
+def read_assistant_card(path: Path, folders: tuple[Path, ...] = ()) -> AssistantCard:
+    """As ``read_card``."""
+    return _card(path, folders, AssistantCard)
+
+
+def _card(path: Path, folders: tuple[Path, ...], form: type[Card]) -> Card:
     document = with_base(path, _document(path), folders)
     try:
-        return ModelCard.model_validate_json(json.dumps({**document, "name": path.stem}))
+        return form.model_validate_json(json.dumps({**document, "name": path.stem}))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise Rejected("model", f"{path}: {problems}") from error
@@ -106,17 +125,27 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def assistant_status_of(card: AssistantCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> AssistantStatus:
+    """``status_of`` for an assistant."""
+    return AssistantStatus(card=card, **_found(card, models_root, hash_of))
+
+
 def status_of(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> ModelStatus:
     """Whether a model's files are on this machine, and their fingerprint, hashed with ``hash_of``."""
+    return ModelStatus(card=card, **_found(card, models_root, hash_of))
+
+
+def _found(card: AnyCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> dict[str, Any]:
+    """What a status holds beside the card."""
     try:
-        return ModelStatus(card=card, fingerprint=fingerprint(card, models_root, hash_of), available=True)
+        return {"fingerprint": fingerprint(card, models_root, hash_of), "available": True}
     except (Rejected, OSError) as error:
         reason = str(error) if isinstance(error, Rejected) else f"cannot be read ({error})."
         missing = tuple(name for name, part in card.parts.all().items() if not has_part(part, models_root))
-        return ModelStatus(card=card, fingerprint="", available=False, reason=reason, missing=missing)
+        return {"fingerprint": "", "available": False, "reason": reason, "missing": missing}
 
 
-def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> Sha256:
+def fingerprint(card: AnyCard, models_root: Path, hash_of: Callable[[Path], Sha256]) -> Sha256:
     """A hash over everything that decides what a model draws: its files, and the card's values about the network.
 
     ``hash_of``: SHA-256 of a file (``engine.storage.hashes``). Raises Rejected("weights") where a part is missing.
@@ -127,8 +156,10 @@ def fingerprint(card: ModelCard, models_root: Path, hash_of: Callable[[Path], Sh
     return digest.hexdigest()
 
 
-def fingerprinted_values(card: ModelCard) -> str:
+def fingerprinted_values(card: AnyCard) -> str:
     """JSON of the card's values that decide what the model draws; part of every recipe, so it must never change."""
+    if isinstance(card, AssistantCard):
+        return json.dumps({"format": card.format, "precision": card.precision}, sort_keys=True)
     values = card.model_dump(mode="json", include={*_DECIDING, card.family})
     return json.dumps({**dict.fromkeys(_ALWAYS_THERE), **values}, sort_keys=True)
 
@@ -153,10 +184,16 @@ def _places(part: Part, root: Path) -> list[Path]:
     return [root / part.folder / path for path in part.paths]
 
 
-def model_files(card: ModelCard, models_root: Path) -> list[Path]:
+def part_files(place: Path) -> list[Path]:
+    """Every file of a part that was found at ``place``. Raises Rejected("weights") where no weights are in it."""
+    return _files_at([place])
+
+
+def model_files(card: AnyCard, models_root: Path) -> list[Path]:
     """Every file that decides what the model draws. Raises Rejected("weights") where a part is missing."""
     places = [find_part(part, models_root) for part in card.parts.all().values()]
-    return _files_at([*places, *(models_root / lora.path for lora in card.loras)])
+    loras = card.loras if isinstance(card, ModelCard) else ()
+    return _files_at([*places, *(models_root / lora.path for lora in loras)])
 
 
 def text_encoder_files(card: ModelCard, models_root: Path) -> list[Path]:

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from engine.contract.assistant_cards import AssistantCard
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
+from engine.storage.card_files import AnyCard
 from studio.cli.flags import DONE, FAILED, WRONG, Commands, models_root_of, studio_from_flags, workspace_of
 from studio.document.validation import suggestion
 from studio.downloads.files import (
@@ -26,7 +28,7 @@ from studio.downloads.files import (
     this_machine,
 )
 from studio.errors import PlanError
-from studio.planning.presets import load_cards
+from studio.planning.presets import load_assistants, load_cards
 
 CONSOLIDATE = "engine.models.dfm.consolidate"
 
@@ -63,15 +65,24 @@ def _models(flags: argparse.Namespace) -> int:
 
 def _list(flags: argparse.Namespace) -> int:
     root, machine = models_root_of(flags), this_machine()
-    cards = load_cards(models_root=root)
+    cards = _all_cards(root)
     named = [_card(name, cards) for name in flags.names] or list(cards.values())
-    for card in named:
+    named.sort(key=lambda card: isinstance(card, AssistantCard))
+    for number, card in enumerate(named):
         files = files_of(card, root)
+        begins = isinstance(card, AssistantCard) and not (number and isinstance(named[number - 1], AssistantCard))
+        if begins and not flags.json:
+            print("\nAssistants: refiners, guards and critics")
         print(json.dumps(facts(files, machine)) if flags.json else "\n".join(lines(files, machine)))
     return DONE
 
 
-def _card(name: str, cards: dict[str, ModelCard]) -> ModelCard:
+def _all_cards(root: Path) -> dict[str, AnyCard]:
+    """Of models and assistants; a model's name counts where both have it."""
+    return {**load_assistants(models_root=root), **load_cards(models_root=root)}
+
+
+def _card(name: str, cards: dict[str, AnyCard]) -> AnyCard:
     if name not in cards:
         raise PlanError("", f'there is no model "{name}"{suggestion(name, cards)}')
     return cards[name]
@@ -87,7 +98,9 @@ def lines(files: ModelFiles, machine: Machine) -> list[str]:
         amount = gigabytes(files.download_bytes) if files.download_bytes else ""
         known = amount if files.size_known else f"at least {amount}" if amount else "of a size that is not known"
         output_lines.append(f"  to bring: {known} (storyboard models get {card.name})")
-    if card.first_frame:
+    if isinstance(card, AssistantCard):
+        output_lines.append(f"  {card.summary} ({', '.join(card.kinds)})")
+    elif card.first_frame:
         output_lines.append(f"  its first frames are made by {card.first_frame}")
     return [*output_lines, f"  {fit(card, machine)}"]
 
@@ -115,6 +128,7 @@ def facts(files: ModelFiles, machine: Machine) -> dict[str, object]:
     ]
     return {
         "name": files.card.name,
+        "kind": "assistant" if isinstance(files.card, AssistantCard) else "model",
         "here": not files.missing,
         "parts": parts,
         "download_bytes": files.download_bytes,
@@ -129,7 +143,7 @@ def _get(flags: argparse.Namespace) -> int:
     from studio.downloads.hub import Hub  # here: the hub's library takes a moment to import
 
     root = models_root_of(flags)
-    card = _card(flags.name, load_cards(models_root=root))
+    card = _card(flags.name, _all_cards(root))
     missing = _wanted(card, root, flags.part)
     if not missing:
         print(f"{card.name}: everything is here.")
@@ -145,12 +159,12 @@ def _get(flags: argparse.Namespace) -> int:
         if found.place is None:
             raise Rejected("download", f"{folder}: came, but {found.reason}")
         print(f"{each.name}: here, {gigabytes(found.num_bytes)} ({found.place})", flush=True)
-    if card.first_frame:
+    if isinstance(card, ModelCard) and card.first_frame:
         print(f"Its first frames are made by another model: storyboard models get {card.first_frame}")
     return DONE
 
 
-def _wanted(card: ModelCard, root: Path, names: list[str]) -> list[PartFiles]:
+def _wanted(card: AnyCard, root: Path, names: list[str]) -> list[PartFiles]:
     """What is missing of the parts asked for, the published first; each folder once, though parts may share it."""
     known = card.parts.all()
     for name in names:
@@ -168,7 +182,7 @@ def _licence_line(files: PartFiles) -> str:
     return f"{files.name}: {size}, licence: {part.licence or 'see the page'} ({where}{gate})"
 
 
-def _accepted(card: ModelCard, said_so: bool) -> bool:
+def _accepted(card: AnyCard, said_so: bool) -> bool:
     if said_so:
         return True
     if sys.stdin.isatty():

@@ -21,6 +21,11 @@ def origin_of(scene: Scene, style: str) -> RefinedFrom:
     return RefinedFrom(prompt=scene.prompt, chunk_prompts=scene.chunk_prompts, media=media, style=style)
 
 
+def asked_with(scene: Scene, style: str) -> str:
+    """What a refinement made now would be made from, as one text to compare."""
+    return origin_of(scene, style).model_dump_json()
+
+
 def refinement_state(scene: Scene, style: str) -> RefinementState:
     if scene.refinement is None:
         return ""

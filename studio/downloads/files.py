@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from engine.contract.assistant_cards import AssistantCard
 from engine.contract.card_values import Part, Precision
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
@@ -41,7 +42,7 @@ class PartFiles:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    card: ModelCard
+    card: ModelCard | AssistantCard
     parts: tuple[PartFiles, ...]
 
     @property
@@ -72,7 +73,7 @@ class Machine:
     gpus: tuple[Gpu, ...]
 
 
-def files_of(card: ModelCard, models_root: Path) -> ModelFiles:
+def files_of(card: ModelCard | AssistantCard, models_root: Path) -> ModelFiles:
     """What of a model is here."""
     parts = card.parts.all().items()
     return ModelFiles(card, tuple(part_files(name, part, models_root) for name, part in parts))
@@ -152,8 +153,10 @@ def gpus_in(output: str) -> tuple[Gpu, ...]:
     return tuple(Gpu(match[1], int(match[2]) * 2**20) for match in found if match)
 
 
-def needed_bytes(card: ModelCard) -> tuple[int, str]:
-    """-> (memory of the device that rendering takes, where the figure is from)."""
+def needed_bytes(card: ModelCard | AssistantCard) -> tuple[int, str]:
+    """-> (memory of the device that the work takes, where the figure is from)."""
+    if isinstance(card, AssistantCard):
+        return int(card.num_parameters * BYTES_OF[card.precision] * WORKING_SHARE), "an estimate"
     published = [figure for figure in card.measured if figure.memory_gb]
     if published:
         figure = max(published, key=lambda each: each.memory_gb or 0)
@@ -163,7 +166,7 @@ def needed_bytes(card: ModelCard) -> tuple[int, str]:
     return int(weights * WORKING_SHARE), "an estimate"
 
 
-def fit(card: ModelCard, machine: Machine) -> str:
+def fit(card: ModelCard | AssistantCard, machine: Machine) -> str:
     """In words whether this machine can render with a model."""
     needed, source = needed_bytes(card)
     wanted = f"needs {gigabytes(needed)} ({source})"

@@ -1,7 +1,7 @@
 """Presets and model cards from YAML, strictly: an unknown key is an error that names file and key.
 
-Comes in: the folders ``presets/quality`` and ``presets/models``. Goes out: ``Preset`` and ``ModelCard`` values. Does
-not know scenes, weights or what a sampler does.
+Comes in: the folders ``presets/quality``, ``presets/models`` and ``presets/assistants``. Goes out: ``Preset``,
+``ModelCard`` and ``AssistantCard`` values. Does not know scenes, weights or what a sampler does.
 """
 
 from functools import cache, lru_cache
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from engine.contract.assistant_cards import AssistantCard
 from engine.contract.card_values import Precision
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
@@ -17,7 +18,7 @@ from engine.contract.families import FAMILIES
 from engine.contract.jobs import GuidanceBranches, Offload, SamplerSettings, Speed
 from engine.contract.samplers import SamplerName
 from engine.contract.values import Identifier, Value
-from engine.storage.card_files import card_paths, own_cards, with_base
+from engine.storage.card_files import assistant_card_folders, card_paths, own_cards, with_base
 from studio.document.formats.plain_yaml import YamlError, parse
 from studio.document.storyboard import SpeedSettings
 from studio.document.validation import problems_in, show
@@ -95,6 +96,14 @@ def load_cards(folder: Path = MODELS_FOLDER, models_root: Path | None = None) ->
     for path, card in cards.items():
         _check_card(path, card)
     return {card.name: card for card in cards.values()}
+
+
+def load_assistants(folder: Path = MODELS_FOLDER, models_root: Path | None = None) -> dict[str, AssistantCard]:
+    """All assistants' cards by name, those for some film models first. ``folder``: of the model cards that they lie
+    beside. Raises PresetError for the first wrong file."""
+    folders = assistant_card_folders(folder, models_root or folder)
+    cards = [_read(path, AssistantCard, folders) for path in card_paths(*folders).values()]
+    return {card.name: card for card in sorted(cards, key=lambda card: not card.film_models)}
 
 
 @cache

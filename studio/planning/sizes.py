@@ -62,7 +62,9 @@ def check_length(scene: Scene, num_frames: int, card: ModelCard, fps: int) -> No
     if most_latents is not None and num_latents > most_latents:
         most = num_pixel_frames(most_latents, card.autoencoder.temporal_factor)
         table = f"{card.title}'s table of positions ends at {most_latents} ({most} frames, {most / fps:g} s)"
-        raise PlanError(scene.id, f"{num_frames} frames are {num_latents} latent frames, and {table}. Shorten it")
+        raise PlanError(
+            scene.id, f"{num_frames} frames are {num_latents} latent frames, and {table}. Shorten it{_larger_by(card)}"
+        )
     if scene.duration_s > card.max_duration_s:
         longest = f"{card.title} can make ({card.max_duration_s:g} s)"
         raise PlanError(scene.id, f"{scene.duration_s:g} s is longer than {longest}. Split the scene")
@@ -110,7 +112,11 @@ def _check_largest(size_px: SizePx, card: ModelCard) -> None:
     if most is not None and (size_px[0] > most[0] or size_px[1] > most[1]):
         patches = f"{most[0] // card.grid_px} x {most[1] // card.grid_px} patches, {_size_text(most)} pixels"
         limit = f"{card.title}'s table of positions ends at {patches}"
-        raise PlanError("", f"{_size_text(size_px)} is too large: {limit}. Choose a smaller size")
+        raise PlanError("", f"{_size_text(size_px)} is too large: {limit}. Choose a smaller size{_larger_by(card)}")
+
+
+def _larger_by(card: ModelCard) -> str:
+    return f"; {card.traits.larger_by}" if card.traits.larger_by else ""
 
 
 def _size_text(size_px: SizePx) -> str:

@@ -133,6 +133,14 @@ class ProjectService:
         """
         return self._refreshed(self._files.opened(path, storyboard))
 
+    def scenes_of_file(self, path: Path) -> dict[str, Scene]:
+        """The scenes of the project that belongs to a storyboard file, by id; none where there is no project yet."""
+        try:
+            project = self._library.open(self._library.id_of_file(str(path.resolve())))
+        except ProjectMissing:
+            return {}
+        return {scene.id: scene for scene in project.storyboard.scenes}
+
     def plan_file(self, path: Path, storyboard: Storyboard) -> Plan:
         """What rendering a file would do; nothing is stored. Raises StoryboardError, PlanError."""
         return self._files.plan(path, storyboard)

@@ -49,6 +49,13 @@ class SceneRequest(ProjectRequest):
     scene: str
 
 
+class RefineRequest(ProjectRequest):
+    """``scenes`` None: all. ``again``: another text than the last."""
+
+    scenes: tuple[str, ...] | None = None
+    again: bool = False
+
+
 class PauseRequest(ProjectRequest):
     paused: bool
 
@@ -145,6 +152,11 @@ def keep_picture(identity: Identity, studio: Studio, request: SceneRequest) -> A
     return _with_board(studio, request.project)
 
 
+def refine(identity: Identity, studio: Studio, request: RefineRequest) -> Answer:
+    scenes = studio.assistants.refiner.refine(request.project, request.scenes, request.again)
+    return _with_board(studio, request.project, scenes=scenes)
+
+
 # ---- rendering
 def render_film(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
     return _with_board(studio, request.project, jobs=studio.rendering.render(request.project))
@@ -196,6 +208,7 @@ ACTIONS: Mapping[str, Action] = {
     "undo": handled(ProjectRequest, undo),
     "redo": handled(ProjectRequest, redo),
     "keep_picture": handled(SceneRequest, keep_picture),
+    "refine": handled(RefineRequest, refine),
     "render_film": handled(ProjectRequest, render_film),
     "render_scene": handled(SceneRequest, render_scene),
     "another_take": handled(SceneRequest, another_take),
@@ -211,7 +224,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "renderbar": ("edit", "render_film", "stop"),
     "projects": ("projects", "create", "duplicate", "delete", "restore"),
     "board": ("edit", "undo", "redo"),
-    "inspector": ("edit", "render_scene", "another_take", "another_picture", "keep_picture"),
+    "inspector": ("edit", "refine", "render_scene", "another_take", "another_picture", "keep_picture"),
     "player": ("assemble", "pause", "render_next"),
 }
 """The panels in reading order, and which actions each one's script may call."""

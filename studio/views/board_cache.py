@@ -12,6 +12,7 @@ from studio.planning.presets import Preset
 from studio.rendering.job_tracker import JobTracker
 from studio.rendering.models import ModelCatalog
 from studio.rendering.notifier import ChangeNotifier
+from studio.rendering.refining import LiveRefinements
 from studio.views.board_view import board_of
 from studio.views.project_state import LiveState
 from studio.views.state_cache import ProjectStateCache
@@ -29,6 +30,7 @@ class BoardCache:
         notifier: ChangeNotifier,
         presets: Mapping[str, Preset],
         models: ModelCatalog,
+        refinements: LiveRefinements,
     ) -> None:
         self._states = states
         self._tracker = tracker
@@ -36,6 +38,7 @@ class BoardCache:
         self._notifier = notifier
         self._presets = presets
         self._models = models
+        self._refinements = refinements
         self.rounds: Callable[[str], Mapping[str, str]] = lambda project_id: {}
         """Of a project, by scene, how far several takes that were asked for together are; set by who makes them."""
         self._keeping = threading.Lock()
@@ -74,5 +77,7 @@ class BoardCache:
             last_error=self._tracker.last_error,
             assembling=assembling,
             film_error=film_error,
+            refining=self._refinements.by_scene(project_id),
+            refiner_of=self._refinements.choice,
             rounds=self.rounds(project_id),
         )

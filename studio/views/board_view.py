@@ -12,7 +12,7 @@ from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about, clock
 from studio.views.project_state import LiveState, ProjectState
 from studio.views.scene_view import scene_card
-from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView
+from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView, RefinerView
 
 
 def board_of(
@@ -39,6 +39,7 @@ def board_of(
         fps=storyboard.fps or (status.card.fps if status else 0),
         look=storyboard.look,
         negative_look=storyboard.negative_look,
+        refiner=_refiner(status, live_state),
         prompt_tips=prompt_tips(status.card.family, bool(status.card.vocabulary)) if status else (),
         seed=storyboard.seed,
         model=storyboard.model,
@@ -54,6 +55,13 @@ def board_of(
         engine=engine_view(live_state),
         problem=project_state.problem,
     )
+
+
+def _refiner(status: ModelStatus | None, live_state: LiveState) -> RefinerView:
+    if status is None:
+        return RefinerView(name="", problem="the storyboard's model is not known", style="")
+    choice = live_state.refiner_of(status)
+    return RefinerView(name=choice.name, problem=choice.problem, style=status.card.traits.prompt_style)
 
 
 def _joint(project_state: ProjectState, status: ModelStatus | None) -> JointView | None:

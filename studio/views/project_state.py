@@ -3,9 +3,10 @@
 Values only; does not know the board or the page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.contract.cards import ModelStatus
 from engine.contract.media import MediaInfo
 from engine.contract.status import EngineStatus
 from studio.document.storyboard import Scene
@@ -15,6 +16,7 @@ from studio.library.takes import Film, KnownJob, StoredTake
 from studio.planning.shown_take import index_takes
 from studio.planning.types import Plan
 from studio.rendering.progress import LiveJob
+from studio.rendering.refining import RefinerChoice, Refining
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +82,8 @@ class LiveState:
     last_error: str
     assembling: bool
     film_error: str
+    refining: Mapping[str, Refining] = field(default_factory=dict[str, Refining])
+    """By scene: who is being refined, or could not be."""
+    refiner_of: Callable[[ModelStatus], RefinerChoice] = lambda status: RefinerChoice()
     rounds: Mapping[str, str] = field(default_factory=dict[str, str])
     """By scene of which several takes are being made, how far that is: ``2 of 4 takes``."""

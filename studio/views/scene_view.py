@@ -8,11 +8,13 @@ the plan's reasons and notes, which are shown as they are.
 from collections.abc import Mapping, Sequence
 
 from engine.contract.cards import ModelStatus
+from studio.document.refinement import asked_with, refinement_state
 from studio.document.storyboard import Scene
 from studio.library.critiques import StoredCritique
 from studio.library.takes import KnownJob, StoredTake
 from studio.planning.types import ScenePlan
 from studio.rendering.progress import LiveJob, job_makes
+from studio.rendering.refining import Refining
 from studio.views.durations import clock
 from studio.views.project_state import LiveState, ProjectState
 from studio.views.types import (
@@ -20,6 +22,7 @@ from studio.views.types import (
     CritiqueView,
     FirstFrameView,
     ProgressView,
+    RefinementView,
     SceneCard,
     SceneState,
     TakeView,
@@ -42,6 +45,7 @@ def scene_card(
     live_state: LiveState,
     models: Mapping[str, ModelStatus],
 ) -> SceneCard:
+    refining = live_state.refining.get(scene.id)
     live, round_text = live_state.live.get(scene.id, ()), live_state.rounds.get(scene.id, "")
     takes = _takes(scene, plan, project_state)
     job = _job_shown(plan, live)
@@ -71,6 +75,7 @@ def scene_card(
         seed=scene.seed,
         effective_seed=plan.seed if plan else scene.seed,
         overrides=scene.overrides.model_dump(exclude_none=True),
+        refinement=_refinement(scene, status, refining),
         notes=scene.notes,
         plan_notes=_notes(scene, plan, project_state),
         state=state,
@@ -81,6 +86,22 @@ def scene_card(
         take=take,
         takes=takes,
         round_text=round_text,
+    )
+
+
+def _refinement(scene: Scene, status: ModelStatus | None, refining: Refining | None) -> RefinementView:
+    """A failure is shown as long as the scene says what the refiner was asked about."""
+    style = status.card.traits.prompt_style if status else ""
+    refinement = scene.refinement
+    is_about_this = refining is not None and refining.asked_with == asked_with(scene, style)
+    return RefinementView(
+        state=refinement_state(scene, style),
+        text=refinement.text if refinement else "",
+        chunk_texts=refinement.chunk_texts if refinement else (),
+        source=refinement.source if refinement else "",
+        notes=refinement.notes if refinement else (),
+        busy=refining is not None and not refining.failure,
+        failure=refining.failure if refining and is_about_this else "",
     )
 
 

@@ -88,6 +88,31 @@ class FirstFrameView(Value):
     """As text: ``made by Cosmos-Predict2 2B Text2Image``, or why none is made."""
 
 
+class RefinementView(Value):
+    """What a refiner made of a scene's prompts. ``state``: "" where there is nothing yet.
+
+    outdated: made from other words, and not rendered until it is accepted as it is.
+    """
+
+    state: Literal["", "proposed", "accepted", "outdated"]
+    text: str
+    chunk_texts: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...]
+    busy: bool
+    """Whether the refiner is at work on it."""
+    failure: str
+    """Why the refiner had no answer; "" where it had."""
+
+
+class RefinerView(Value):
+    """Which refiner the storyboard's model has. ``problem``: why none. ``style``: what its prompts are written for."""
+
+    name: str
+    problem: str
+    style: str
+
+
 class NoteView(Value):
     """What the plan has to say about the whole storyboard: its model, its size, its look."""
 
@@ -122,6 +147,7 @@ class SceneCard(Value):
     """The author's own seed; None: derived."""
     effective_seed: int | None
     overrides: dict[str, float | int | str | None]
+    refinement: RefinementView
     notes: str
     """The author's own."""
     plan_notes: tuple[str, ...]
@@ -255,6 +281,7 @@ class BoardView(Value):
     fps: int
     look: str
     negative_look: str
+    refiner: RefinerView
     prompt_tips: tuple[str, ...]
     """How to write prompts for the chosen model, a sentence each."""
     seed: int

@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.contract.jobs import Speed
 from engine.runtime.link import ControlFlags
-from engine.runtime.model_cache import ModelCache, model_key
+from engine.runtime.memory.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import connect
 from engine.runtime.render_context import RankContext

@@ -36,6 +36,13 @@ class DfmTraits(FamilyTraits):
         return self.card.max_size_px or self._square_of_patches(self.settings.max_patches)
 
     @property
+    def larger_by(self) -> str:
+        return (
+            "weights with a larger table need a card of their own that says so "
+            "(dfm: {max_patches: 120, max_frames: 64}; docs/models.md)"
+        )
+
+    @property
     def max_latent_frames(self) -> int | None:
         return None if self.card.conditioning_num_frames else self.settings.max_frames
 

@@ -49,6 +49,11 @@ class FamilyTraits(ABC):
         return self.card.max_size_px
 
     @property
+    def larger_by(self) -> str:
+        """How a card of one's own lifts ``max_size_px`` and ``max_latent_frames``, as text; "": in no way."""
+        return ""
+
+    @property
     def max_latent_frames(self) -> int | None:
         """Latent frames at which the network's table of positions ends; None: it has none."""
         return None

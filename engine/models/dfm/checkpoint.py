@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.checkpoints.assign import assign_strictly
 from engine.checkpoints.dcp import is_dcp, read_dcp
-from engine.checkpoints.files import read_weights
+from engine.checkpoints.files import TENSOR_SUFFIXES, read_weights
 from engine.contract.errors import Rejected
 from engine.models.dfm.keys import bare_key, from_megatron
 from engine.models.dfm.network import DfmConfig, DfmDiT
@@ -22,6 +22,8 @@ from engine.models.dfm.run_config import NAME, RunConfig, read_run_config
 
 TABLE = "positions.table"
 RANK_FOLDER = re.compile(r"^mp_rank_\d+")
+RANK_FILE = re.compile(r"(?:^|[_.=-])rank[_=-]?(\d+)(?:_(\d+))?(?=$|[_.-])")
+"""In the name of a file, or of a folder that holds one: tensor-parallel and pipeline-parallel rank."""
 
 
 def load_network(path: Path, dtype: torch.dtype, card: RunConfig) -> DfmDiT:
@@ -50,13 +52,20 @@ def _children(path: Path) -> list[Path]:
 
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """The tensors of one checkpoint under its own names. Raises Rejected("weights")."""
-    if any(RANK_FOLDER.match(child.name) for child in _children(path)):
+    if parts := rank_parts(path):
         raise Rejected(
             "weights",
-            f"{path}: holds one part per rank (mp_rank_*). Join them first: "
+            f"{path}: holds one part per rank ({parts[0].name} ...). Join them first: "
             f"storyboard models consolidate {path} --out FILE.safetensors",
         )
     return read_dcp(path, lambda key: key if bare_key(key) else None) if is_dcp(path) else read_weights(path)
+
+
+def rank_parts(path: Path) -> list[Path]:
+    """What one folder holds for each Megatron rank: ``mp_rank_*`` folders, or files such as ``model_rank_0.pt``."""
+    folders = [child for child in _children(path) if RANK_FOLDER.match(child.name)]
+    files = [child for child in _children(path) if child.suffix in TENSOR_SUFFIXES and RANK_FILE.search(child.stem)]
+    return folders or (files if len(files) > 1 else [])
 
 
 def network_of(state: Mapping[str, Tensor], run_config: RunConfig, source: str, dtype: torch.dtype) -> DfmDiT:

@@ -6,7 +6,6 @@ know cards, devices or precisions: every tensor keeps its own.
 """
 
 import argparse
-import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -18,14 +17,12 @@ from torch import Tensor
 
 from engine.checkpoints.assign import check_keys
 from engine.contract.errors import EngineError, Rejected
-from engine.models.dfm.checkpoint import RANK_FOLDER, TABLE, config_of, newest, read_state
+from engine.models.dfm.checkpoint import RANK_FILE, TABLE, config_of, newest, rank_parts, read_state
 from engine.models.dfm.keys import bare_keys, from_megatron, unstacked
 from engine.models.dfm.network import DfmDiT
 from engine.models.dfm.parallel import Part, join
 from engine.models.dfm.run_config import NAME, RunConfig, read_run_config
 from engine.storage.atomic import replacing
-
-RANK = re.compile(r"(?:^|[_.=-])rank[_=-]?(\d+)(?:_(\d+))?(?=$|[_.-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +54,13 @@ def consolidate(sources: list[Path], out: Path) -> Consolidated:
 
 
 def parts_below(source: Path) -> list[Path]:
-    """The ``mp_rank_*`` folders of a source; the source itself where it has none."""
+    """The parts of a source for each rank; the source itself where it has none."""
     if not source.exists():
         raise Rejected("weights", f"{source}: not there. Name a checkpoint's folder or its parts.")
     checkpoint = newest(source)
     if not checkpoint.is_dir():
         return [checkpoint]
-    ranks = [child for child in sorted(checkpoint.iterdir()) if RANK_FOLDER.match(child.name)]
-    return ranks or [checkpoint]
+    return rank_parts(checkpoint) or [checkpoint]
 
 
 def read_part(place: Path) -> Part:
@@ -74,10 +70,12 @@ def read_part(place: Path) -> Part:
         state.update(unstacked(bare, stored[key], str(place)))
     if not state:
         raise Rejected("weights", f"{place}: no weights of a network in it.")
-    rank = RANK.search(place.stem if place.is_file() else place.name) or RANK.search(place.parent.name)
+    rank = RANK_FILE.search(place.stem if place.is_file() else place.name) or RANK_FILE.search(place.parent.name)
     if rank is None:
         return Part(place.name, state)
-    return Part(place.name if RANK.search(place.name) else place.parent.name, state, int(rank[1]), int(rank[2] or 0))
+    return Part(
+        place.name if RANK_FILE.search(place.name) else place.parent.name, state, int(rank[1]), int(rank[2] or 0)
+    )
 
 
 def find_run_config(places: list[Path]) -> Path | None:

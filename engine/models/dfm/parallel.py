@@ -6,10 +6,12 @@ names the part which is missing, double or different. Does not know files.
 What a part is: Megatron's ``mp_rank_TT`` or ``mp_rank_TT_PPP``. Tensor-parallel rank TT holds a slice of every large
 projection (rows of the column-parallel ones, columns of the row-parallel ones) and a copy of all else. Pipeline rank
 PPP holds its own layers, numbered from 0 (or through all stages), and the embeddings as its stage needs them. A part
-without a rank holds whole tensors that no other part has.
+without a rank holds whole tensors that no other part has; so do parts with a rank where no large projection is in two
+of them (shards whose union is the network, as NeMo DFM's guide joins ``model_rank_0.pt`` ...).
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -83,7 +85,10 @@ def _rank_name(place: tuple[int, int], num_stages: int) -> str:
 def _join_slices(parts: list[Part]) -> dict[str, Tensor]:
     """The tensor-parallel ranks of one stage."""
     joined: dict[str, Tensor] = {}
-    for key in dict.fromkeys(key for part in parts for key in part.state):
+    holders = Counter(key for part in parts for key in part.state)
+    if all(count == 1 for key, count in holders.items() if SPLIT_ROWS.search(key) or SPLIT_COLUMNS.search(key)):
+        return _union(parts)
+    for key in holders:
         if lacking := [part.name for part in parts if key not in part.state]:
             raise Rejected("weights", f"Missing in {', '.join(lacking)}: {key}, which the other parts hold.")
         pieces = [part.state[key] for part in parts]
@@ -97,6 +102,15 @@ def _join_slices(parts: list[Part]) -> dict[str, Tensor]:
             raise Rejected("weights", f"{key}: the parts' slices differ in size: {shapes}.")
         else:
             joined[key] = torch.cat(pieces, dim=axis) if len(pieces) > 1 else pieces[0]
+    return joined
+
+
+def _union(parts: list[Part]) -> dict[str, Tensor]:
+    """Of parts that hold whole tensors; what is in several is the same in each."""
+    joined: dict[str, Tensor] = {}
+    for key in dict.fromkeys(key for part in parts for key in part.state):
+        holders = [part for part in parts if key in part.state]
+        joined[key] = _same(key, holders, [part.state[key] for part in holders])
     return joined
 
 

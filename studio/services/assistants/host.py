@@ -14,6 +14,7 @@ from engine.assistants.endpoint import ChatEndpoint, EndpointAddress
 from engine.contract.assistants import AssistantKind
 from engine.storage.media import MediaStore
 from studio.errors import PresetError
+from studio.services.assistants.engine_answers import EngineAnswers
 from studio.services.assistants.settings import FILE, AssistantSettings, key_of
 
 NUM_THREADS = 4
@@ -21,11 +22,19 @@ T = TypeVar("T")
 
 
 class AssistantHost:
-    """``models_root``: where local assistants' weights are. Thread-safe."""
+    """``models_root``: where local assistants' weights are. ``engine``: answers of those. Thread-safe."""
 
-    def __init__(self, settings: AssistantSettings, workspace: Path, store: MediaStore, models_root: Path) -> None:
+    def __init__(
+        self,
+        settings: AssistantSettings,
+        workspace: Path,
+        store: MediaStore,
+        models_root: Path,
+        engine: EngineAnswers,
+    ) -> None:
         self.settings = settings
         self.store = store
+        self.engine = engine
         self.models_root = models_root
         self._workspace = workspace
         self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
@@ -56,6 +65,7 @@ class AssistantHost:
 
     def close(self) -> None:
         """Questions under way fail, and those that wait are not asked."""
+        self.engine.close()
         for endpoint in self._endpoints.values():
             endpoint.close()
         self._threads.shutdown(wait=True, cancel_futures=True)

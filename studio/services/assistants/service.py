@@ -6,13 +6,15 @@ how any of them answers.
 
 from studio.services.assistants.critic import CriticService
 from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.refining import RefineService
 
 
 class AssistantService:
     """``host``: what the assistants share."""
 
-    def __init__(self, host: AssistantHost, critic: CriticService) -> None:
+    def __init__(self, host: AssistantHost, refiner: RefineService, critic: CriticService) -> None:
         self.host = host
+        self.refiner = refiner
         self.critic = critic
 
     def close(self) -> None:

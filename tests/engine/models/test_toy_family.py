@@ -9,7 +9,7 @@ import yaml
 
 from engine.contract.families import FAMILIES
 from engine.runtime.link import ControlFlags
-from engine.runtime.model_cache import ModelCache
+from engine.runtime.memory.model_cache import ModelCache
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext

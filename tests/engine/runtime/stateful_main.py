@@ -17,7 +17,7 @@ from engine.diffusion.denoisers import Conditioning, Denoiser
 from engine.diffusion.stack import Wrapper
 from engine.runtime.conditioning import condition
 from engine.runtime.link import ControlFlags, Send
-from engine.runtime.model_cache import ModelCache, model_key
+from engine.runtime.memory.model_cache import ModelCache, model_key
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext, RenderContext
 from engine.runtime.sampling import sample

@@ -16,7 +16,7 @@ from engine.diffusion.noise import seeded_noise
 from engine.models.model import Model
 from engine.runtime.conditioning import condition
 from engine.runtime.link import ControlFlags
-from engine.runtime.model_cache import ModelCache, model_key
+from engine.runtime.memory.model_cache import ModelCache, model_key
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext, RenderContext

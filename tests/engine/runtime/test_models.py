@@ -19,11 +19,11 @@ from engine.models.model import Model
 from engine.runtime.checks import check_job
 from engine.runtime.decode import decode_into, undropped
 from engine.runtime.link import ControlFlags
-from engine.runtime.model_cache import ModelCache, model_key
+from engine.runtime.memory.model_cache import ModelCache, model_key
+from engine.runtime.memory.residency import KeepResident
 from engine.runtime.pipeline import loaded
 from engine.runtime.ranks import Ranks
 from engine.runtime.render_context import RankContext
-from engine.runtime.residency import KeepResident
 from engine.storage.workspace import Workspace
 from tests.engine.models.ttt.memory import PeakMemory
 from tests.engine.runtime.group import make_model_once, tiny_job
@@ -168,7 +168,9 @@ def test_offload_begins_with_an_empty_device(offload: Any, sent: list[str], root
     job = tiny_job(root, speed=Speed(precision="float32", offload=offload))
     model = models.model(model_key(job))
     assert model.codecs is not None
-    models._model = replace(model, network=Travelling(), codecs=replace(model.codecs, autoencoder=Travelling()))
+    models._kept[model_key(job)].content = replace(
+        model, network=Travelling(), codecs=replace(model.codecs, autoencoder=Travelling())
+    )
     models.prompt_cache(context.workspace).encode(["a"], MAX_TOKENS, KeepResident(ALONE.device))
     left = loaded(job, context, "film")
     assert isinstance(left.network, Travelling) and left.codecs is not None

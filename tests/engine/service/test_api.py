@@ -57,7 +57,7 @@ def test_the_description_names_every_route(shared: EngineClient) -> None:
     names = [route["operationId"] for verbs in paths.values() for route in verbs.values()]
     assert len(names) == len(set(names)), "generated clients name their methods so"
     assert {f"{verb} {path}" for path, verbs in paths.items() for verb in verbs} == {
-        *("get /healthz", "get /status", "get /models"),
+        *("get /healthz", "get /status", "get /models", "get /assistants"),
         "get /jobs",
         "post /jobs",
         "get /jobs/{job_id}",

@@ -21,7 +21,7 @@ from engine.contract.events import EngineUp, Event, Interrupted
 from engine.service.__main__ import main
 from engine.service.launch import attach, ensure_engine, stop_engine
 from engine.service.lock import holder_of
-from engine.service.settings import default_num_ranks
+from engine.service.settings import heads_of_models, num_visible_gpus, usable_ranks
 from engine.storage.media import file_sha256
 from engine.storage.workspace import Workspace
 from tests.engine.conftest import StartEngine
@@ -187,20 +187,20 @@ def test_two_who_look_for_the_engine_do_not_take_each_other_for_it(workspace: Wo
 
 
 @pytest.mark.parametrize(
-    ("visible", "num_ranks"),
+    ("visible", "num_gpus"),
     [
         (None, 4),
         ("0", 1),
         ("2,3", 2),
         ("GPU-1a, GPU-2b,GPU-3c", 3),
         ("0,-1,1", 1),
-        ("-1", 1),
-        ("", 1),
+        ("-1", 0),
+        ("", 0),
         ("0,1,2,3,4", 4),
     ],
 )
-def test_a_rank_for_each_gpu_that_may_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, num_ranks: int
+def test_the_gpus_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, num_gpus: int
 ) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text('#!/bin/sh\nfor i in 0 1 2 3; do echo "GPU $i: NVIDIA H200 (UUID: GPU-$i)"; done\n')
@@ -209,7 +209,24 @@ def test_a_rank_for_each_gpu_that_may_be_used(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert default_num_ranks() == num_ranks
+    assert num_visible_gpus() == num_gpus
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "heads", "num_ranks"),
+    [(0, {16}, 1), (1, {16}, 1), (3, {16}, 2), (5, {16, 40}, 4), (6, {6, 12}, 6), (7, {16}, 4), (8, {16, 40}, 8)],
+)
+def test_a_number_of_ranks_that_every_model_can_use(num_gpus: int, heads: set[int], num_ranks: int) -> None:
+    assert usable_ranks(num_gpus, heads) == num_ranks
+
+
+def test_the_bundled_model_limits_no_ranks_where_others_are(tmp_path: Path) -> None:
+    cards = Path("presets/models").resolve()
+    assert heads_of_models(cards, tmp_path) == {4}
+    network = tmp_path / "dfm" / "dit-s" / "model.safetensors"
+    network.parent.mkdir(parents=True)
+    network.touch()
+    assert heads_of_models(cards, tmp_path) == {6}
 
 
 def test_a_port_in_use_is_said(workspace: Workspace, cards: Path) -> None:

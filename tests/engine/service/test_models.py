@@ -117,3 +117,30 @@ def test_a_base_that_leads_nowhere(cards: Path, base: str, words: str) -> None:
     (cards / "itself.yaml").write_text(f"base: {base}\n")
     with pytest.raises(EngineError, match=words):
         read_cards(cards)
+
+
+GUARD = """title: A guard
+summary: For tests.
+kinds: [guard]
+format: qwen3guard
+film_models: ["cosmos-*"]
+licence: Apache-2.0
+origin: made by the tests
+parts: {model: {folder: guard, paths: [.]}}
+"""
+
+
+def test_assistants_have_cards_and_fingerprints_of_their_own(cards: Path, tmp_path: Path) -> None:
+    folder = cards.with_name("assistants")
+    folder.mkdir(exist_ok=True)
+    (folder / "guard.yaml").write_text(GUARD)
+    models = Models(cards, tmp_path, tmp_path / "memory.json")
+    (missing,) = models.assistants()
+    assert not missing.available and missing.missing == ("model",)
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard/model.safetensors").write_bytes(b"weights")
+    (here,) = models.assistants()
+    assert here.available and here.fingerprint == fingerprint(here.card, tmp_path, FileHashes())
+    assert here.card.suits("guard", "cosmos-predict2-2b") and not here.card.suits("guard", "diorama")
+    (folder / "guard.yaml").write_text(GUARD.replace("qwen3guard", "aegis"))
+    assert models.assistants()[0].fingerprint != here.fingerprint, "it is asked in another form"

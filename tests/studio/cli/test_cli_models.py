@@ -150,3 +150,10 @@ def test_consolidate_says_what_it_cannot_join(tmp_path: Path, capfd: pytest.Capt
     out = tmp_path / "out.safetensors"
     assert main(["models", "consolidate", str(tmp_path / "nothing"), "--out", str(out)]) == FAILED
     assert "nothing" in capfd.readouterr().err and not out.exists()
+
+
+def test_assistants_are_listed_behind_the_models(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(workspace, "list", "qwen3guard-gen-0.6b", NAME) == DONE
+    models, _, assistants = capsys.readouterr().out.partition("\nAssistants: refiners, guards and critics\n")
+    assert models.startswith(f"{NAME}: ") and assistants.startswith("qwen3guard-gen-0.6b: ")
+    assert "1.5 GB" in assistants and "storyboard models get qwen3guard-gen-0.6b" in assistants

@@ -22,6 +22,7 @@ export const isBlank = (/** @type {SceneCard} */ card) => isStuck(card) && !card
 
 /** `stale: prompt changed`: the state's word, and why where that says more. @param {SceneCard} card */
 export function stateWords(card) {
+  if (card.refinement.busy) return 'refining the prompt';
   if (isBlank(card)) return 'no prompt yet';
   const word = STATES[card.state] ?? card.state;
   const why =

@@ -14,6 +14,7 @@ interface BoardView {
   fps: number;
   look: string;
   negative_look: string;
+  refiner: RefinerView;
   prompt_tips: string[];
   seed: number;
   model: string;
@@ -131,6 +132,22 @@ interface ProjectSummary {
   updated_s: number;
 }
 
+interface RefinementView {
+  state: '' | 'proposed' | 'accepted' | 'outdated';
+  text: string;
+  chunk_texts: string[];
+  source: string;
+  notes: string[];
+  busy: boolean;
+  failure: string;
+}
+
+interface RefinerView {
+  name: string;
+  problem: string;
+  style: string;
+}
+
 interface RenderBar {
   num_scenes: number;
   text: string;
@@ -163,6 +180,7 @@ interface SceneCard {
   seed: number | null;
   effective_seed: number | null;
   overrides: Record<string, number | string | null>;
+  refinement: RefinementView;
   notes: string;
   plan_notes: string[];
   state: 'fresh' | 'stale' | 'missing' | 'queued' | 'rendering' | 'failed' | 'unplannable' | 'without_model';

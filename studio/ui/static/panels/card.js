@@ -58,13 +58,15 @@ function show(item, parts, scene, total, selected) {
   parts.picture.show(scene);
   setText(parts.number, String(scene.number));
   setText(parts.length, scene.duration_text);
-  setText(parts.prompt, scene.prompt || 'Say what is seen here');
-  parts.prompt.classList.toggle('blank', !scene.prompt);
+  const words = scene.prompt || scene.refinement.text;
+  setText(parts.prompt, words || 'Say what is seen here');
+  parts.prompt.classList.toggle('blank', !words);
   setText(parts.state, stateWords(scene));
   setAttributes(parts.state, { title: scene.reason || null });
   setText(parts.takes, takesWords(scene));
   setText(parts.root, rootWords(scene));
-  showNotes(parts.notes, scene.plan_notes);
+  const failure = scene.refinement.failure ? [`Not refined: ${scene.refinement.failure}`] : [];
+  showNotes(parts.notes, [...failure, ...scene.plan_notes]);
   showJoin(parts.join, scene);
   showProgress(parts, scene);
 }

@@ -5,6 +5,7 @@ import { h } from '../core/dom.js';
 import { field } from '../fields/field.js';
 import { modelField } from '../fields/model_field.js';
 import { notesList } from '../fields/plan_notes.js';
+import { refineAll } from '../fields/refinement.js';
 import { sizeField } from '../fields/size.js';
 
 /** A form with `show(board)`. */
@@ -57,17 +58,19 @@ export function filmForm() {
       placeholder: "the model's",
     }),
   ];
-  const notes = notesList();
+  const [notes, refine] = [notesList(), refineAll()];
   const form = h(
     'form.form',
     { onsubmit: (/** @type {any} */ event) => event.preventDefault(), 'aria-label': 'Whole film' },
     ...fields,
     notes,
+    refine,
     h('div.pair', {}, ...numbers),
   );
   form.show = (/** @type {BoardView} */ board) => {
     for (const node of [...fields, ...numbers]) node.show(board, null);
     notes.show(board.notes);
+    refine.show(board);
   };
   return form;
 }

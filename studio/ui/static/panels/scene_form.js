@@ -8,6 +8,7 @@ import { partsPanel } from '../fields/chunk_prompts.js';
 import { negativePanel } from '../fields/negative_prompt.js';
 import { notesList } from '../fields/plan_notes.js';
 import { promptTips } from '../fields/prompt_tips.js';
+import { refinementPanel } from '../fields/refinement.js';
 import { clipPanel } from '../fields/reimagine.js';
 import { typed } from '../core/saving.js';
 import { startPanel } from '../fields/start_frames.js';
@@ -150,6 +151,7 @@ export function sceneForm(work) {
     takes: takesPanel((/** @type {SceneCard} */ card) => work('another_take', card)),
     notes: notesList(),
     tips: promptTips(),
+    refinement: refinementPanel(),
   };
   const vocabulary = h('p.aside.short', { onclick: () => vocabulary.classList.toggle('short') });
   const condition = h('p.condition', {}, h('i.dot'), h('span'));
@@ -174,6 +176,7 @@ export function sceneForm(work) {
     vocabulary,
     parts.tips,
     parts.parts,
+    parts.refinement,
     parts.notes,
     fields.negative,
     parts.start,
@@ -199,8 +202,9 @@ export function sceneForm(work) {
 }
 
 /** @param {any} parts @param {SceneCard} card */
-function showParts({ parts, start, clip, takes, notes, tips }, card) {
+function showParts({ parts, start, clip, takes, notes, tips, refinement }, card) {
   tips.show();
+  refinement.show(card);
   parts.show(card);
   start.show(card, shownBoard().scenes[card.number - 2] ?? null);
   clip.show(card);

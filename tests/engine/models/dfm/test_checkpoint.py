@@ -197,3 +197,17 @@ def test_stacked_layers_come_apart_in_order() -> None:
     found, expected = from_megatron(stacked(tiny_state()), "stacked"), from_megatron(tiny_state(), "indexed")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_folder_of_the_guide(tmp_path: Path) -> None:
+    """``iter_5000/{model.pth, extra_state.pt}`` beside the file that names the newest iteration."""
+    folder = tmp_path / "iter_5000"
+    folder.mkdir()
+    state = {**prefixed(tiny_state(), "0.module."), "0.module._extra_state": torch.zeros(3)}
+    torch.save(state, folder / "model.pth")
+    torch.save({"iteration": 5000}, folder / "extra_state.pt")
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("5000")
+    assert (
+        loaded(tmp_path).keys()
+        == network_of(from_megatron(tiny_state(), "tiny"), CARD, "tiny", torch.float32).state_dict().keys()
+    )

@@ -191,3 +191,26 @@ def test_a_missing_last_rank_without_a_run_config(tmp_path: Path) -> None:
     save_file(rank_state(tiny_state(), 0, 2, 0, 1), path)
     message = refused([path], tmp_path / "made.safetensors")
     assert "self_attn.qkv.weight is (96, 64), expected (192, 64)" in message and "part of a rank missing" in message
+
+
+def write_shards(folder: Path) -> None:
+    """``model_rank_0.pt`` ... as NeMo DFM's guide joins them: each has tensors of its own, some have a copy."""
+    folder.mkdir(parents=True)
+    state = tiny_state()
+    shared = next(name for name in state if "norm" in name)
+    for rank in range(3):
+        shard = {name: tensor for index, (name, tensor) in enumerate(state.items()) if index % 3 == rank}
+        torch.save({**shard, shared: state[shared]}, folder / f"model_rank_{rank}.pt")
+
+
+def test_shards_whose_union_is_the_network(tmp_path: Path) -> None:
+    write_shards(tmp_path / "iter_5000")
+    with pytest.raises(Rejected, match="models consolidate"):
+        load_network(tmp_path, torch.float32, CARD)
+    assert_whole(consolidate([tmp_path], tmp_path / "made" / "model.safetensors").path)
+
+
+def test_a_shard_that_is_missing_is_no_network(tmp_path: Path) -> None:
+    write_shards(tmp_path / "iter_5000")
+    (tmp_path / "iter_5000" / "model_rank_1.pt").unlink()
+    assert "missing" in refused([tmp_path], tmp_path / "made.safetensors").lower()

@@ -11,7 +11,14 @@ from engine.contract.jobs import Job
 from engine.models.cosmos.network import CosmosDiT
 from engine.models.dfm.network import DfmConfig, DfmDiT
 from engine.models.model import blocks_of
-from engine.runtime.residency import RESIDENCIES, KeepResident, LazyModule, MoveByComponent, Residency, smaller_offload
+from engine.runtime.memory.residency import (
+    RESIDENCIES,
+    KeepResident,
+    LazyModule,
+    MoveByComponent,
+    Residency,
+    smaller_offload,
+)
 from tests.engine.models.ttt.factories import make_network
 from tests.engine.runtime.group import tiny_job
 from tests.engine.runtime.stateful_main import context_of, latents_of

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.runtime.residency import LazyModule, Residency
+from engine.runtime.memory.residency import LazyModule, Residency
 from engine.storage.atomic import replacing
 
 

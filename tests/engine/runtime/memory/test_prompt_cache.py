@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.runtime.prompt_cache import PromptEmbeddingCache
-from engine.runtime.residency import KeepResident, MoveByComponent
+from engine.runtime.memory.prompt_cache import PromptEmbeddingCache
+from engine.runtime.memory.residency import KeepResident, MoveByComponent
 
 CPU = torch.device("cpu")
 KEEPS, MOVES = KeepResident(CPU), MoveByComponent(CPU)

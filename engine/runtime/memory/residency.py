@@ -58,6 +58,10 @@ class Residency(ABC):
     def release_lazy(self, component: LazyModule) -> None:
         """``release`` for a component that can be loaded again."""
 
+    def acquire_all(self, components: Iterable[nn.Module]) -> None:
+        for component in components:
+            self.acquire(component)
+
     @contextmanager
     def on_device(self, component: M) -> Generator[M]:
         """The component, ready to work inside the block."""

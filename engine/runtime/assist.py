@@ -1,0 +1,112 @@
+"""One request to an assistant: rank 0 loads the model and answers, the other ranks wait for it.
+
+Comes in: an ``AssistantJob`` and the context of this rank. Goes out: the answer on rank 0, with events on the way. A
+model that one device cannot hold is not split over several: it fails for memory, and says so. Does not know sockets,
+queues or how a model is asked.
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from engine.contract.assistants import AssistantAnswer, AssistantJob
+from engine.contract.events import Stage, StageName, Step
+from engine.models.assistants.assistant import LocalAssistant, Work
+from engine.runtime.link import CANCEL, GO, LEAVE, Leaving, raise_for_action
+from engine.runtime.memory.model_cache import assistant_key
+from engine.runtime.memory.residency import KeepResident
+from engine.runtime.progress import memory_bytes
+from engine.runtime.render_context import PAUSE_POLL_S, RankContext
+from engine.storage.media import MediaStore
+
+WORKING, DONE, LEAVING = range(3)
+"""What rank 0 tells the waiting ranks."""
+
+
+def answer(job: AssistantJob, context: RankContext) -> AssistantAnswer | None:
+    """-> the answer on rank 0, None on the others. Raises Rejected, Cancelled, AssistantFailed or Leaving, the same on
+    every rank."""
+    key = assistant_key(job)
+    if not context.models.holds(key):
+        _begin(job, context, "load")
+    assistant = context.models.assistant(key)
+    context.models.prepare(KeepResident(context.ranks.device))
+    answers: list[AssistantAnswer] = []
+    _lead(context, lambda: answers.append(_answered(job, context, assistant)))
+    return answers[0] if answers else None
+
+
+def _lead(context: RankContext, work: Callable[[], None]) -> None:
+    """``Ranks.lead`` for work that may take longer than a collective waits: rank 0 speaks with the others meanwhile."""
+    ranks = context.ranks
+    if not ranks.leads:
+        while (word := ranks.agree(WORKING)) == WORKING:
+            pass
+        if word == LEAVING:
+            raise Leaving
+        return ranks.lead(work)
+    try:
+        ranks.lead(lambda: _until_done(context, work))
+    except Leaving:
+        ranks.agree(LEAVING)
+        raise
+
+
+def _until_done(context: RankContext, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Leaving:
+        raise
+    except Exception:
+        context.ranks.agree(DONE)
+        raise
+    context.ranks.agree(DONE)
+
+
+def _answered(job: AssistantJob, context: RankContext, assistant: LocalAssistant | None) -> AssistantAnswer:
+    assert assistant is not None, "rank 0 has the assistant"
+    progress = _Progress(job, context)
+    _begin(job, context, "write")
+    media = MediaStore(context.workspace.media)
+    KeepResident(context.ranks.device).acquire_all(assistant.components)
+    with torch.inference_mode():
+        return assistant.answer(job.request, Work(media.path, context.models.model_card, progress.step))
+
+
+class _Progress:
+    def __init__(self, job: AssistantJob, context: RankContext) -> None:
+        self._job, self._context = job, context
+        self._since_s = time.monotonic()
+
+    def step(self, step: int, num_steps: int) -> None:
+        """After a step: reports it, then heeds what the author asked for. Raises Cancelled or Leaving."""
+        now_s = time.monotonic()
+        step_s, self._since_s = now_s - self._since_s, now_s
+        self._context.send(
+            Step(
+                time_s=time.time(),
+                job_id=self._job.id,
+                stage="write",
+                step=min(step, num_steps),
+                num_steps=num_steps,
+                step_s=step_s,
+                left_s=max(0, num_steps - step) * step_s,
+                memory_bytes=memory_bytes(self._context.ranks.device),
+            )
+        )
+        self._heed()
+
+    def _heed(self) -> None:
+        while True:
+            action = self._context.flags.requested_action(self._job.id)
+            if action in (CANCEL, LEAVE):
+                raise_for_action(action)
+            self._context.ranks.agree(WORKING)
+            if action == GO:
+                return
+            time.sleep(PAUSE_POLL_S)
+
+
+def _begin(job: AssistantJob, context: RankContext, stage: StageName) -> None:
+    context.send(Stage(time_s=time.time(), job_id=job.id, stage=stage, segment=0, num_segments=1))

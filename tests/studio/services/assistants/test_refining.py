@@ -1,0 +1,150 @@
+"""The refiner through the studio: in the background, as edits, with rules or an endpoint, and what failing costs."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from engine.contract.errors import AssistantFailed
+from engine.storage.workspace import Workspace
+from studio.document.edits import AcceptRefinement, ChangeScene
+from studio.document.storyboard import Scene, Storyboard
+from studio.errors import PlanError
+from studio.library.projects import Project
+from studio.services.assistants.refining import RefineOutcome
+from studio.services.assistants.settings import AssistantSettings, RefinerSetting
+from studio.studio import Studio
+from studio.views.types import RefinementView
+from tests.fake_endpoint import FakeEndpoint, media_of, texts_of
+
+COSMOS = "cosmos-predict2-2b-video2world-720p-16fps"
+PATIENCE_S = 20.0
+
+
+class Desktop:
+    """A studio without an engine, and one project."""
+
+    def __init__(self, root: Path, use: str, model: str, *scenes: dict[str, Any]) -> None:
+        setting = RefinerSetting(use=use, timeout_s=5)
+        workspace = Workspace.at(root / "workspace")
+        self.studio = Studio(workspace, examples=False, assistants=AssistantSettings(refiner=setting))
+        made = [Scene.model_validate({"id": f"s{n}", **fields}) for n, fields in enumerate(scenes, start=1)]
+        self.id = self.studio.projects.create(Storyboard(model=model, scenes=tuple(made))).id
+        self.refiner = self.studio.assistants.refiner
+
+    @property
+    def project(self) -> Project:
+        return self.studio.projects.open(self.id)
+
+    def shown(self, number: int = 1) -> RefinementView:
+        return self.studio.views.board(self.id).scenes[number - 1].refinement
+
+    def settled(self) -> list[RefinementView]:
+        """What is shown once nothing is being refined."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        version = 0
+        while any(card.refinement.busy for card in self.studio.views.board(self.id).scenes):
+            assert time.monotonic() < deadline_s, "the refiner does not end"
+            version = self.studio.views.wait_for_change(self.id, version, timeout_s=1.0)
+        return [card.refinement for card in self.studio.views.board(self.id).scenes]
+
+
+def test_the_built_in_refiner_proposes_and_the_author_decides(tmp_path: Path) -> None:
+    desktop = Desktop(tmp_path, "auto", "diorama", {"prompt": "a ship at sunset"})
+    desktop.refiner.refine(desktop.id)
+    (proposal,) = desktop.settled()
+    assert (proposal.state, proposal.source) == ("proposed", "built in") and proposal.notes
+    board = desktop.studio.views.board(desktop.id)
+    assert board.refiner.name == "built in"
+    assert desktop.studio.rendering.plan(desktop.id).jobs[0].segments[0].prompt == "a ship at sunset"
+    accept = AcceptRefinement(scene_id="s1", style=board.refiner.style)
+    desktop.studio.projects.edit(desktop.id, desktop.project.revision, accept)
+    assert desktop.shown().state == "accepted"
+    plan = desktop.studio.rendering.plan(desktop.id)
+    assert plan.jobs[0].segments[0].prompt == proposal.text
+    desktop.studio.projects.undo(desktop.id)
+    desktop.studio.projects.undo(desktop.id)
+    assert desktop.shown().state == "", "proposal and decision are edits"
+    desktop.studio.close()
+
+
+def test_an_endpoint_sees_words_and_picture_and_is_asked_again_with_another_seed(
+    tmp_path: Path, fake_endpoint: FakeEndpoint
+) -> None:
+    fake_endpoint.reset("A red boat drifts.")
+    desktop = Desktop(tmp_path, fake_endpoint.url, COSMOS, {"prompt": "a boat", "chunk_prompts": ["", "it sinks"]})
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (32, 16), "red").save(picture)
+    info = desktop.studio.projects.add_media(desktop.id, picture, "picture.png")
+    edit = ChangeScene(scene_id="s1", field="conditioning", value={"media": info.sha256})
+    desktop.studio.projects.edit(desktop.id, desktop.project.revision, edit)
+    desktop.refiner.refine(desktop.id, ["s1"])
+    (proposal,) = desktop.settled()
+    assert proposal.text == "A red boat drifts." and proposal.chunk_texts == ("", "A red boat drifts.")
+    assert proposal.source.startswith("tiny-chat at 127.0.0.1")
+    first, second = fake_endpoint.asked
+    assert len(media_of(first)) == 1 and not media_of(second) and "it sinks" in texts_of(second)
+    desktop.refiner.refine(desktop.id, ["s1"], again=True)
+    desktop.settled()
+    assert fake_endpoint.asked[0]["seed"] == 0 != fake_endpoint.asked[2]["seed"]
+    desktop.studio.close()
+
+
+def test_a_storyboard_is_refined_in_order_with_its_neighbours_in_view(
+    tmp_path: Path, fake_endpoint: FakeEndpoint
+) -> None:
+    fake_endpoint.reset(lambda body: f"Refined {len(fake_endpoint.asked)}.")
+    scenes: list[dict[str, Any]] = [{"prompt": text} for text in ("she waits", "she runs", "she stops")]
+    desktop = Desktop(tmp_path, fake_endpoint.url, "ttt-video-mlp-5b", *scenes)
+    outcomes = desktop.refiner.refine_now(desktop.id)
+    assert outcomes[1] == RefineOutcome("s2", "", desktop.shown(2).source, ())
+    assert [view.text for view in desktop.settled()] == ["Refined 1.", "Refined 2.", "Refined 3."]
+    middle = texts_of(fake_endpoint.asked[1])
+    assert "Before it: Refined 1." in middle and "After it: she stops" in middle and "she runs" in middle
+    desktop.studio.close()
+
+
+def test_a_refiner_that_fails_leaves_the_author_s_words_and_says_why(
+    tmp_path: Path, fake_endpoint: FakeEndpoint
+) -> None:
+    fake_endpoint.reset(fault="html")
+    desktop = Desktop(tmp_path, fake_endpoint.url, COSMOS, {"prompt": "<b>a boat</b>"}, {"prompt": "a car"})
+    desktop.refiner.refine(desktop.id)
+    views = desktop.settled()
+    assert [view.state for view in views] == ["", ""] and all("a web page" in view.failure for view in views)
+    assert desktop.project.storyboard.scenes[0].refinement is None
+    edit = ChangeScene(scene_id="s1", field="prompt", value="a ship")
+    desktop.studio.projects.edit(desktop.id, desktop.project.revision, edit)
+    assert not desktop.shown(1).failure and desktop.shown(2).failure, "the note is about the words that were sent"
+    desktop.studio.close()
+
+
+@pytest.mark.parametrize(
+    ("use", "model", "reason"),
+    [
+        ("off", "diorama", "switched off"),
+        ("built-in", COSMOS, "reads any"),
+        ("auto", COSMOS, "No refiner for"),
+    ],
+)
+def test_without_a_refiner_the_reason_is_shown_and_told(tmp_path: Path, use: str, model: str, reason: str) -> None:
+    desktop = Desktop(tmp_path, use, model, {"prompt": "a boat"})
+    assert reason in desktop.studio.views.board(desktop.id).refiner.problem
+    with pytest.raises(AssistantFailed, match=reason):
+        desktop.refiner.refine(desktop.id)
+    desktop.studio.close()
+
+
+def test_a_file_keeps_what_was_refined_for_the_same_words(tmp_path: Path, fake_endpoint: FakeEndpoint) -> None:
+    fake_endpoint.reset("A red boat drifts.")
+    desktop = Desktop(tmp_path, fake_endpoint.url, COSMOS, {})
+    with pytest.raises(PlanError, match="nothing to refine"):
+        desktop.refiner.refine(desktop.id)
+    path, told = tmp_path / "film.yaml", list[RefineOutcome]()
+    written = Storyboard(model=COSMOS, scenes=(Scene(id="a", prompt="a boat"), Scene(id="b", prompt="a boat too")))
+    first = desktop.refiner.refine_file(path, written, told.append)
+    assert desktop.refiner.refine_file(path, written, told.append) == first and len(told) == 2
+    assert [scene.refinement is not None and scene.refinement.accepted for scene in first.scenes] == [True, True]
+    desktop.studio.close()
