@@ -27,8 +27,9 @@ export function refinementPanel() {
     read: (scene) => scene.refinement.text,
     hint: (scene) => HINTS[scene.refinement.state] ?? '',
   });
-  const refine = h('button.link', { type: 'button', id: 'refine', onclick: () => ask([card]) }, 'Refine');
-  const by = h('span.quiet');
+  const asked = () => card.refinement.busy || ask([card]);
+  const refine = h('button.link', { type: 'button', id: 'refine', onclick: asked }, 'Refine');
+  const hint = h('span.quiet');
   const [parts, source, notes] = [h('div.parts'), h('p.quiet'), h('ul')];
   const problem = h('p.problem', { role: 'alert' });
   const buttons = decisions(() => card);
@@ -41,29 +42,35 @@ export function refinementPanel() {
     notes,
     h('div.row', {}, ...buttons),
   );
-  const node = h('div.refinement', {}, h('div.row', { 'aria-live': 'polite' }, refine, by), problem, box);
+  const row = h('div.row', { 'aria-live': 'polite' }, refine, hint);
+  const node = h('div.refinement', {}, row, problem, box);
   node.show = (/** @type {SceneCard} */ scene) => {
+    const hadFocus = card?.id === scene.id && node.contains(document.activeElement);
     card = scene;
     const { state, busy, failure } = scene.refinement;
-    showAsking(refine, by, scene);
+    showAsking(refine, hint, scene);
+    row.hidden = Boolean(state) && !busy;
     setText(problem, failure ? `Not refined, your words stand: ${failure}` : '');
     problem.hidden = !failure;
     box.hidden = !state;
     setAttributes(box, { 'data-state': state });
     if (state) showBox({ text, parts, source, notes }, scene);
-    showDecisions(buttons, state, busy);
+    showDecisions(buttons, scene.refinement);
+    if (hadFocus && !isVisible(document.activeElement)) (state ? text.control : refine).focus();
   };
   return node;
 }
 
-/** @param {any} button @param {PageNode} by @param {SceneCard} card */
-function showAsking(button, by, card) {
+/** Whether what has the focus still has its place. @param {Element | null} element */
+const isVisible = (element) => element instanceof HTMLElement && element.offsetParent !== null;
+
+/** @param {any} button @param {PageNode} hint @param {SceneCard} card */
+function showAsking(button, hint, card) {
   const { name, problem } = shownBoard().refiner;
   const { busy, state } = card.refinement;
-  button.hidden = Boolean(state) && !busy;
   setText(button, busy ? 'Refining…' : 'Refine');
-  setAttributes(button, { disabled: busy, title: problem || 'Let a refiner write it for this model' });
-  setText(by, busy || state ? '' : problem || `with ${name}`);
+  setAttributes(button, { 'aria-disabled': String(busy), title: problem || 'Let a refiner write it for this model' });
+  setText(hint, busy || state ? '' : problem || by(name));
 }
 
 /** @param {any} parts @param {SceneCard} card */
@@ -78,12 +85,17 @@ function showBox({ text, parts, source, notes }, card) {
   texts.forEach((/** @type {string} */ value, /** @type {number} */ place) =>
     showPart(parts.children[place], value, card),
   );
-  setText(source, card.refinement.source ? `by ${card.refinement.source}` : '');
+  setText(source, by(card.refinement.source));
   const lines = card.refinement.notes.map((line) => h('li', {}, line));
   if (notes.dataset.of !== card.refinement.notes.join('\n')) setChildren(notes, lines);
   notes.dataset.of = card.refinement.notes.join('\n');
   notes.hidden = !lines.length;
 }
+
+/** The built-in refiner writes the same again. */
+const BUILT_IN = 'built in';
+/** @param {string} name */
+const by = (name) => (name === BUILT_IN ? 'by the built-in refiner' : name && `by ${name}`);
 
 const partsOf = (/** @type {SceneCard} */ card) => draftOf(card.id, PARTS)?.value ?? card.refinement.chunk_texts;
 
@@ -118,16 +130,17 @@ function decisions(card) {
     button('refuse', 'Refuse', () =>
       change({ kind: 'change_scene', scene_id: card().id, field: 'refinement', value: null }),
     ),
-    button('again', 'Ask again', () => ask([card()], true)),
+    button('again', 'Again', () => ask([card()], true)),
   ];
 }
 
-/** @param {any[]} buttons @param {SceneCard['refinement']['state']} state @param {boolean} busy */
-function showDecisions([accepting, refusing, again], state, busy) {
+/** @param {any[]} buttons @param {SceneCard['refinement']} refinement */
+function showDecisions([accepting, refusing, again], { state, busy }) {
   accepting.hidden = state === 'accepted';
   setText(accepting, state === 'outdated' ? 'Accept as it is' : 'Accept');
   setText(refusing, state === 'accepted' ? 'Use my words' : 'Refuse');
-  setAttributes(again, { disabled: busy });
+  again.hidden = shownBoard().refiner.name === BUILT_IN && state !== 'outdated';
+  setAttributes(again, { disabled: busy || Boolean(shownBoard().refiner.problem) });
 }
 
 /** @param {SceneCard} card */
@@ -159,7 +172,7 @@ export function refineAll() {
     const proposed = proposals(board).length;
     all.hidden = !proposed;
     setText(all, `Accept ${proposed === 1 ? 'the proposal' : `all ${proposed}`}`);
-    setText(hint, problem || (busy ? '' : `with ${name}`));
+    setText(hint, problem || (busy ? '' : by(name)));
   };
   return node;
 }
