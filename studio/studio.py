@@ -24,6 +24,7 @@ from studio.services.arrivals import ArrivalHandler
 from studio.services.assistants.critic import CriticService
 from studio.services.assistants.engine_answers import EngineAnswers
 from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.local_assistants import LocalAssistants
 from studio.services.assistants.refining import RefineService
 from studio.services.assistants.service import AssistantService
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
@@ -72,7 +73,8 @@ class Studio:
         arrivals = ArrivalHandler(library, states, models, self._assembly, refresher)
         self._tracker = JobTracker(workspace, takes, notifier, arrivals)
         refinements = LiveRefinements(notifier)
-        host = AssistantHost(settings, workspace.root, store, models_root, EngineAnswers(self._tracker))
+        local = LocalAssistants(models_root, self._tracker, EngineAnswers(self._tracker))
+        host = AssistantHost(settings, workspace.root, store, models_root, local)
         critic = CriticService(host, takes, critiques, models, arrivals.takes_scored)
         rounds = TakeRounds(library, takes, states, self._tracker, critic, refresher, arrivals.rounds_ended)
         arrivals.connect(host, critic, rounds)

@@ -14,7 +14,7 @@ from engine.assistants.endpoint import ChatEndpoint, EndpointAddress
 from engine.contract.assistants import AssistantKind
 from engine.storage.media import MediaStore
 from studio.errors import PresetError
-from studio.services.assistants.engine_answers import EngineAnswers
+from studio.services.assistants.local_assistants import LocalAssistants
 from studio.services.assistants.settings import FILE, AssistantSettings, key_of
 
 NUM_THREADS = 4
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AssistantHost:
-    """``models_root``: where local assistants' weights are. ``engine``: answers of those. Thread-safe."""
+    """``models_root``: where local assistants' weights are. ``local``: those that the engine runs. Thread-safe."""
 
     def __init__(
         self,
@@ -30,11 +30,11 @@ class AssistantHost:
         workspace: Path,
         store: MediaStore,
         models_root: Path,
-        engine: EngineAnswers,
+        local: LocalAssistants,
     ) -> None:
         self.settings = settings
         self.store = store
-        self.engine = engine
+        self.local = local
         self.models_root = models_root
         self._workspace = workspace
         self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
@@ -65,7 +65,7 @@ class AssistantHost:
 
     def close(self) -> None:
         """Questions under way fail, and those that wait are not asked."""
-        self.engine.close()
+        self.local.answers.close()
         for endpoint in self._endpoints.values():
             endpoint.close()
         self._threads.shutdown(wait=True, cancel_futures=True)

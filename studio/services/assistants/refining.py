@@ -165,7 +165,7 @@ class RefineService:
         outcome = RefineOutcome(scene_id)
         try:
             question = self._question(scene_id, asked)
-            refinement = refined_scene(question, refiner_for(self._host, asked.card))
+            refinement = refined_scene(question, refiner_for(self._host, asked.card, asked.project_id))
             self._save(scene_id, refinement.model_copy(update={"accepted": asked.accept}), asked)
             outcome = RefineOutcome(scene_id, "", refinement.source, refinement.notes)
         except (StudioError, EngineError) as error:

@@ -1,23 +1,27 @@
 """The refiner through the studio: in the background, as edits, with rules or an endpoint, and what failing costs."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.errors import AssistantFailed
 from engine.storage.workspace import Workspace
 from studio.document.edits import AcceptRefinement, ChangeScene
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import PlanError
 from studio.library.projects import Project
+from studio.planning.presets import load_assistants
 from studio.services.assistants.refining import RefineOutcome
 from studio.services.assistants.settings import AssistantSettings, RefinerSetting
 from studio.studio import Studio
 from studio.views.types import RefinementView
 from tests.fake_endpoint import FakeEndpoint, media_of, texts_of
+from tests.fakes import FakeEngine
 
 COSMOS = "cosmos-predict2-2b-video2world-720p-16fps"
 PATIENCE_S = 20.0
@@ -121,20 +125,55 @@ def test_a_refiner_that_fails_leaves_the_author_s_words_and_says_why(
     desktop.studio.close()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
+    desktop = Desktop(tmp_path_factory.mktemp("shared"), "off", "diorama", {"prompt": "a boat"})
+    yield desktop
+    desktop.studio.close()
+
+
 @pytest.mark.parametrize(
     ("use", "model", "reason"),
     [
         ("off", "diorama", "switched off"),
         ("built-in", COSMOS, "reads any"),
-        ("auto", COSMOS, "No refiner for"),
+        ("auto", COSMOS, "storyboard models get cosmos-reason1-7b"),
+        ("cosmos-reason1", COSMOS, "There is no refiner cosmos-reason1"),
+        ("pixtral-12b", COSMOS, "is not here"),
     ],
 )
-def test_without_a_refiner_the_reason_is_shown_and_told(tmp_path: Path, use: str, model: str, reason: str) -> None:
-    desktop = Desktop(tmp_path, use, model, {"prompt": "a boat"})
-    assert reason in desktop.studio.views.board(desktop.id).refiner.problem
+def test_without_a_refiner_the_reason_is_shown_and_told(shared: Desktop, use: str, model: str, reason: str) -> None:
+    shared.studio.assistants.host.settings = AssistantSettings(refiner=RefinerSetting(use=use))
+    project = shared.studio.projects.create(Storyboard(model=model, scenes=(Scene(id="s1", prompt="a boat"),)))
+    assert reason in shared.studio.views.board(project.id).refiner.problem
     with pytest.raises(AssistantFailed, match=reason):
-        desktop.refiner.refine(desktop.id)
-    desktop.studio.close()
+        shared.refiner.refine(project.id)
+
+
+def test_a_model_of_the_engine_is_asked_by_what_it_reads(shared: Desktop, tmp_path: Path) -> None:
+    """The fake engine answers by the kind of the request; which card it is asked with is what counts here."""
+    engine, cards = FakeEngine(shared.studio.workspace), load_assistants()
+    names = "cosmos-upsampleprompt1-12b-text2world", "pixtral-12b"
+    engine.assistant_statuses = [
+        AssistantStatus(card=cards[name], fingerprint="a" * 64, available=True) for name in names
+    ]
+    studio = shared.studio
+    studio.assistants.host.settings = AssistantSettings(refiner=RefinerSetting(use="auto"))
+    studio.rendering.attach(engine)
+    studio.assistants.host.local.status(names[0])
+    scenes = Scene(id="s1", prompt="a boat"), Scene(id="s2")
+    project = studio.projects.create(Storyboard(model="cosmos-predict1-7b-video2world", scenes=scenes))
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (32, 16), "red").save(picture)
+    sha256 = studio.projects.add_media(project.id, picture, "picture.png").sha256
+    edit = ChangeScene(scene_id="s2", field="conditioning", value={"media": sha256})
+    studio.projects.edit(project.id, project.revision, edit)
+    outcomes = shared.refiner.refine_now(project.id)
+    assert [outcome.failure for outcome in outcomes] == ["", ""]
+    by_prompt = {status.job.request.model_dump().get("prompt"): status.job.model for status in engine.asked.values()}
+    assert by_prompt == {"a boat": names[0], "": names[1]}
+    studio.rendering.detach()
+    engine.close()
 
 
 def test_a_file_keeps_what_was_refined_for_the_same_words(tmp_path: Path, fake_endpoint: FakeEndpoint) -> None:
