@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.contract.errors import Rejected
+from engine.storage.weight_files import what_else
 
 WRAPPERS = ("model", "state_dict", "module", "model_state_dict")
 """Under which training frameworks put the state dict they save."""
@@ -60,6 +61,7 @@ class Weights(Mapping[str, Tensor]):
         return Weights(self.source, lambda: _rename(self._open(), rule, self.source), self.metadata)
 
 
+EXPECTED = "one file that ends in .safetensors, .pt or .pth, shards with their index, or folders iter_NUMBER"
 TENSOR_SUFFIXES = (".safetensors", ".pt", ".pth")
 STATE_OF_TRAINING = re.compile(r"(extra_state|optim|scheduler|rng_state|random_states|training_args)")
 """How files begin that a trainer writes beside the weights."""
@@ -105,7 +107,14 @@ def _read_folder(folder: Path, ema: bool) -> Weights:
     if len(others) > 1:
         names = ", ".join(path.name for path in others)
         raise Rejected("weights", f"{folder}: several files of weights ({names}) and no index that joins them.")
-    raise Rejected("weights", f"{folder}: no weights here{_unfinished(folder)}. Expected {' or '.join(SINGLE_NAMES)}.")
+    raise Rejected(
+        "weights", f"{folder}: no weights here{_unfinished(folder)}{_folders_in(folder)}. Expected {EXPECTED}."
+    )
+
+
+def _folders_in(folder: Path) -> str:
+    names = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return f" (there are the folders {', '.join(names[:5])})" if names else ""
 
 
 def _unfinished(folder: Path) -> str:
@@ -154,24 +163,7 @@ def _opener(path: Path) -> tuple[Callable[[], Any], dict[str, str]]:
     if head.startswith(b"PK"):
         _check_archive(path)
         return lambda: load_plain(path, str(path), mmap=True), {}
-    raise Rejected("weights", f"{path}: {_what_else(head)}")
-
-
-def _what_else(head: bytes) -> str:
-    if not head.strip(b"\0"):
-        return "empty, or a download that was cut off. Get it again."
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the file itself. Run `git lfs pull`, or download the file."
-    if head.startswith(b"GGUF"):
-        return "a GGUF file: quantised weights, which are not read. Get the original ones."
-    if head.lstrip()[:1] == b"<":
-        return "a web page, not weights: the download was refused or needs a licence to be accepted first."
-    if head.startswith(b"\x80"):
-        return (
-            "a pickle of the old kind, which cannot be read safely. Convert it to safetensors where you trust it, "
-            "or get it in a newer format."
-        )
-    return "neither a PyTorch nor a readable safetensors file. Get it again."
+    raise Rejected("weights", f"{path}: {what_else(head)}")
 
 
 def _map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Which files of each model are on this machine, and whether it fits: by looking at names and sizes, never at contents.
+"""Which files of each model are on this machine, and whether it fits: by names, sizes and first bytes.
 
 Comes in: model cards, the models' root, what this machine says of its memory. Goes out: ``ModelFiles`` and words. A
 part that is cut short counts as missing. Does not know how files are fetched or read. Does not hash anything.
@@ -16,6 +16,7 @@ from engine.contract.card_values import Part, Precision
 from engine.contract.cards import ModelCard
 from engine.contract.errors import Rejected
 from engine.storage.card_files import find_part, is_weight_file
+from engine.storage.weight_files import problem_of
 
 GIB = 2**30
 BYTES_OF: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -85,12 +86,15 @@ def part_files(name: str, part: Part, models_root: Path) -> PartFiles:
     try:
         place = find_part(part, models_root)
         absent = _absent_shards(place) or _absent_files(place, part)
+        unreadable = [] if absent else _unreadable(place)
     except Rejected:
         return PartFiles(name, part, None, f"not in {folder}: {_names(part)}")
     except (OSError, ValueError) as error:
         return PartFiles(name, part, None, f"{folder} cannot be read ({error})")
     if absent:
         return PartFiles(name, part, None, f"not in {place}: {', '.join(absent)}")
+    if unreadable:
+        return PartFiles(name, part, None, "; ".join(unreadable))
     return PartFiles(name, part, place)
 
 
@@ -121,6 +125,13 @@ def _absent_shards(place: Path) -> list[str]:
         shards = {str(shard) for shard in cast(dict[str, object], table).values()}
         absent |= {shard for shard in shards if not (index.parent / shard).is_file()}
     return sorted(absent)
+
+
+def _unreadable(place: Path) -> list[str]:
+    """Files of weights that are something else, by their first bytes."""
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    problems = ((path, problem_of(path)) for path in files if path.is_file())
+    return [f"{path} is {problem.rstrip('.')}" for path, problem in problems if problem]
 
 
 def _num_bytes(place: Path) -> int:

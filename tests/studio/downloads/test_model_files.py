@@ -347,3 +347,23 @@ def test_every_published_part_of_the_cards_can_be_brought(root: Path, workspace:
         for wanted, name in parts.items():
             client(hub, root, workspace).fetch(name, wanted)
             assert part_files(name, wanted, root).place == find_part(wanted, root), wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"<!doctype html>", "web page"),
+        (b"\xff\x00\x00\x00\x00\x00\x00\x00{", "cut short"),
+        (b"\x02\x00\x00\x00\x00\x00\x00\x00{}", ""),
+        (b"PK\x03\x04", ""),
+    ],
+)
+def test_here_is_what_may_be_weights(root: Path, content: bytes, problem: str) -> None:
+    wanted = part("model.safetensors")
+    place = root / wanted.folder / "model.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    files = part_files("network", wanted, root)
+    assert (files.place is None) == bool(problem) and problem in files.reason
