@@ -46,7 +46,7 @@ def work(num_threads: int) -> None:
     ranks = connect()
     workspace = Workspace.at(Path(os.environ[WORKSPACE_VARIABLE]))
     folders = Path(os.environ[MODEL_CARDS_VARIABLE]), Path(os.environ[MODELS_ROOT_VARIABLE])
-    models = ModelCache(ranks, *folders, workspace.file_hashes)
+    models = ModelCache(ranks, *folders, workspace.file_hashes, run_cards=workspace.cards)
     link = connect_link(device_name(ranks.device), ranks.size) if ranks.leads else None
     if ranks.leads:
         for name in models.families():

@@ -160,7 +160,7 @@ def make_server(
     store.recover("the engine ended while the job was running; it goes on now.")
     store.prune()
     dispatcher = Dispatcher(settings, store, changes, lambda: make_group(settings))
-    models = Models(settings.cards, settings.models_root, settings.workspace.file_hashes)
+    models = Models(settings.cards, settings.models_root, settings.workspace.file_hashes, settings.workspace.cards)
     app = make_api(settings, store, changes, models, dispatcher)
     app.router.lifespan_context = lambda _: _lifespan(settings, changes, dispatcher, listening, ready_fd)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none")

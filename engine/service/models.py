@@ -28,10 +28,11 @@ C = TypeVar("C")
 
 
 class Models:
-    """Thread-safe. ``memory``: a file in which hashes outlive the process."""
+    """Thread-safe. ``memory``: a file in which hashes outlive the process. ``run_cards``: the workspace's own."""
 
-    def __init__(self, cards: Path, models_root: Path, memory: Path) -> None:
+    def __init__(self, cards: Path, models_root: Path, memory: Path, run_cards: Path | None = None) -> None:
         self._cards = cards
+        self._folders = (cards, own_cards(models_root), *((run_cards,) if run_cards else ()))
         self._root = models_root
         self._hash_of = FileHashes(memory)
         self._looking = threading.Lock()
@@ -43,8 +44,7 @@ class Models:
         A card that cannot be read hides no other model: it is reported on standard error, once for each fault.
         """
         with self._looking:
-            folders = (self._cards, own_cards(self._root))
-            cards = self._readable(read_card, folders)
+            cards = self._readable(read_card, self._folders)
             return [status_of(card, self._root, self._hash_of) for card in cards]
 
     def assistants(self) -> list[AssistantStatus]:

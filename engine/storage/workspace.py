@@ -60,6 +60,11 @@ class Workspace:
         """Embeddings of prompts, by content."""
         return self._folder("texts")
 
+    @property
+    def cards(self) -> Path:
+        """Model cards that commands made for weights of one's own, by content."""
+        return self.root / "cards"
+
     def picture(self, recipe: str) -> Path:
         """Of a first frame that a picture model made."""
         return self._folder("pictures") / f"{recipe}.png"

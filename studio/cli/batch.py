@@ -7,54 +7,38 @@ while the others are made. Does not know argument names, or how anything is rend
 
 import json
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TextIO
-
-from PIL import Image
-from safetensors import SafetensorError
-from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
-from engine.storage.atomic import open_replacing
-from engine.storage.media import read_frames
 from studio.cli.engine_supervisor import EngineSession
-from studio.cli.render import copy_whole
+from studio.cli.render import learned_card
+from studio.cli.scenes.flags import SceneSettings, with_default_length, with_settings
+from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, last_frame, target_of, write_picture, write_prompts
+from studio.cli.scenes.used_settings import settings_fields, settings_line
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
-from studio.document.storyboard import Conditioning, Scene, Storyboard, read_document
-from studio.document.validation import suggestion
+from studio.document.storyboard import Scene, Storyboard, read_document
 from studio.errors import FilmError, PlanError, StoryboardError, StudioError
 from studio.planning.plan import Plan
 from studio.studio import Studio
 from studio.views.types import BoardView, SceneCard
 
 DONE, FAILED = 0, 1
-PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-CLIP_SUFFIX = ".mp4"
-JPEG_QUALITY = 95
-TAIL_FILE = "tail.safetensors"
-"""Beside a take: its last frames, (F, H, W, 3) uint8."""
+NO_PROMPT = "prompt: there is none, and no refiner writes one from the picture; add a prompt to the entry"
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """For every entry. ``guidance_scale`` in the usual convention, None: the preset's. ``model``, ``aspect`` "": the
-    file's."""
+    """For every entry. ``model`` "": the one that the file is for. ``prompts``: whether a ``.txt`` is beside each."""
 
     out: Path
     model: str = ""
-    preset: str = "balanced"
-    guidance_scale: float | None = None
-    seed: int = 0
-    num_input_frames: int = 1
-    aspect: str = ""
-    negative_prompt: str = ""
-    reimagine: str = ""
-    """A clip that every entry without an input of its own begins from (SDEdit); "": none."""
-    strength: float = 0.8
-    first_frame_strength: float | None = None
+    preset: str = "quality"
+    settings: SceneSettings = SceneSettings(seed=0)
+    prompts: bool = False
 
 
 @dataclass(slots=True)
@@ -82,42 +66,38 @@ class RunBatch:
     def run(self, batch: Batch, options: BatchOptions) -> int:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
-            blank = self._blank(batch, options)
-            self._session.learn(blank.model)
-            card = self._usable(blank)
+            card = learned_card(self._studio, self._session, options.model or batch.model)
+            blank = self._blank(card, options)
+            self._check(blank)
             for bad in batch.bad:
                 self._refused(bad)
             targets = self._targets(batch.entries, card, options.out)
-            scenes = self._scenes(batch.entries, targets, blank, card, options)
-            if scenes:
-                self._made(blank.model_copy(update={"scenes": tuple(scenes)}), targets)
+            whole = self._storyboard(batch.entries, targets, blank, card, options)
+            if whole.scenes:
+                self._show_settings(whole, card)
+                self._made(whole, targets, options.prompts)
         finally:
             self._session.close()
         return self._told()
 
     # ---- what can be made
-    def _blank(self, batch: Batch, options: BatchOptions) -> Storyboard:
+    def _blank(self, card: ModelCard, options: BatchOptions) -> Storyboard:
         """What all entries share, without a scene. Raises StoryboardError."""
         document = {
             "title": f"Batch {self._path.stem}"[:300],
-            "model": options.model or batch.model,
+            "model": card.name,
             "preset": options.preset,
-            "aspect": options.aspect or ASPECT,
-            "seed": options.seed,
+            "aspect": ASPECT,
         }
-        return read_document(document)
+        return with_settings(read_document(document), options.settings, card)
 
-    def _usable(self, blank: Storyboard) -> ModelCard:
-        """The model's card. Raises PlanError for what would be wrong with every entry."""
-        statuses = self._studio.rendering.models()
-        if blank.model not in statuses:
-            raise PlanError("", f'there is no model "{blank.model}"{suggestion(blank.model, statuses)}')
+    def _check(self, blank: Storyboard) -> None:
+        """Raises PlanError for what would be wrong with every entry."""
         plan = self._studio.projects.plan_file(self._path, blank)
         errors = [note.text for note in plan.notes if note.level == "error"]
         if errors:
             raise PlanError("", "\n".join(errors))
         self._note(plan, None)
-        return statuses[blank.model].card
 
     def _targets(self, entries: tuple[Entry, ...], card: ModelCard, out: Path) -> dict[int, Path]:
         """Where each entry's file goes; entries with an impossible name are reported and left out."""
@@ -132,49 +112,48 @@ class RunBatch:
                 self._refused(BadEntry(entry.number, str(error)))
         return targets
 
-    def _scenes(
+    def _storyboard(
         self,
         entries: tuple[Entry, ...],
         targets: dict[int, Path],
         blank: Storyboard,
         card: ModelCard,
         options: BatchOptions,
-    ) -> list[Scene]:
-        """The scenes that can be rendered; the other entries are reported."""
+    ) -> Storyboard:
+        """With a scene for each entry that can be rendered; the other entries are reported."""
         scenes: list[Scene] = []
         for entry in entries:
             if entry.number not in targets:
                 continue
             try:
-                scene = self._scene(entry, card, options)
-                plan = self._studio.projects.plan_file(self._path, blank.model_copy(update={"scenes": (scene,)}))
+                alone = self._alone(entry, blank, card, options.settings)
+                plan = self._studio.projects.plan_file(self._path, alone)
                 _refuse(plan)
                 self._note(plan, entry.number)
-                scenes.append(scene)
+                for text in entry.notes:
+                    self._report_note(entry.number, text)
+                scenes += alone.scenes
             except StoryboardError as error:
                 self._refused(BadEntry(entry.number, "; ".join(problem.message for problem in error.problems)))
             except PlanError as error:
                 self._refused(BadEntry(entry.number, str(error)))
-        return scenes
+        return blank.model_copy(update={"scenes": tuple(scenes)})
 
-    def _scene(self, entry: Entry, card: ModelCard, options: BatchOptions) -> Scene:
-        scene = scene_of(entry, min(card.chunk_num_frames / card.fps, card.max_duration_s), options.num_input_frames)
-        overrides = scene.overrides.model_copy(update={"guidance_scale": options.guidance_scale})
-        changes: dict[str, object] = {"seed": options.seed, "overrides": overrides}
-        changes["negative_prompt"] = options.negative_prompt
+    def _alone(self, entry: Entry, blank: Storyboard, card: ModelCard, settings: SceneSettings) -> Storyboard:
+        """A storyboard of this entry. What it says of itself counts more than what is said of all."""
+        if not entry.prompt.strip():
+            raise PlanError("", NO_PROMPT)
+        scene = scene_of(entry, 1.0)
         if scene.conditioning is not None:
             media = found_beside(scene.conditioning.media, self._path.parent)
-            changes["conditioning"] = scene.conditioning.model_copy(update={"media": media})
-        elif options.reimagine:
-            changes["conditioning"] = Conditioning(
-                media=str(Path(options.reimagine).resolve()),
-                strength=options.strength,
-                first_frame_strength=options.first_frame_strength,
-            )
-        return scene.model_copy(update=changes)
+            scene = scene.model_copy(update={"conditioning": scene.conditioning.model_copy(update={"media": media})})
+        own = {name: getattr(entry.settings, name) for name in type(entry.settings).__dataclass_fields__}
+        own = {name: value for name, value in own.items() if value is not None}
+        settings = with_default_length(replace(settings, **own), card)
+        return with_settings(blank.model_copy(update={"scenes": (scene,)}), settings, card)
 
     # ---- making them
-    def _made(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
+    def _made(self, storyboard: Storyboard, targets: dict[int, Path], prompts: bool) -> None:
         project_id = self._studio.projects.open_file(self._path, storyboard).id
         board = self._studio.views.board(project_id)
         self._write_fresh(board, targets)
@@ -185,6 +164,9 @@ class RunBatch:
             number = number_of(scene)
             if number not in self._tally.made and number not in self._tally.bad:
                 self._refused(BadEntry(number, scene.reason or scene.state))
+        for scene in storyboard.scenes if prompts else ():
+            if (number := _number_of(scene.id)) in self._tally.made:
+                write_prompts(storyboard.model_copy(update={"scenes": (scene,)}), targets[number])
 
     def _show(self, board: BoardView, targets: dict[int, Path]) -> None:
         if not self._as_json:
@@ -220,12 +202,20 @@ class RunBatch:
             write_picture(frame, target)
 
     # ---- telling
+    def _show_settings(self, storyboard: Storyboard, card: ModelCard) -> None:
+        """Of the first entry."""
+        about = storyboard, storyboard.scenes[0], self._studio.presets[storyboard.preset], card
+        self._report({"event": "settings", **settings_fields(*about)}, settings_line(*about))
+
     def _note(self, plan: Plan, number: int | None) -> None:
         """What the plan warns of, for one entry or for all."""
         for note in plan.notes:
             if note.level == "warn" and (note.scene_id is None) == (number is None):
-                who = "" if number is None else f"entry {number}: "
-                self._report({"event": "note", "number": number, "text": note.text}, f"note: {who}{note.text}")
+                self._report_note(number, note.text)
+
+    def _report_note(self, number: int | None, text: str) -> None:
+        who = "" if number is None else f"entry {number}: "
+        self._report({"event": "note", "number": number, "text": text}, f"note: {who}{text}")
 
     def _refused(self, bad: BadEntry) -> None:
         self._tally.bad[bad.number] = bad.reason
@@ -250,7 +240,11 @@ def _refuse(plan: Plan) -> None:
 
 def number_of(scene: SceneCard) -> int:
     """The number of the entry of a scene."""
-    return int(scene.id.rpartition("-")[2])
+    return _number_of(scene.id)
+
+
+def _number_of(scene_id: str) -> int:
+    return int(scene_id.rpartition("-")[2])
 
 
 def found_beside(media: str, folder: Path) -> str:
@@ -258,47 +252,3 @@ def found_beside(media: str, folder: Path) -> str:
     if (folder / media).exists() or not Path(media).exists():
         return media
     return str(Path(media).resolve())
-
-
-def target_of(name: str, makes_picture: bool, out: Path) -> Path:
-    """Where an entry's file goes: always inside ``out``. Raises ValueError."""
-    relative = PurePosixPath(name.replace("\\", "/"))
-    if (
-        relative.is_absolute()
-        or ".." in relative.parts
-        or not relative.name
-        or "\0" in name
-        or ":" in relative.parts[0]
-    ):
-        raise ValueError(f"{name}: must be a name inside the output folder, without .. and no full path")
-    suffix = relative.suffix.lower()
-    kind, allowed = ("picture", tuple(PICTURE_FORMATS)) if makes_picture else ("clip", (CLIP_SUFFIX,))
-    if not suffix:
-        relative = relative.with_suffix(allowed[0])
-    elif suffix not in allowed:
-        raise ValueError(f"{name}: a {kind}'s name ends in {' or '.join(allowed)}; change it")
-    target = (out / relative).with_suffix(relative.suffix.lower())
-    if not target.resolve().is_relative_to(out.resolve()):
-        raise ValueError(f"{name}: a link leads out of the output folder; choose another name")
-    return target
-
-
-def last_frame(clip: Path, take_folder: Path) -> Image.Image:
-    """Of a take, without loss where it was rendered on this machine. Raises Rejected."""
-    try:
-        frames = load_file(take_folder / TAIL_FILE)["frames"]
-    except (OSError, KeyError, SafetensorError):
-        frames = read_frames(clip, 1)
-    return Image.fromarray(frames[-1])
-
-
-def write_picture(picture: Image.Image, target: Path) -> None:
-    """Raises FilmError."""
-    kind = PICTURE_FORMATS[target.suffix]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open_replacing(target) as file:
-            picture.save(file, kind, quality=JPEG_QUALITY)
-    except OSError as error:
-        what = f"{target}: the picture could not be written there ({error.strerror or error})"
-        raise FilmError(f"{what}. Choose another place with --out.") from error

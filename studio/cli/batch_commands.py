@@ -6,7 +6,6 @@ Comes in: flags. Goes out: files, projects, text; an exit code. Does not know wh
 import argparse
 import sys
 from pathlib import Path
-from typing import TypeVar
 
 from engine.storage import atomic
 from studio.cli.batch import BatchOptions, RunBatch
@@ -22,14 +21,15 @@ from studio.cli.flags import (
     signals_as_ctrl_c,
     studio_from_flags,
 )
+from studio.cli.scenes.flags import add_scene_flags, settings_from_flags
+from studio.cli.scenes.weights import add_weight_flags, model_from_flags
 from studio.document.formats import ttt_prompts, yaml_file
-from studio.document.formats.cosmos_batch import ASPECT
-from studio.document.formats.reading import holds_videos, read_batch, read_storyboards
-from studio.document.storyboard import MAX_SEED, Storyboard
+from studio.document.formats.reading import batch_in, holds_videos, read_storyboards, storyboards_in
+from studio.document.formats.text_file import read_text
+from studio.document.formats.ttt_config import TttConfig, read_config
+from studio.document.formats.ttt_prompts import MODEL as TTT_MODEL
+from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, StoryboardError
-
-MAX_GUIDANCE = 100.0
-N = TypeVar("N", int, float)
 
 
 def add_commands(commands: Commands) -> None:
@@ -37,23 +37,15 @@ def add_commands(commands: Commands) -> None:
         "Run a batch file as it is: a clip or picture for each entry of Cosmos', a film for each video of TTT-Video's."
     )
     batch = commands.add("batch", _batch, text)
-    text = "Predict2's JSON list, Predict1's JSON lines, or TTT-Video's prompts (.json, .jsonl)"
-    batch.add_argument("file", type=Path, metavar="FILE", help=text)
-    plan_arguments(batch)
-    batch.add_argument("--out", type=Path, default=Path(), help="folder of the clips (default: this one)")
-    text = "guidance in the usual convention, 1 is none (default: the model's)"
-    batch.add_argument("--guidance", type=float, metavar="G", help=text)
-    batch.add_argument("--nvidia-guidance", action="store_true", help="G is NVIDIA's, where 0 is none: 1 is added")
-    batch.add_argument("--seed", type=int, default=0, help="of every entry (default: 0)")
-    batch.add_argument("--num-input-frames", type=int, default=1, metavar="N", help="of a clip: 1, 5 or 9 (default: 1)")
-    batch.add_argument("--aspect", default="", help=f"such as 9:16 (default: {ASPECT}; of videos 3:2)")
-    batch.add_argument("--negative-prompt", default="", help="of every entry (default: the model's)")
-    text = "a clip to re-imagine (SDEdit) in every entry that names no input"
-    batch.add_argument("--reimagine", default="", metavar="CLIP", help=text)
-    text = "how far the clip is re-imagined, 0 to 1 (default: 0.8)"
-    batch.add_argument("--strength", type=float, default=0.8, help=text)
-    text = "how far its first frame is, 0 to 1 (default: 0.4)"
-    batch.add_argument("--first-frame-strength", type=float, help=text)
+    text = "JSON, JSON lines, or - for a pipe: of Predict1, Predict2, Predict2.5, Cosmos 3 or TTT-Video"
+    batch.add_argument("file", type=Path, metavar="FILE", nargs="?", help=text)
+    text = "TTT-Video's configuration (TOML); what a flag says counts more"
+    batch.add_argument("--config", type=Path, metavar="TOML", help=text)
+    plan_arguments(batch, "default: quality, as the model was published", "default: the one that the file is for")
+    batch.add_argument("--out", type=Path, metavar="DIR", help="folder of the clips (default: this one)")
+    batch.add_argument("--save-prompts", action="store_true", help="write each prompt beside its clip, as .txt")
+    add_scene_flags(batch)
+    add_weight_flags(batch)
     engine_arguments(batch)
     assistant_arguments(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
@@ -66,9 +58,15 @@ def add_commands(commands: Commands) -> None:
 
 
 def _batch(flags: argparse.Namespace) -> int:
-    videos = read_storyboards(flags.file) if holds_videos(flags.file) else ()
-    batch = None if videos else read_batch(flags.file)
-    options = _options(flags)
+    if flags.config is not None:
+        add_config(flags, read_config(flags.config))
+    if flags.file is None:
+        message = "there is no file; name one, or - for a pipe, or a --config whose eval.input_file names it"
+        raise StoryboardError.at("FILE", message)
+    file = read_text(flags.file)
+    videos = storyboards_in(file) if holds_videos(file) else ()
+    batch = None if videos else batch_in(file)
+    options = _options(flags, batch.model if batch else TTT_MODEL)
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
@@ -80,44 +78,40 @@ def _batch(flags: argparse.Namespace) -> int:
             studio.close()
 
 
-def _options(flags: argparse.Namespace) -> BatchOptions:
-    options = BatchOptions(
-        out=flags.out,
-        model=flags.model or "",
-        preset=flags.preset or "balanced",
-        guidance_scale=guidance_of(flags.guidance, flags.nvidia_guidance),
-        seed=_within("--seed", flags.seed, 0, MAX_SEED),
-        num_input_frames=_within("--num-input-frames", flags.num_input_frames, 1, 10_000),
-        aspect=flags.aspect,
-        negative_prompt=flags.negative_prompt,
-        reimagine=flags.reimagine,
-        strength=_within("--strength", flags.strength, 0, 1),
-        first_frame_strength=_first_frame_strength(flags.first_frame_strength),
+def _options(flags: argparse.Namespace, model: str) -> BatchOptions:
+    """``model``: the one that the file is for."""
+    return BatchOptions(
+        out=flags.out or Path(),
+        model=model_from_flags(flags, flags.model or model),
+        preset=flags.preset or "quality",
+        settings=settings_from_flags(flags, seed=0),
+        prompts=flags.save_prompts,
     )
-    if flags.nvidia_guidance and options.guidance_scale is not None:
-        message = f"NVIDIA's guidance {flags.guidance:g} is {options.guidance_scale:g} in the usual convention."
-        print(message, file=sys.stderr)
-    return options
 
 
-def guidance_of(value: float | None, nvidias: bool) -> float | None:
-    """In the usual convention: NVIDIA's g weighs what is added to the conditional answer, ours is 1 + g."""
-    if value is None:
-        return None
-    scale = 1.0 + value if nvidias else value
-    if not 0 <= scale <= MAX_GUIDANCE:
-        raise StoryboardError.at("--guidance", f"{scale:g} is not from 0 to {MAX_GUIDANCE:g}; 3 to 8 is usual")
-    return scale
-
-
-def _first_frame_strength(value: float | None) -> float | None:
-    return None if value is None else _within("--first-frame-strength", value, 0, 1)
-
-
-def _within(flag: str, value: N, lowest: int, highest: int) -> N:
-    if not lowest <= value <= highest:
-        raise StoryboardError.at(flag, f"must be from {lowest} to {highest}, not {value}")
-    return value
+def add_config(flags: argparse.Namespace, config: TttConfig) -> None:
+    """What a configuration file says, where no flag says it."""
+    size = f"{config.size_px[0]}x{config.size_px[1]}" if config.size_px else None
+    values = {
+        "file": config.input_file,
+        "out": config.output_dir,
+        "model": config.model,
+        "network": config.network,
+        "text_encoder": config.text_encoder,
+        "autoencoder": config.autoencoder,
+        "size": None if flags.aspect else size,
+        "fps": config.fps,
+        "steps": config.num_steps,
+        "guidance": config.guidance_scale,
+        "precision": config.precision,
+        "ranks": config.num_ranks,
+        "seed": config.seed,
+    }
+    for name, value in values.items():
+        if getattr(flags, name) is None:
+            setattr(flags, name, value)
+    for text in config.unused:
+        print(f"note: {flags.config}: {text}; not used", file=sys.stderr)
 
 
 def _import(flags: argparse.Namespace) -> int:

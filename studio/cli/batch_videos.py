@@ -12,8 +12,8 @@ from pathlib import Path
 
 from studio.cli.batch import DONE, FAILED, BatchOptions
 from studio.cli.engine_supervisor import EngineSession
-from studio.cli.render import RenderFile
-from studio.document.storyboard import Scene, Storyboard, document_of, read_document
+from studio.cli.render import Delivery, RenderFile
+from studio.document.storyboard import Storyboard
 from studio.errors import FilmError, PlanError, StoryboardError
 from studio.studio import Studio
 
@@ -32,15 +32,17 @@ class RunVideos:
         failed = 0
         for number, storyboard in enumerate(storyboards, start=1):
             try:
-                failed += self._film(number, with_options(storyboard, options), options.out) != DONE
+                failed += self._film(number, storyboard, options) != DONE
             except (StoryboardError, PlanError, FilmError) as error:
                 failed += 1
                 self._report(number, str(error))
         return FAILED if failed else DONE
 
-    def _film(self, number: int, storyboard: Storyboard, out: Path) -> int:
+    def _film(self, number: int, storyboard: Storyboard, options: BatchOptions) -> int:
+        changes = {"preset": options.preset} | ({"model": options.model} if options.model else {})
+        delivery = Delivery(options.out / f"prompt-{number - 1}.mp4", prompts=options.prompts, verbose=number == 1)
         file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._session)
-        return file.run(storyboard, out / f"prompt-{number - 1}.mp4")
+        return file.run(storyboard.model_copy(update=changes), delivery, options.settings)
 
     def _report(self, number: int, reason: str) -> None:
         fields = {"event": "error", "video": number, "text": reason}
@@ -51,18 +53,3 @@ class RunVideos:
 def place_of(path: Path, number: int) -> Path:
     """The path of one storyboard of a file: imported again, it is the same project."""
     return Path(f"{path}#{number}")
-
-
-def with_options(storyboard: Storyboard, options: BatchOptions) -> Storyboard:
-    """The storyboard with what the command line says of all. Raises StoryboardError."""
-    changes: dict[str, object] = {"preset": options.preset, "seed": options.seed}
-    changes |= {"model": options.model} if options.model else {}
-    changes |= {"aspect": options.aspect} if options.aspect else {}
-    changes |= {"negative_look": options.negative_prompt} if options.negative_prompt else {}
-    storyboard = read_document({**document_of(storyboard), **changes})
-    return storyboard.model_copy(update={"scenes": tuple(_guided(scene, options) for scene in storyboard.scenes)})
-
-
-def _guided(scene: Scene, options: BatchOptions) -> Scene:
-    overrides = scene.overrides.model_copy(update={"guidance_scale": options.guidance_scale})
-    return scene.model_copy(update={"overrides": overrides})

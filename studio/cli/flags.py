@@ -70,9 +70,14 @@ def file_arguments(parser: argparse.ArgumentParser) -> None:
     plan_arguments(parser)
 
 
-def plan_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", help="instead of the storyboard's: draft, fast, balanced, quality, max")
-    parser.add_argument("--model", help="instead of the storyboard's")
+def plan_arguments(
+    parser: argparse.ArgumentParser,
+    preset: str = "instead of the storyboard's",
+    model: str = "instead of the storyboard's",
+) -> None:
+    """``preset``, ``model``: what is taken without the flag."""
+    parser.add_argument("--preset", help=f"draft, fast, balanced, quality or max ({preset})")
+    parser.add_argument("--model", help=f"as `storyboard models list` names it ({model})")
     parser.add_argument("--json", action="store_true", help="JSON lines for programs")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import EngineError
-from studio.cli import batch_commands, models
+from studio.cli import batch_commands, generate, models
 from studio.cli.flags import (
     DONE,
     FAILED,
@@ -30,6 +30,8 @@ from studio.cli.flags import (
     storyboard_from_flags,
     studio_from_flags,
 )
+from studio.cli.scenes.flags import add_scene_flags, settings_from_flags
+from studio.cli.scenes.weights import add_weight_flags, model_from_flags
 from studio.document.formats.reading import read_file
 from studio.downloads.files import gigabytes
 from studio.errors import StudioError
@@ -66,8 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--out", type=Path, help="the film (default: FILE's name with .mp4, in this folder)")
     enlarge = "enlarge the film, such as 4 (default: the takes' size)"
     render.add_argument("--scale", type=float, default=1.0, help=enlarge)
+    render.add_argument("--save-prompts", action="store_true", help="write the prompts beside it, as .txt")
+    add_scene_flags(render)
+    add_weight_flags(render)
     engine_arguments(render)
     assistant_arguments(render)
+    generate.add_commands(commands)
     plan = commands.add("plan", _plan, "What rendering a storyboard file would do, and why.")
     file_arguments(plan)
     check = commands.add("check", _check, "Whether a storyboard file is right; if not: what, where, what to do.")
@@ -93,15 +99,17 @@ def _add_processes(commands: Commands) -> None:
 
 def _render(flags: argparse.Namespace) -> int:
     from studio.cli.engine_supervisor import EngineSession, engine_source_of
-    from studio.cli.render import RenderFile
+    from studio.cli.render import Delivery, RenderFile
 
+    storyboard = storyboard_from_flags(flags)
+    settings = settings_from_flags(flags)
+    storyboard = storyboard.model_copy(update={"model": model_from_flags(flags, storyboard.model)})
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
             session = EngineSession(studio, engine_source_of(flags, studio))
-            return RenderFile(studio, flags.file, flags.json, session).run(
-                storyboard_from_flags(flags), flags.out, flags.scale
-            )
+            delivery = Delivery(flags.out, flags.scale, prompts=flags.save_prompts)
+            return RenderFile(studio, flags.file, flags.json, session).run(storyboard, delivery, settings)
         finally:
             studio.close()
 

@@ -1,18 +1,25 @@
-"""``storyboard render FILE``: the file's project, rendered to a film, with progress to look at.
+"""A storyboard rendered to a film, or to a picture, with progress to look at: for ``render`` and ``generate``.
 
-Comes in: a studio, a file and its storyboard. Goes out: a film at the path asked for, and an exit code. What any
-project of this workspace has rendered is not rendered again. Does not know argument names or jobs' contents.
+Comes in: a studio, the path that the project belongs to, a storyboard and what the flags say of its scenes. Goes out: a
+film at the path asked for, and an exit code. What any project of this workspace has rendered is not rendered again.
+Does not know argument names or jobs' contents.
 """
 
-import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from engine.storage.atomic import replacing
+from PIL import Image
+
+from engine.contract.cards import ModelCard
 from studio.cli.engine_supervisor import EngineSession
+from studio.cli.scenes.flags import SceneSettings, with_settings
+from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, film_target, last_frame, write_picture, write_prompts
+from studio.cli.scenes.used_settings import settings_fields, settings_line
 from studio.cli.terminal import display_for
 from studio.document.storyboard import Storyboard
+from studio.document.validation import suggestion
 from studio.errors import FilmError, PlanError
 from studio.planning.plan import Plan
 from studio.studio import Studio
@@ -22,8 +29,23 @@ from studio.views.types import BoardView
 DONE, FAILED = 0, 1
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where the film goes (None: named after the project's path, in this folder), how large, and what is beside it."""
+
+    out: Path | None = None
+    scale: float = 1.0
+    prompts: bool = False
+    """Whether the prompts are written beside it, as ``.txt``."""
+    verbose: bool = False
+    """Whether settings and the plan's warnings are shown before it begins."""
+
+
+AS_NAMED, AS_WRITTEN = Delivery(), SceneSettings()
+
+
 class RenderFile:
-    """``session``: the engine, if there is something to render."""
+    """``session``: the engine, if there is something to render. ``path``: the project belongs to it."""
 
     def __init__(self, studio: Studio, path: Path, as_json: bool, session: EngineSession) -> None:
         self._studio = studio
@@ -32,25 +54,44 @@ class RenderFile:
         self._session = session
         self._begun_s = time.monotonic()
 
-    def run(self, storyboard: Storyboard, out: Path | None, scale: float = 1.0) -> int:
+    def run(self, storyboard: Storyboard, delivery: Delivery = AS_NAMED, settings: SceneSettings = AS_WRITTEN) -> int:
         """-> exit code. Raises StudioError, EngineError, KeyboardInterrupt (after the jobs are cancelled)."""
         try:
-            self._session.learn(storyboard.model)
+            card = learned_card(self._studio, self._session, storyboard.model)
+            storyboard = with_settings(storyboard, settings, card)
             plan = self._studio.projects.plan_file(self._path, storyboard)
             _refuse(plan)
+            is_picture = card.makes == "picture" and len(storyboard.scenes) == 1
+            target = film_target(delivery.out, self._path.stem, is_picture)
+            if delivery.verbose:
+                self._show_settings(storyboard, plan, card)
             project_id = self._studio.projects.open_file(self._path, storyboard).id
             if plan.jobs and not self._all_fresh(self._session.render(project_id, self._display.show)):
                 return FAILED
-            film = self._studio.rendering.assemble(project_id)
+            self._write(project_id, target, delivery.scale)
         finally:
             self._session.close()
-        target = out or Path(f"{self._path.stem}.mp4")
-        if scale == 1.0:
-            copy_whole(film, target)
-        else:
-            self._studio.rendering.write_film(project_id, target, scale)
-        self._tell(plan, target)
+        if delivery.prompts:
+            write_prompts(storyboard, target)
+        self._report_film(plan, target)
         return DONE
+
+    def _write(self, project_id: str, target: Path, scale: float) -> None:
+        if target.suffix.lower() != CLIP_SUFFIX:
+            write_picture(picture_of(self._studio, project_id), target)
+        elif scale == 1.0:
+            copy_whole(self._studio.rendering.assemble(project_id), target)
+        else:
+            self._studio.rendering.assemble(project_id)
+            self._studio.rendering.write_film(project_id, target, scale)
+
+    def _show_settings(self, storyboard: Storyboard, plan: Plan, card: ModelCard) -> None:
+        """Settings of the first scene, and what the plan warns of."""
+        about = storyboard, storyboard.scenes[0], self._studio.presets[storyboard.preset], card
+        self._display.done({"event": "settings", **settings_fields(*about)}, settings_line(*about))
+        for note in plan.notes:
+            if note.level == "warn":
+                self._display.done({"event": "note", "id": note.scene_id, "level": "warn"}, f"note: {note.text}")
 
     def _all_fresh(self, board: BoardView) -> bool:
         failed = [card for card in board.scenes if card.state != "fresh"]
@@ -61,13 +102,31 @@ class RenderFile:
             print(f"storyboard: no film: {len(failed)} of {len(board.scenes)} scenes failed.", file=sys.stderr)
         return not failed
 
-    def _tell(self, plan: Plan, target: Path) -> None:
+    def _report_film(self, plan: Plan, target: Path) -> None:
         num_made = len({scene_id for job in plan.jobs for scene_id in job.scene_ids})
         took_s = round(time.monotonic() - self._begun_s, 3)
         made = f"rendered {num_made} of {len(plan.scenes)} scenes"
         what = made if num_made else "nothing to render: all takes are there"
         fields: dict[str, object] = {"event": "film", "path": str(target), "rendered": num_made, "seconds": took_s}
         self._display.done(fields, f"{target}: {what}; {clock(took_s)}")
+
+
+def learned_card(studio: Studio, session: EngineSession, model: str) -> ModelCard:
+    """The card of a model, asked of an engine where it is not known here. Raises PlanError, EngineError."""
+    session.learn(model)
+    statuses = studio.rendering.models()
+    if model not in statuses:
+        raise PlanError("", f'there is no model "{model}"{suggestion(model, statuses)}')
+    return statuses[model].card
+
+
+def picture_of(studio: Studio, project_id: str) -> Image.Image:
+    """The picture of a storyboard of one scene, as its take holds it. Raises FilmError."""
+    take = studio.views.board(project_id).scenes[0].take
+    clip = studio.projects.media_path(project_id, take.media) if take else None
+    if take is None or clip is None:
+        raise FilmError("its take is not here any more; render it again")
+    return last_frame(clip, studio.workspace.take_folder(take.recipe))
 
 
 def _refuse(plan: Plan) -> None:
@@ -79,14 +138,3 @@ def _refuse(plan: Plan) -> None:
         raise PlanError(stuck[0].scene_id, "\n".join(messages))
     if not plan.scenes:
         raise PlanError("", "the storyboard has no scenes. Add one.")
-
-
-def copy_whole(film: Path, target: Path) -> None:
-    """A copy under a temporary name, then renamed: an older film stays where there is no room. Raises FilmError."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as draft:
-            shutil.copyfile(film, draft)
-    except OSError as error:
-        what = f"{target}: the film could not be written there ({error.strerror or error})"
-        raise FilmError(f"{what}. It is kept as {film}. Choose another place with --out.") from error

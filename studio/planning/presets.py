@@ -4,6 +4,7 @@ Comes in: the folders ``presets/quality``, ``presets/models`` and ``presets/assi
 ``ModelCard`` and ``AssistantCard`` values. Does not know scenes, weights or what a sampler does.
 """
 
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -88,11 +89,19 @@ def load_presets(folder: Path = QUALITY_FOLDER) -> dict[str, Preset]:
     return {preset.name: preset for preset in sorted(presets, key=lambda preset: (preset.order, preset.name))}
 
 
-def load_cards(folder: Path = MODELS_FOLDER, models_root: Path | None = None) -> dict[str, ModelCard]:
-    """All model cards by name, with the owner's under ``models_root``. Raises PresetError for the first wrong file."""
+def load_cards(
+    folder: Path = MODELS_FOLDER, models_root: Path | None = None, run_cards: Path | None = None
+) -> dict[str, ModelCard]:
+    """All model cards by name, with the owner's under ``models_root``. Raises PresetError for the first wrong file.
+
+    ``run_cards``: cards that commands made; one that cannot be read any more is left out.
+    """
     _files(folder)
     folders = (folder, own_cards(models_root)) if models_root else (folder,)
     cards = {path: _read(path, ModelCard, folders) for path in card_paths(*folders).values()}
+    for path in card_paths(run_cards).values() if run_cards else ():
+        with suppress(PresetError):
+            cards[path] = _read(path, ModelCard, (*folders, path.parent))
     for path, card in cards.items():
         _check_card(path, card)
     return {card.name: card for card in cards.values()}

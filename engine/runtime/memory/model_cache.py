@@ -92,7 +92,8 @@ class Kept:
 
 
 class ModelCache:
-    """``hashes``: a file that remembers the hashes of weights. ``budget_bytes``: of all models; None: what is free."""
+    """``hashes``: a file that remembers the hashes of weights. ``budget_bytes``: of all models; None: what is free.
+    ``run_cards``: the workspace's own cards."""
 
     def __init__(
         self,
@@ -101,7 +102,9 @@ class ModelCache:
         models_root: Path,
         hashes: Path | None = None,
         budget_bytes: int | None = None,
+        run_cards: Path | None = None,
     ) -> None:
+        self.card_folders = (cards_folder, own_cards(models_root), *((run_cards,) if run_cards else ()))
         self.ranks, self.cards_folder, self.models_root = ranks, cards_folder, models_root
         self._budget_bytes = budget_bytes
         self._kept: OrderedDict[ModelKey | AssistantKey, Kept] = OrderedDict()
@@ -113,7 +116,7 @@ class ModelCache:
     def families(self) -> set[str]:
         """Of the models whose weights are here."""
         here: set[str] = set()
-        for name in card_paths(self.cards_folder, own_cards(self.models_root)):
+        for name in card_paths(*self.card_folders):
             with contextlib.suppress(Rejected):
                 card = self.model_card(name)
                 find_part(card.parts.network, self.models_root)
@@ -254,8 +257,7 @@ class ModelCache:
 
     def model_card(self, name: str) -> ModelCard:
         """As it is on this rank's disk. Raises Rejected("model")."""
-        folders = (self.cards_folder, own_cards(self.models_root))
-        return read_card(_card_path(name, "model", folders), folders)
+        return read_card(_card_path(name, "model", self.card_folders), self.card_folders)
 
     def _read_assistant_card(self, name: str) -> AssistantCard:
         folders = assistant_card_folders(self.cards_folder, self.models_root)

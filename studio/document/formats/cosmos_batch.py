@@ -5,7 +5,8 @@ a scene for each entry, joined by cuts. An entry says what is to be seen, what i
 called; everything else (seed, guidance, aspect) is not in these files. Does not know models, files or rendering.
 
 Predict2: ``{prompt, output_image}``, ``{prompt, output_video}``, ``{input_video, prompt, output_video}``.
-Predict1: ``{prompt}``, ``{visual_input, prompt}``. Names that are not given are those of NVIDIA's scripts.
+Predict1: ``{prompt}``, ``{visual_input, prompt}``, ``{visual_input}`` (a refiner writes the prompt). Names that are not
+given are those of NVIDIA's scripts.
 """
 
 from collections.abc import Iterable
@@ -39,13 +40,29 @@ ASPECT = "16:9"
 
 
 @dataclass(frozen=True, slots=True)
+class EntrySettings:
+    """What an entry says of how it is made; None: what the command or the model says. ``guidance_scale`` is in the
+    usual convention."""
+
+    negative_prompt: str | None = None
+    seed: int | None = None
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    num_frames: int | None = None
+    num_input_frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """``media``: the picture or clip it starts from, "": none. ``output``: what its file is called."""
+    """``prompt`` "": a refiner writes it from the ``media``, the picture or clip that it starts from ("": none).
+    ``output``: what its file is called. ``notes``: what of it is not used."""
 
     number: int
     prompt: str
     media: str
     output: str
+    settings: EntrySettings = EntrySettings()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +147,7 @@ def _entry(generation: Generation, makes: Makes, number: int, value: object) -> 
         if name not in FIELDS[generation]:
             raise ValueError(f"{name}: unknown field{suggestion(name, FIELDS[generation])}")
     texts = {name: _text(name, value) for name, value in fields.items()}
-    if not texts.get("prompt", "").strip():
+    if not texts.get("prompt", "").strip() and not texts.get("visual_input"):
         raise ValueError("prompt: there is none; write what is to be seen")
     other = "output_video" if makes == "picture" else "output_image"
     if other in texts:
@@ -141,7 +158,7 @@ def _entry(generation: Generation, makes: Makes, number: int, value: object) -> 
         raise ValueError("input_video: a picture is made from its prompt alone; take it out, or ask for output_video")
     media = texts.get("input_video", "") or texts.get("visual_input", "")
     name = texts.get("output_image" if makes == "picture" else "output_video", "")
-    return Entry(number, texts["prompt"], media, name or _default_name(generation, makes, number))
+    return Entry(number, texts.get("prompt", ""), media, name or _default_name(generation, makes, number))
 
 
 def _text(name: str, value: object) -> str:
@@ -161,10 +178,13 @@ def _default_name(generation: Generation, makes: Makes, number: int) -> str:
 
 def scene_of(entry: Entry, duration_s: float, num_input_frames: int = 1) -> Scene:
     """The entry as a scene; the name of its file is put into the notes. Raises StoryboardError."""
+    own = entry.settings
+    overrides = {"num_steps": own.num_steps, "guidance_scale": own.guidance_scale}
     document: dict[str, object] = {"id": f"scene-{entry.number}", "prompt": entry.prompt, "duration_s": duration_s}
-    document["notes"] = f"file: {entry.output}"
+    document |= {"notes": f"file: {entry.output}", "seed": own.seed, "negative_prompt": own.negative_prompt}
+    document["overrides"] = {name: value for name, value in overrides.items() if value is not None}
     if entry.media:
-        document["conditioning"] = {"media": entry.media, "num_frames": num_input_frames}
+        document["conditioning"] = {"media": entry.media, "num_frames": own.num_input_frames or num_input_frames}
     return read_document({"scenes": [document]}).scenes[0]
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-from studio.document.formats import cosmos_batch, ttt_prompts, yaml_file
+from studio.document.formats import cosmos_batch, cosmos_samples, ttt_prompts, yaml_file
 from studio.document.formats.cosmos_batch import Batch
-from studio.document.formats.plain_yaml import YamlError, decoded, parse_json
+from studio.document.formats.cosmos_samples import is_samples
+from studio.document.formats.plain_yaml import YamlError, parse_json
+from studio.document.formats.text_file import TextFile, read_text
 from studio.document.storyboard import Storyboard
 from studio.errors import Problem, StoryboardError
 
@@ -20,14 +22,18 @@ T = TypeVar("T")
 
 def read_storyboards(path: Path) -> tuple[Storyboard, ...]:
     """Every storyboard of a file, at least one. Raises StoryboardError that names the file."""
-    text = _text(path)
-    match format_of(text, path.name):
+    return storyboards_in(read_text(path))
+
+
+def storyboards_in(file: TextFile) -> tuple[Storyboard, ...]:
+    """Raises StoryboardError that names the file."""
+    match format_of(file.text, file.name):
         case "storyboard":
-            return (yaml_file.from_text(text, str(path)),)
+            return (yaml_file.from_text(file.text, str(file.path)),)
         case "cosmos":
-            return _named(path, lambda: (cosmos_batch.storyboard_of(_batch(text)),))
+            return _named(file, lambda: (cosmos_batch.storyboard_of(_batch(file)),))
         case "ttt":
-            return _named(path, lambda: _videos(text, path))
+            return _named(file, lambda: _videos(file))
 
 
 def read_file(path: Path) -> Storyboard:
@@ -41,27 +47,32 @@ def read_file(path: Path) -> Storyboard:
     return storyboards[0]
 
 
-def holds_videos(path: Path) -> bool:
-    """Whether a file is one of TTT-Video's. Raises StoryboardError where it cannot be read."""
-    return format_of(_text(path), path.name) == "ttt"
+def holds_videos(file: TextFile) -> bool:
+    """Whether a file is one of TTT-Video's."""
+    return format_of(file.text, file.name) == "ttt"
 
 
 def read_batch(path: Path) -> Batch:
+    """Raises StoryboardError that names the file."""
+    return batch_in(read_text(path))
+
+
+def batch_in(file: TextFile) -> Batch:
     """The entries of a batch file, the bad ones beside the others. Raises StoryboardError that names the file."""
-    text = _text(path)
-    if format_of(text, path.name) != "cosmos":
+    if format_of(file.text, file.name) != "cosmos":
         message = 'is no batch file; that is a JSON list of groups, or a group on each line, such as {"prompt": "..."}'
-        raise StoryboardError((Problem("", message),), str(path))
-    return _named(path, lambda: _batch(text))
+        raise StoryboardError((Problem("", message),), str(file.path))
+    return _named(file, lambda: _batch(file))
 
 
 def format_of(text: str, name: str = "") -> Format:
     """By the first brackets: a list of lists is TTT-Video's, a list of groups or groups on lines are NVIDIA's."""
-    start = text.lstrip()
-    on_lines = Path(name).suffix.lower() == ".jsonl"
+    start, on_lines = text.lstrip(), Path(name).suffix.lower() == ".jsonl"
     if start.startswith("["):
         return "ttt" if on_lines or start[1:].lstrip().startswith("[") or _is_video(start) else "cosmos"
-    return "cosmos" if start.startswith("{") and (on_lines or _is_entry(start)) else "storyboard"
+    if not start.startswith("{"):
+        return "storyboard"
+    return "cosmos" if on_lines or _is_entry(start.split("\n", 1)[0]) or is_samples(_parsed(start)) else "storyboard"
 
 
 def _is_video(start: str) -> bool:
@@ -72,9 +83,9 @@ def _is_video(start: str) -> bool:
     return isinstance(group, dict) and "text" in group and "prompt" not in group
 
 
-def _is_entry(start: str) -> bool:
+def _is_entry(line: str) -> bool:
     """Whether the first line is a whole group, and not a storyboard's."""
-    group = _parsed(start.split("\n", 1)[0])
+    group = _parsed(line)
     if not isinstance(group, dict) or not group:
         return False
     return not {"schema", *Storyboard.model_fields} & set(cast(dict[str, object], group))
@@ -87,44 +98,41 @@ def _parsed(text: str) -> object:
         return None
 
 
-def _batch(text: str) -> Batch:
-    if not text.lstrip().startswith("["):
-        return cosmos_batch.read_lines(text)
+def _batch(file: TextFile) -> Batch:
+    whole = _parsed(file.text)
+    if is_samples(whole):
+        return cosmos_samples.read_samples(whole, file.folder)
+    if not file.text.lstrip().startswith("["):
+        lines = [_parsed(line) for line in file.text.splitlines()]
+        if lines and all(map(is_samples, lines)):
+            return cosmos_samples.read_samples(lines, file.folder)
+        return cosmos_batch.read_lines(file.text)
     try:
-        values = parse_json(text)
+        values = parse_json(file.text)
     except YamlError as error:
         raise StoryboardError.at("", str(error)) from error
     return cosmos_batch.read_array(cast(list[object], values))
 
 
-def _videos(text: str, path: Path) -> tuple[Storyboard, ...]:
-    form = ttt_form(path.name)
-    return ttt_prompts.storyboards_of(ttt_prompts.read_videos(text, form), form)
+def _videos(file: TextFile) -> tuple[Storyboard, ...]:
+    form = ttt_form(file.name, file.text)
+    return ttt_prompts.storyboards_of(ttt_prompts.read_videos(file.text, form), form)
 
 
-def ttt_form(name: str) -> ttt_prompts.Form:
-    """How a prompt file's name says it is written. Raises StoryboardError."""
+def ttt_form(name: str, text: str = "") -> ttt_prompts.Form:
+    """How a prompt file is written, by its name; by its content for a pipe, which has none. Raises StoryboardError."""
     suffix = Path(name).suffix.lower()
     if suffix == ".json":
         return "json"
     if suffix == ".jsonl":
         return "jsonl"
+    if not name:
+        return "jsonl" if _parsed(text) is None else "json"
     raise StoryboardError.at("", "holds videos of TTT-Video; such a file ends in .json, or in .jsonl with one a line")
 
 
-def _text(path: Path) -> str:
-    data = yaml_file.file_bytes(path)
-    try:
-        text = decoded(data)
-    except YamlError as error:
-        raise StoryboardError((Problem("", str(error)),), str(path)) from error
-    if not text.strip():
-        raise StoryboardError((Problem("", "is empty; write a storyboard, or a list of prompts"),), str(path))
-    return text
-
-
-def _named(path: Path, read: Callable[[], T]) -> T:
+def _named(file: TextFile, read: Callable[[], T]) -> T:
     try:
         return read()
     except StoryboardError as error:
-        raise StoryboardError(error.problems, str(path)) from error
+        raise StoryboardError(error.problems, str(file.path)) from error

@@ -1,8 +1,8 @@
 """TTT-Video's prompt files: several videos, each a list of 3 s segments. In and out, without loss.
 
-Comes in: the text of a ``.json`` file (a list of videos) or a ``.jsonl`` file (a video a line), or storyboards. Goes
-out: a ``Storyboard`` for each video, a scene for each segment; or the text of such a file. Does not know models or
-rendering, nor where scene tokens are in a text: they are no part of these files.
+Comes in: the text of a ``.json`` file (a list of videos, or one video as the authors' guide shows it) or a ``.jsonl``
+file (a video a line), or storyboards. Goes out: a ``Storyboard`` for each video, a scene for each segment; or the text
+of such a file. Does not know models or rendering, nor where scene tokens are in a text: they are no part of these.
 
 A segment is ``{text, requires_scene_transition, neg_text}``. The flag is the transition: ``cut`` where it is true, else
 ``continue``; the first segment's means nothing, as in the authors' code. ``neg_text`` null is the empty text, as there.
@@ -48,6 +48,8 @@ def read_videos(text: str, form: Form) -> tuple[Video, ...]:
             raise StoryboardError.at("", str(error)) from error
         if not isinstance(values, list):
             raise StoryboardError.at("", f"must be a list of videos, each a list of segments, not {show(values)}")
+        if values and all(isinstance(value, dict) for value in cast(list[object], values)):
+            return (_video(cast(object, values), "video 1"),)
         return tuple(_video(value, f"video {number}") for number, value in enumerate(cast(list[object], values), 1))
     lines = text.removesuffix("\n").split("\n")
     return tuple(_video(_line(line, number), f"line {number}") for number, line in enumerate(lines, start=1))

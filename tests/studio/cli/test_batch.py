@@ -12,10 +12,11 @@ from safetensors.numpy import save_file
 from engine.client.client import EngineClient
 from engine.storage.media import probe, read_frames
 from engine.storage.workspace import Workspace
-from studio.cli.batch import found_beside, last_frame, target_of, write_picture
-from studio.cli.batch_commands import guidance_of
+from studio.cli.batch import found_beside
 from studio.cli.flags import DONE, FAILED, WRONG
 from studio.cli.main import main
+from studio.cli.scenes.flags import guidance_of
+from studio.cli.scenes.outputs import last_frame, target_of, write_picture
 from studio.document.formats.cosmos_batch import MODELS
 from studio.document.formats.ttt_prompts import MODEL
 from studio.errors import FilmError, StoryboardError
@@ -146,8 +147,8 @@ def test_a_file_that_is_no_batch_is_said(
         (["--seed", "-1"], "--seed: must be from 0"),
         (["--num-input-frames", "0"], "--num-input-frames: must be from 1"),
         (["--guidance", "1000"], "--guidance"),
-        (["--strength", "1.5"], "--strength: must be from 0 to 1, not 1.5"),
-        (["--first-frame-strength", "nan"], "--first-frame-strength: must be from 0 to 1"),
+        (["--reimagine", "a.mp4", "--strength", "1.5"], "--strength: must be from 0 to 1, not 1.5"),
+        (["--reimagine", "a.mp4", "--first-frame-strength", "nan"], "--first-frame-strength: must be from 0 to 1"),
     ],
 )
 def test_what_is_wrong_with_every_entry_is_said_once(

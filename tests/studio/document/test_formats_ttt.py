@@ -142,7 +142,7 @@ def test_longer_scenes_looks_and_crossfades_are_written_as_they_are_rendered() -
         ("a.json", '[[{"text": "a", "neg_text": ["b"]}]]', "neg_text: must be text in quotes, not a list"),
         ("a.json", '[["a"]]', "video 1, segment 1: must be a group"),
         ("a.json", '[[{"text": "a"}], {"text": "b"}]', "video 2: must be a list of segments"),
-        ("a.json", '[{"text": "a"}]', "video 1: must be a list of segments, not a group of keys; put [ ] around them"),
+        ("a.json", '[[{"text": "a"}], {"text": "b"}]', "not a group of keys; put [ ] around them"),
         ("a.json", json.dumps([[{"text": "a" * 8001}]]), "video 1, segment 1: text: is too long; at most 8000"),
         ("a.json", '[[{"text": "a"}]', "line 1, column 17: not JSON"),
         ("a.json", json.dumps([[{"text": "a"}]] * 201), "holds 201 videos; at most 200"),
