@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from engine.contract.cards import ModelCard
 from engine.contract.values import Sha256
 from engine.storage import atomic
 from engine.storage.card_files import is_weight_file
-from studio.document.formats.plain_yaml import dump
 from studio.errors import StoryboardError
 
 HashOf = Callable[[Path], Sha256]
@@ -59,7 +60,7 @@ def make_own_card(
     content = [base.name, weights.ema, changes.get("first_frame"), _content(weights, hash_of)]
     name = f"{base.name[:60]}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(folder / f"{name}.yaml", dump(changes))
+    atomic.write_text(folder / f"{name}.yaml", yaml.safe_dump(changes, sort_keys=False, allow_unicode=True))
     return name
 
 
