@@ -78,3 +78,22 @@ def test_a_part_is_the_first_of_its_paths_that_exists(tmp_path: Path) -> None:
 )
 def test_which_files_decide(name: str, decides: bool) -> None:
     assert is_weight_file(Path(name)) == decides
+
+
+@pytest.mark.parametrize(
+    ("network", "repository"),
+    [
+        ("{paths: [mine.pt]}", "nvidia/Cosmos-Predict2-2B-Video2World"),
+        ("{folder: /my/weights, paths: [mine.pt]}", ""),
+        ("{folder: /my/weights, repository: me/mine}", "me/mine"),
+    ],
+)
+def test_a_part_in_a_folder_of_ones_own_is_no_download_of_the_base(
+    tmp_path: Path, network: str, repository: str
+) -> None:
+    text = f"base: cosmos-predict2-2b-video2world-720p-16fps\nparts: {{network: {network}}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    parts = read_cards(Path("presets/models").resolve(), tmp_path)["mine"].parts
+    assert parts.network.repository == repository
+    assert bool(parts.network.num_bytes) == (repository == parts.autoencoder.repository)
+    assert parts.autoencoder.repository == "nvidia/Cosmos-Predict2-2B-Video2World"
