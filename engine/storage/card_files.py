@@ -19,6 +19,7 @@ from engine.contract.card_values import Part
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Rejected
 from engine.contract.values import Sha256
+from engine.storage.hub_cache import cached_part
 
 BUNDLED_ROOT = Path(__file__).resolve().parents[2]
 """The project's own folder: the bundled model is read from here, whatever the models' root."""
@@ -99,7 +100,25 @@ def with_base(
     if base in (path.stem, *seen):
         raise Rejected("model", f"{path}: base: {base} is a card that is based on this one.")
     base_path = card_paths(*folders, path.parent).get(base, path.with_name(f"{base}.yaml"))
+    if base_path.parent != path.parent:
+        changes = _unpublished(changes)
     return _merged(with_base(base_path, _document(base_path), folders, (*seen, path.stem)), changes)
+
+
+def _unpublished(changes: dict[str, Any]) -> dict[str, Any]:
+    """A user's card whose parts are files of its own: what the base says of a download is not true of them."""
+    parts = changes.get("parts")
+    if not isinstance(parts, dict):
+        return changes
+    own = {name: _own_part(part) for name, part in cast(dict[str, Any], parts).items()}
+    return {**changes, "parts": own}
+
+
+def _own_part(part: Any) -> Any:
+    if not isinstance(part, dict) or "repository" in part or not ("folder" in part or "paths" in part):
+        return cast(Any, part)
+    nowhere: dict[str, Any] = {"repository": "", "revision": "", "fetch": [], "num_bytes": 0, "gated": False}
+    return {**nowhere, **cast(dict[str, Any], part)}
 
 
 @lru_cache(maxsize=256)
@@ -172,11 +191,16 @@ def fingerprinted_values(card: AnyCard) -> str:
 
 
 def find_part(part: Part, models_root: Path) -> Path:
-    """The first of a part's places that exists. Raises Rejected("weights") that lists all places."""
+    """The first of a part's places that exists, else its place in Hugging Face's cache.
+
+    Raises Rejected("weights") that lists all places.
+    """
     for root in (models_root, BUNDLED_ROOT):
         for place in _places(part, root):
             if place.exists():
                 return place
+    if (cached := cached_part(part)) is not None:
+        return cached
     wanted = " or ".join(str(place) for place in _places(part, models_root))
     origin = f" (published as {part.repository})" if part.repository else ""
     raise Rejected("weights", f"{wanted}: not there{origin}. Put the files there, or choose another model.")
@@ -184,7 +208,8 @@ def find_part(part: Part, models_root: Path) -> Path:
 
 def has_part(part: Part, models_root: Path) -> bool:
     """Whether ``find_part`` finds it."""
-    return any(place.exists() for root in (models_root, BUNDLED_ROOT) for place in _places(part, root))
+    places = (place for root in (models_root, BUNDLED_ROOT) for place in _places(part, root))
+    return any(place.exists() for place in places) or cached_part(part) is not None
 
 
 def _places(part: Part, root: Path) -> list[Path]:
