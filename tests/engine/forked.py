@@ -84,6 +84,8 @@ def _launch(
     output: int | None,
 ) -> NoReturn:
     """Exits with 0 when every rank has; the first that fails ends the others, and its code is that of all."""
+    import tests.engine.preloaded  # noqa: F401  # there already; the forkserver hides why it could not be imported
+
     die_with_parent()
     if output is not None:
         os.dup2(output, 1)
