@@ -14,6 +14,7 @@ from typing import TextIO
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from studio.cli.engine_supervisor import EngineSession
+from studio.cli.refine import CommandRefiner
 from studio.cli.render import learned_card
 from studio.cli.scenes.flags import SceneSettings, with_default_length, with_settings
 from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, last_frame, target_of, write_picture, write_prompts
@@ -27,7 +28,7 @@ from studio.studio import Studio
 from studio.views.types import BoardView, SceneCard
 
 DONE, FAILED = 0, 1
-NO_PROMPT = "prompt: there is none, and no refiner writes one from the picture; add a prompt to the entry"
+NO_PROMPT = "prompt: there is none, and no refiner wrote one from the picture; add a prompt to the entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class RunBatch:
                 self._refused(bad)
             targets = self._targets(batch.entries, card, options.out)
             whole = self._storyboard(batch.entries, targets, blank, card, options)
+            whole = self._refined(whole)
             if whole.scenes:
                 self._show_settings(whole, card)
                 self._made(whole, targets, options.prompts)
@@ -120,7 +122,7 @@ class RunBatch:
         card: ModelCard,
         options: BatchOptions,
     ) -> Storyboard:
-        """With a scene for each entry that can be rendered; the other entries are reported."""
+        """With a scene for each entry that can be rendered, once it has a prompt; the other entries are reported."""
         scenes: list[Scene] = []
         for entry in entries:
             if entry.number not in targets:
@@ -128,7 +130,8 @@ class RunBatch:
             try:
                 alone = self._alone(entry, blank, card, options.settings)
                 plan = self._studio.projects.plan_file(self._path, alone)
-                _refuse(plan)
+                if alone.scenes[0].prompt.strip():
+                    _refuse(plan)
                 self._note(plan, entry.number)
                 for text in entry.notes:
                     self._report_note(entry.number, text)
@@ -141,8 +144,6 @@ class RunBatch:
 
     def _alone(self, entry: Entry, blank: Storyboard, card: ModelCard, settings: SceneSettings) -> Storyboard:
         """A storyboard of this entry. What it says of itself counts more than what is said of all."""
-        if not entry.prompt.strip():
-            raise PlanError("", NO_PROMPT)
         scene = scene_of(entry, 1.0)
         if scene.conditioning is not None:
             media = found_beside(scene.conditioning.media, self._path.parent)
@@ -150,7 +151,21 @@ class RunBatch:
         own = {name: getattr(entry.settings, name) for name in type(entry.settings).__dataclass_fields__}
         own = {name: value for name, value in own.items() if value is not None}
         settings = with_default_length(replace(settings, **own), card)
-        return with_settings(blank.model_copy(update={"scenes": (scene,)}), settings, card)
+        alone = with_settings(blank.model_copy(update={"scenes": (scene,)}), settings, card)
+        if not entry.prompt.strip() and alone.scenes[0].conditioning is None:
+            raise PlanError("", NO_PROMPT)
+        return alone
+
+    def _refined(self, storyboard: Storyboard) -> Storyboard:
+        """With the refiner's prompts; entries that have none still are reported and left out."""
+        refiner = CommandRefiner(
+            self._studio, self._session, self._display, label=lambda scene_id: f"entry {_number_of(scene_id)}"
+        )
+        scenes = refiner.refined(self._path, storyboard).scenes
+        wordless = [scene for scene in scenes if not scene.prompt.strip() and scene.refinement is None]
+        for scene in wordless:
+            self._refused(BadEntry(_number_of(scene.id), NO_PROMPT))
+        return storyboard.model_copy(update={"scenes": tuple(scene for scene in scenes if scene not in wordless)})
 
     # ---- making them
     def _made(self, storyboard: Storyboard, targets: dict[int, Path], prompts: bool) -> None:

@@ -18,6 +18,7 @@ from studio.cli.flags import (
     counted,
     engine_arguments,
     plan_arguments,
+    refine_argument,
     signals_as_ctrl_c,
     studio_from_flags,
 )
@@ -48,6 +49,7 @@ def add_commands(commands: Commands) -> None:
     add_weight_flags(batch)
     engine_arguments(batch)
     assistant_arguments(batch)
+    refine_argument(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
     taking.add_argument("file", type=Path, metavar="FILE")
     text = "Write a file's storyboards in another form: one .yaml each, or TTT-Video's prompts (.json, .jsonl)."

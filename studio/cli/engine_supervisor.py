@@ -131,13 +131,17 @@ class EngineSession:
         if status is None or not status.available:
             self._studio.rendering.update_models(self._engine().models())
 
+    def attach(self) -> None:
+        """An engine for what is asked of its assistants. Raises EngineError, OSError where none can be started."""
+        self._studio.rendering.attach(self._engine(), self._source.name)
+
     def render(self, project_id: str, show: Callable[[BoardView], None]) -> BoardView:
         """Renders what is not; -> the board when no job of the project waits or runs any more.
 
         ``show`` gets every board on the way. Raises KeyboardInterrupt after the jobs are cancelled.
         """
         try:
-            self._studio.rendering.attach(self._engine(), self._source.name)
+            self.attach()
             self._studio.rendering.render(project_id)
             return self._followed(project_id, show)
         except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from studio.document.formats.reading import read_file
 from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
-from studio.services.assistants.settings import AssistantSettings, read_settings, with_flags
+from studio.services.assistants.settings import AssistantSettings, read_settings, with_flags, with_refining
 from studio.studio import MODELS_ROOT, Studio
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
@@ -94,11 +94,18 @@ def assistant_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--critic", metavar="WHICH", help="what scores takes")
 
 
+def refine_argument(parser: argparse.ArgumentParser) -> None:
+    """Of a command that renders; without it, the workspace's ``assistants.yaml`` decides."""
+    text = "let the refiner write the prompts first, or never (default: only prompts that are missing beside a picture)"
+    parser.add_argument("--refine", action=argparse.BooleanOptionalAction, default=None, help=text)
+
+
 def assistant_settings(flags: argparse.Namespace, workspace: Workspace) -> AssistantSettings:
     """The workspace's, with the flags in them. Raises PresetError."""
     kinds: tuple[AssistantKind, ...] = ("refiner", "guard", "critic")
     named: dict[AssistantKind, str | None] = {kind: cast(str | None, getattr(flags, kind, None)) for kind in kinds}
-    return with_flags(read_settings(workspace.root / ASSISTANTS_FILE), named)
+    settings = with_flags(read_settings(workspace.root / ASSISTANTS_FILE), named)
+    return with_refining(settings, cast(bool | None, getattr(flags, "refine", None)))
 
 
 def storyboard_from_flags(flags: argparse.Namespace) -> Storyboard:

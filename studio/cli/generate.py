@@ -14,6 +14,7 @@ from studio.cli.flags import (
     assistant_arguments,
     engine_arguments,
     plan_arguments,
+    refine_argument,
     signals_as_ctrl_c,
     studio_from_flags,
 )
@@ -45,6 +46,7 @@ def add_commands(commands: Commands) -> None:
     add_weight_flags(generate)
     engine_arguments(generate)
     assistant_arguments(generate)
+    refine_argument(generate)
 
 
 def _generate(flags: argparse.Namespace) -> int:
@@ -79,6 +81,8 @@ def prompt_of(flags: argparse.Namespace) -> str:
         text = flags.prompt
     elif flags.prompt == "-" or flags.prompt_file is not None:
         text = read_text(Path(flags.prompt_file or "-")).text
+    elif flags.input is not None:
+        return ""  # a refiner writes it from the picture
     else:
         message = "there is no prompt; say what is to be seen, with --prompt TEXT or --prompt-file FILE"
         raise StoryboardError.at("--prompt", message)
@@ -89,7 +93,7 @@ def prompt_of(flags: argparse.Namespace) -> str:
 
 def single_scene(prompt: str, card: ModelCard, preset: str) -> Storyboard:
     """Its length is set by ``with_default_length``."""
-    title = " ".join(prompt.split())[:80]
+    title = " ".join(prompt.split())[:80] or NAME
     scene = Scene(id=SCENE_ID, prompt=prompt)
     return Storyboard(title=title, aspect=card.default_aspect, model=card.name, preset=preset, scenes=(scene,))
 

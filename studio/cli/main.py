@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import EngineError
-from studio.cli import batch_commands, generate, models
+from studio.cli import batch_commands, generate, models, refine
 from studio.cli.flags import (
     DONE,
     FAILED,
@@ -26,6 +26,7 @@ from studio.cli.flags import (
     exit_code,
     file_arguments,
     models_root_of,
+    refine_argument,
     signals_as_ctrl_c,
     storyboard_from_flags,
     studio_from_flags,
@@ -73,12 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     add_weight_flags(render)
     engine_arguments(render)
     assistant_arguments(render)
+    refine_argument(render)
     generate.add_commands(commands)
     plan = commands.add("plan", _plan, "What rendering a storyboard file would do, and why.")
     file_arguments(plan)
     check = commands.add("check", _check, "Whether a storyboard file is right; if not: what, where, what to do.")
     check.add_argument("file", type=Path, metavar="FILE")
     batch_commands.add_commands(commands)
+    refine.add_commands(commands)
     models.add_commands(commands)
     commands.add("presets", _presets, "The presets, from the quickest to the best.")
     _add_processes(commands)

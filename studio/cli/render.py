@@ -14,6 +14,7 @@ from PIL import Image
 
 from engine.contract.cards import ModelCard
 from studio.cli.engine_supervisor import EngineSession
+from studio.cli.refine import CommandRefiner
 from studio.cli.scenes.flags import SceneSettings, with_settings
 from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, film_target, last_frame, write_picture, write_prompts
 from studio.cli.scenes.used_settings import settings_fields, settings_line
@@ -59,6 +60,7 @@ class RenderFile:
         try:
             card = learned_card(self._studio, self._session, storyboard.model)
             storyboard = with_settings(storyboard, settings, card)
+            storyboard = CommandRefiner(self._studio, self._session, self._display).refined(self._path, storyboard)
             plan = self._studio.projects.plan_file(self._path, storyboard)
             _refuse(plan)
             is_picture = card.makes == "picture" and len(storyboard.scenes) == 1

@@ -7,6 +7,7 @@ A refinement remembers what it was made from. Where that has changed since, it i
 again until it is made anew or accepted as it is, so that no edit of a prompt is ever without effect.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from studio.document.storyboard import RefinedFrom, Refinement, Scene, Storyboard
@@ -47,6 +48,15 @@ def with_counting_words(scene: Scene, style: str) -> Scene:
 def storyboard_to_render(storyboard: Storyboard, style: str) -> Storyboard:
     scenes = tuple(with_counting_words(scene, style) for scene in storyboard.scenes)
     return storyboard if scenes == storyboard.scenes else storyboard.model_copy(update={"scenes": scenes})
+
+
+def with_refinements(storyboard: Storyboard, refinements: Mapping[str, Refinement | None]) -> Storyboard:
+    """``refinements``: by scene; other scenes stay as they are."""
+    scenes = [
+        scene.model_copy(update={"refinement": refinements[scene.id]}) if scene.id in refinements else scene
+        for scene in storyboard.scenes
+    ]
+    return storyboard.model_copy(update={"scenes": tuple(scenes)})
 
 
 def accepted(refinement: Refinement, scene: Scene, style: str = "") -> Refinement:

@@ -14,10 +14,12 @@ from studio.rendering.notifier import ChangeNotifier
 
 @dataclass(frozen=True, slots=True)
 class RefinerChoice:
-    """Which refiner a model's prompts get. ``problem``: why none; "" where there is one."""
+    """Which refiner a model's prompts get. ``problem``: why none; "" where there is one. ``in_engine``: an engine runs
+    it."""
 
     name: str = ""
     problem: str = "no refiner is set up"
+    in_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

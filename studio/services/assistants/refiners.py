@@ -115,7 +115,7 @@ def choose_refiner(host: AssistantHost, card: ModelCard) -> RefinerChoice:
         reason = f"The built-in refiner writes for models with few words, and {card.title} reads any."
         return RefinerChoice(problem=f"{reason} {HOW_TO}.")
     if local := _local_cards(host, card):
-        return RefinerChoice(local[0].title, "")
+        return RefinerChoice(local[0].title, "", in_engine=True)
     return RefinerChoice(problem=_why_none(host, card))
 
 

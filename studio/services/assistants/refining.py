@@ -7,7 +7,7 @@ is, nor the page.
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from engine.contract.assistants import PromptStyle
 from engine.contract.cards import ModelCard
 from engine.contract.errors import AssistantFailed, EngineError
 from studio.document.edits import ChangeScene
-from studio.document.refinement import asked_with, refinement_state
+from studio.document.refinement import asked_with, refinement_state, with_refinements
 from studio.document.storyboard import Refinement, Scene, Storyboard
 from studio.errors import PlanError, RevisionConflict, StudioError
 from studio.library.projects import Project
@@ -25,6 +25,7 @@ from studio.rendering.refining import LiveRefinements, RefinerChoice, Refining
 from studio.services.assistants.host import AssistantHost
 from studio.services.assistants.refine_scene import SceneQuestion, question_about, refined_scene
 from studio.services.assistants.refiners import choose_refiner, refiner_for
+from studio.services.assistants.settings import OFF
 from studio.services.projects import ProjectService
 from studio.views.state_cache import ProjectStateCache
 
@@ -87,6 +88,10 @@ class RefineService:
         """Whether commands refine without being asked to."""
         return self._host.settings.refiner.by_default
 
+    @property
+    def is_off(self) -> bool:
+        return self._host.settings.refiner.use == OFF
+
     def choice(self, model: str) -> RefinerChoice:
         status = self._models.all().get(model)
         return choose_refiner(self._host, status.card) if status else RefinerChoice(problem=f"no model {model}")
@@ -115,28 +120,32 @@ class RefineService:
                 outcomes.append(outcome)
         return outcomes
 
-    def refine_file(self, path: Path, storyboard: Storyboard, report: Callable[[RefineOutcome], None]) -> Storyboard:
-        """The storyboard of a file with accepted refinements: those of an earlier run where its words are the same."""
+    def refine_file(
+        self,
+        path: Path,
+        storyboard: Storyboard,
+        report: Callable[[RefineOutcome], None],
+        scene_ids: Collection[str] | None = None,
+    ) -> Storyboard:
+        """The storyboard of a file with accepted refinements: those of an earlier run where its words are the same.
+
+        ``scene_ids`` None: of all scenes that have words or a picture. Others, and failed ones, stay as they are.
+        """
         kept = self._with_earlier(path, storyboard)
         project = self._projects.open_file(path, kept)
         style = self._card(storyboard.model).traits.prompt_style
-        due = [scene.id for scene in project.storyboard.scenes if refinement_state(scene, style) != "accepted"]
-        if due:
+        wanted = {scene.id for scene in _refinable(project.storyboard) if scene_ids is None or scene.id in scene_ids}
+        stale = {scene.id for scene in project.storyboard.scenes if refinement_state(scene, style) != "accepted"}
+        if due := sorted(wanted & stale):
             self.refine_now(project.id, due, report)
         refinements = {scene.id: scene.refinement for scene in self._projects.open(project.id).storyboard.scenes}
-        scenes = [scene.model_copy(update={"refinement": refinements[scene.id]}) for scene in storyboard.scenes]
-        return storyboard.model_copy(update={"scenes": tuple(scenes)})
+        return with_refinements(storyboard, {scene_id: refinements[scene_id] for scene_id in wanted})
 
     def _with_earlier(self, path: Path, storyboard: Storyboard) -> Storyboard:
         """With what an earlier run wrote: the same words are not refined, and so not rendered, twice."""
         known = self._projects.scenes_of_file(path)
-        scenes = [
-            scene.model_copy(update={"refinement": known[scene.id].refinement})
-            if scene.refinement is None and scene.id in known
-            else scene
-            for scene in storyboard.scenes
-        ]
-        return storyboard.model_copy(update={"scenes": tuple(scenes)})
+        fresh = [scene.id for scene in storyboard.scenes if scene.refinement is None and scene.id in known]
+        return with_refinements(storyboard, {scene_id: known[scene_id].refinement for scene_id in fresh})
 
     # ---- in the background
     def _start(self, project_id: str, scene_ids: Sequence[str] | None, again: bool, accept: bool) -> list[_Batch]:
@@ -207,11 +216,14 @@ class RefineService:
         return status.card
 
 
+def _refinable(storyboard: Storyboard) -> list[Scene]:
+    return [scene for scene in storyboard.scenes if scene.prompt.strip() or scene.conditioning]
+
+
 def _scenes_to_refine(storyboard: Storyboard, scene_ids: Sequence[str] | None) -> list[Scene]:
     """In the order of the film. A scene without words and without a picture has nothing to begin with."""
-    wanted = [scene for scene in storyboard.scenes if scene_ids is None or scene.id in scene_ids]
-    scenes = [scene for scene in wanted if scene.prompt.strip() or scene.conditioning]
+    scenes = [scene for scene in _refinable(storyboard) if scene_ids is None or scene.id in scene_ids]
     if not scenes:
-        first = wanted[0].id if wanted else ""
+        first = scene_ids[0] if scene_ids else ""
         raise PlanError(first, "there is nothing to refine: write a prompt, or give the scene a picture")
     return scenes

@@ -112,6 +112,13 @@ def with_flags(settings: AssistantSettings, flags: Mapping[AssistantKind, str | 
     return settings.model_copy(update=changed)
 
 
+def with_refining(settings: AssistantSettings, wanted: bool | None) -> AssistantSettings:
+    """As ``--refine`` (True) and ``--no-refine`` (False) say for one command; None: as it is."""
+    changes: dict[str, object] = {} if wanted is None else {"by_default": wanted}
+    changes |= {"use": OFF} if wanted is False else {}
+    return settings.model_copy(update={"refiner": settings.refiner.model_copy(update=changes)})
+
+
 def key_of(setting: AssistantSetting, kind: AssistantKind, workspace: Path) -> SecretStr | None:
     """The endpoint's key; None where none is set. Raises PresetError for a place that is named and holds none."""
     if setting.key_file:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from engine.client.client import EngineClient
 from engine.storage.media import probe
@@ -38,11 +39,12 @@ def piped(folder: Path, text: str) -> Path:
 
 
 def test_a_batch_comes_from_a_pipe(workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     pipe = piped(tmp_path, '{"visual_input": "a.png"}\n{"prompt": ""}\n')
     arguments = ["batch", str(pipe), "--workspace", str(workspace.root), "--model", "diorama", "--out", str(tmp_path)]
     assert main(arguments) == FAILED
     reported = capsys.readouterr().out
-    assert "entry 1: prompt: there is none, and no refiner writes one" in reported and "0 of 2 made" in reported
+    assert "entry 1: prompt: there is none, and no refiner wrote one" in reported and "0 of 2 made" in reported
 
 
 def test_a_clip_from_a_pipe_with_its_settings_told_and_its_prompt_beside_it(
