@@ -30,7 +30,10 @@ SAMPLING = Sampling(max_tokens=4096, temperature=0.6, top_p=0.95, extra={"top_k"
 """Cosmos-Reason1's."""
 NUM_STILLS = 8
 """Frames that are sent where an endpoint takes pictures and no clips."""
-_NOTED, _WRONG_SHARE = 0.1, 0.2
+_NOTED = 0.1
+_RIGHT_SHARE, _WRONG_SHARE = 0.9, 0.2
+"""What an attribute leaves of the score however unsure it is read: of what is right nearly all, of what is wrong
+little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,11 @@ def measured(
     right: list[str] = []
     for attribute, value in (asked.values() if asked and seen else {}).items():
         likelihood = seen[attribute].likelihoods.get(value, 0.0) if seen else 0.0
-        score *= _WRONG_SHARE + (1 - _WRONG_SHARE) * likelihood
         if seen and seen[attribute].value != value:
+            score *= _WRONG_SHARE + (1 - _WRONG_SHARE) * likelihood
             reasons.append((1.0, _mismatch(attribute, value, seen[attribute])))
         else:
+            score *= _RIGHT_SHARE + (1 - _RIGHT_SHARE) * likelihood
             right.append(attribute)
     texts = [text for _, text in sorted(reasons, key=lambda each: -each[0])]
     return Critique(score=min(1.0, max(0.0, score)), source=SOURCE, reasons=(*texts, *_praise(right, bool(texts))))

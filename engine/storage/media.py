@@ -184,10 +184,10 @@ def read_range(path: Path, start: int, num_frames: int) -> Frames:
 def read_small(path: Path, max_side_px: int, max_frames: int) -> Frames:
     """A clip's first frames, each reduced by a whole number until no side is longer than ``max_side_px``.
 
-    A picture is one frame. Raises Rejected("conditioning").
+    Raises Rejected("conditioning"), for a picture too.
     """
     if _image_type(path) is not None:
-        return _reduced(_read_image(path)[0], max_side_px)[None]
+        raise _refuse(path, "is a picture, and a clip is needed. Choose an MP4 or WebM file.")
     small: list[NDArray[np.uint8]] = []
     with _open_clip(path) as (meta, frames):
         width, height = meta["size"]

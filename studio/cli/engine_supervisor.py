@@ -148,6 +148,10 @@ class EngineSession:
             self._cancel(project_id)
             raise
 
+    def attach(self) -> None:
+        """For questions that a model of the engine answers. Raises EngineError."""
+        self._studio.rendering.attach(self._engine(), self._source.name)
+
     def close(self) -> None:
         if self._client is not None:
             self._studio.rendering.detach()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.contract.errors import EngineError
-from studio.cli import batch_commands, generate, models, refine
+from studio.cli import batch_commands, critique, generate, models, refine
 from studio.cli.flags import (
     DONE,
     FAILED,
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     batch_commands.add_commands(commands)
     refine.add_commands(commands)
     models.add_commands(commands)
+    critique.add_command(commands)
     commands.add("presets", _presets, "The presets, from the quickest to the best.")
     _add_processes(commands)
     return parser

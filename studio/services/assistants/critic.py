@@ -11,20 +11,22 @@ from pathlib import Path
 
 from engine.assistants.critic import asked_of_endpoint, knowledge_of, measured, read_clip
 from engine.contract.assistants import Critique, CritiqueRequest
-from engine.contract.errors import EngineError
+from engine.contract.cards import ModelCard
+from engine.contract.errors import AssistantFailed, EngineError
 from engine.contract.jobs import FromTake, Take
 from engine.storage.media import Frames
+from studio.document.validation import suggestion
 from studio.errors import PresetError, StudioError
 from studio.library.critiques import CritiqueRepository, StoredCritique
 from studio.library.takes import StoredTake, TakeRepository
 from studio.rendering.models import ModelCatalog
 from studio.services.assistants.host import AssistantHost
+from studio.services.assistants.local_assistants import LocalAssistant
 from studio.services.assistants.settings import AUTO, BUILT_IN, FILE, OFF
 
 LOG = logging.getLogger(__name__)
-
-AskLocal = Callable[[str, Path, CritiqueRequest], Critique]
-"""Asks a model of the engine: the card's name, the clip, the request. Raises EngineError."""
+FILES_PROJECT = "critique"
+"""The project that questions about files are asked for."""
 
 
 class CriticService:
@@ -44,8 +46,6 @@ class CriticService:
         self._models = models
         self._on_change = on_change
         self._measuring = threading.Lock()
-        self.ask_local: AskLocal | None = None
-        """Set by who reaches an engine."""
 
     @property
     def is_off(self) -> bool:
@@ -55,6 +55,11 @@ class CriticService:
     def is_built_in(self) -> bool:
         """Whether asking costs next to nothing."""
         return self._use in (AUTO, BUILT_IN)
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether a model of the engine is asked."""
+        return not self.is_off and not self.is_built_in and not self._host.settings.critic.is_endpoint
 
     @property
     def _use(self) -> str:
@@ -112,36 +117,52 @@ class CriticService:
 
     def _ask_about(self, take: Take) -> Critique:
         request = CritiqueRequest(media=take.media, prompt=prompt_of(take), seed=take.seed)
-        return self._ask(self._host.store.path(take.media), request)
+        return self._ask(self._host.store.path(take.media), request, take.job.project_id)
 
     # ---- files
     def critique_file(
         self, path: Path, prompt: str = "", model: str = "", num_trials: int = 5, seed: int = 0
     ) -> Critique:
-        """Of any clip. ``model``: the film model whose vocabulary the built-in critic reads by. Raises EngineError,
+        """Of any clip. ``model``: the film model whose vocabulary the built-in critic reads by; "": one that the clip's
+        size fits. Raises EngineError,
         StudioError."""
         if self.is_off:
             raise PresetError(FILE, "critic.use", "the critic is off. Name one with --critic, or set it in the file")
         frames = read_clip(path)
         if self.is_built_in:
             return self._measure(frames, prompt, model, None)
-        request = CritiqueRequest(media="0" * 64, prompt=prompt, num_trials=num_trials, seed=seed)
-        return self._ask(path, request)
+        with path.open("rb") as file:
+            media = self._host.store.put_stream(iter(lambda: file.read(1 << 20), b""))
+        request = CritiqueRequest(media=media, prompt=prompt, num_trials=num_trials, seed=seed)
+        return self._ask(path, request, FILES_PROJECT)
 
     # ---- the critics
     def _measure(self, frames: Frames, prompt: str, model: str, before: Frames | None) -> Critique:
-        status = self._models.all().get(model)
-        knowledge = knowledge_of(status.card if status else None, self._host.models_root)
-        return measured(frames, prompt, knowledge, before)
+        card = self._card(model, frames)
+        return measured(frames, prompt, knowledge_of(card, self._host.models_root), before)
 
-    def _ask(self, clip: Path, request: CritiqueRequest) -> Critique:
+    def _card(self, model: str, frames: Frames) -> ModelCard | None:
+        cards = [status.card for status in self._models.all().values()]
+        size = (frames.shape[2], frames.shape[1])
+        fitting = [card for card in cards if card.built_in and size in card.sizes_px.values()]
+        named = [card for card in cards if card.name == model]
+        return next(iter(named if model else fitting), None)
+
+    def _ask(self, clip: Path, request: CritiqueRequest, project_id: str) -> Critique:
         if self._host.settings.critic.is_endpoint:
             endpoint = self._host.endpoint("critic")
             return asked_of_endpoint(endpoint, clip, request.prompt, request.num_trials, request.seed)
-        if self.ask_local is None:
-            hint = "Use built-in, or the address of an endpoint"
-            raise PresetError(FILE, "critic.use", f'no critic is called "{self._use}" here. {hint}')
-        return self.ask_local(self._use, clip, request)
+        local = self._host.local
+        card = local.cards().get(self._use)
+        if card is None or "critic" not in card.kinds:
+            named = suggestion(self._use, [name for name, each in local.cards().items() if "critic" in each.kinds])
+            raise PresetError(
+                FILE, "critic.use", f'no critic is called "{self._use}"{named}. Use built-in, or an address'
+            )
+        answer = LocalAssistant(local, card, project_id).answer(request)
+        if not isinstance(answer, Critique):
+            raise AssistantFailed(f"{card.title} answered something else than a critique. Use another critic.")
+        return answer
 
 
 def prompt_of(take: Take) -> str:
