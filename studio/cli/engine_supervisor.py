@@ -135,22 +135,21 @@ class EngineSession:
         """An engine for what is asked of its assistants. Raises EngineError, OSError where none can be started."""
         self._studio.rendering.attach(self._engine(), self._source.name)
 
-    def render(self, project_id: str, show: Callable[[BoardView], None]) -> BoardView:
+    def render(self, project_id: str, show: Callable[[BoardView], None], num_takes: int = 1) -> BoardView:
         """Renders what is not; -> the board when no job of the project waits or runs any more.
 
         ``show`` gets every board on the way. Raises KeyboardInterrupt after the jobs are cancelled.
         """
         try:
             self.attach()
-            self._studio.rendering.render(project_id)
+            if num_takes > 1:
+                self._studio.rendering.render_takes(project_id, num_takes)
+            else:
+                self._studio.rendering.render(project_id)
             return self._followed(project_id, show)
         except KeyboardInterrupt:
             self._cancel(project_id)
             raise
-
-    def attach(self) -> None:
-        """For questions that a model of the engine answers. Raises EngineError."""
-        self._studio.rendering.attach(self._engine(), self._source.name)
 
     def close(self) -> None:
         if self._client is not None:

@@ -21,6 +21,7 @@ from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, PresetError, StoryboardError, StudioError
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
 from studio.services.assistants.settings import AssistantSettings, read_settings, with_flags, with_refining
+from studio.services.take_rounds import MOST_TAKES
 from studio.studio import MODELS_ROOT, Studio
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
@@ -84,6 +85,17 @@ def plan_arguments(
 def engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranks", type=int, help="processes that render (default: one for each GPU, else one)")
     parser.add_argument("--engine", help="address of an engine elsewhere")
+
+
+def takes_argument(parser: argparse.ArgumentParser) -> None:
+    text = "takes of each scene, one for each seed; the critic's best is in the film (default: 1)"
+    parser.add_argument("--takes", type=_num_takes, default=1, metavar="N", help=text)
+
+
+def _num_takes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_TAKES:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 to {MOST_TAKES}")
+    return int(text)
 
 
 def assistant_arguments(parser: argparse.ArgumentParser) -> None:

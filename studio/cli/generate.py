@@ -17,6 +17,7 @@ from studio.cli.flags import (
     refine_argument,
     signals_as_ctrl_c,
     studio_from_flags,
+    takes_argument,
 )
 from studio.cli.render import Delivery, RenderFile, learned_card
 from studio.cli.scenes.flags import SceneSettings, add_scene_flags, settings_from_flags, with_default_length
@@ -45,6 +46,7 @@ def add_commands(commands: Commands) -> None:
     add_scene_flags(generate)
     add_weight_flags(generate)
     engine_arguments(generate)
+    takes_argument(generate)
     assistant_arguments(generate)
     refine_argument(generate)
 
@@ -53,7 +55,7 @@ def _generate(flags: argparse.Namespace) -> int:
     prompt = prompt_of(flags)
     settings = settings_from_flags(flags, seed=0)
     model = model_from_flags(flags, flags.model or DEFAULT_MODEL)
-    delivery = Delivery(flags.out, prompts=flags.save_prompt, verbose=True)
+    delivery = Delivery(flags.out, prompts=flags.save_prompt, num_takes=flags.takes, verbose=True)
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:

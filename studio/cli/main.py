@@ -30,6 +30,7 @@ from studio.cli.flags import (
     signals_as_ctrl_c,
     storyboard_from_flags,
     studio_from_flags,
+    takes_argument,
 )
 from studio.cli.scenes.flags import add_scene_flags, settings_from_flags
 from studio.cli.scenes.weights import add_weight_flags, model_from_flags
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add_scene_flags(render)
     add_weight_flags(render)
     engine_arguments(render)
+    takes_argument(render)
     assistant_arguments(render)
     refine_argument(render)
     generate.add_commands(commands)
@@ -112,7 +114,7 @@ def _render(flags: argparse.Namespace) -> int:
         studio = studio_from_flags(flags)
         try:
             session = EngineSession(studio, engine_source_of(flags, studio))
-            delivery = Delivery(flags.out, flags.scale, prompts=flags.save_prompts)
+            delivery = Delivery(flags.out, flags.scale, prompts=flags.save_prompts, num_takes=flags.takes)
             return RenderFile(studio, flags.file, flags.json, session).run(storyboard, delivery, settings)
         finally:
             studio.close()

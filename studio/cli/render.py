@@ -38,6 +38,8 @@ class Delivery:
     scale: float = 1.0
     prompts: bool = False
     """Whether the prompts are written beside it, as ``.txt``."""
+    num_takes: int = 1
+    """Of each scene; the best is shown, where the critic tells them apart."""
     verbose: bool = False
     """Whether settings and the plan's warnings are shown before it begins."""
 
@@ -68,8 +70,11 @@ class RenderFile:
             if delivery.verbose:
                 self._show_settings(storyboard, plan, card)
             project_id = self._studio.projects.open_file(self._path, storyboard).id
-            if plan.jobs and not self._all_fresh(self._session.render(project_id, self._display.show)):
-                return FAILED
+            if plan.jobs or delivery.num_takes > 1:
+                board = self._session.render(project_id, self._display.show, delivery.num_takes)
+                if not self._all_fresh(board):
+                    return FAILED
+                self._report_takes(board, delivery.num_takes)
             self._write(project_id, target, delivery.scale)
         finally:
             self._session.close()
@@ -103,6 +108,17 @@ class RenderFile:
         if failed:
             print(f"storyboard: no film: {len(failed)} of {len(board.scenes)} scenes failed.", file=sys.stderr)
         return not failed
+
+    def _report_takes(self, board: BoardView, num_takes: int) -> None:
+        for card in board.scenes if num_takes > 1 else ():
+            shown = card.take.critique if card.take else None
+            why = f"{shown.text}: {'; '.join(shown.reasons)}" if shown else "not scored"
+            scores = [
+                {"seed": take.seed, "score": take.critique.score if take.critique else None} for take in card.takes
+            ]
+            fields: dict[str, object] = {"event": "takes", "number": card.number, "id": card.id, "takes": scores}
+            text = f"scene {card.number} ({card.id}): shows one of {len(card.takes)} takes, {why}"
+            self._display.done({**fields, "shown": card.take.seed if card.take else None}, text)
 
     def _report_film(self, plan: Plan, target: Path) -> None:
         num_made = len({scene_id for job in plan.jobs for scene_id in job.scene_ids})
