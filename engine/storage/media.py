@@ -7,7 +7,7 @@ uint8 arrays. Does not know jobs, models or tensors.
 import contextlib
 import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,23 @@ def _reduced(frame: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     blocks = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     means: NDArray[np.float32] = blocks.mean((1, 3), dtype=np.float32)
     return (means + 0.5).astype(np.uint8)
+
+
+def frames_at(path: Path, places: Sequence[int]) -> Frames:
+    """The frames at some ascending places of a clip, (F, H, W, 3) uint8; after its end the last one, of a picture
+    itself. Raises Rejected("conditioning")."""
+    if _image_type(path) is not None:
+        return np.repeat(_read_image(path), len(places), axis=0)
+    wanted, found, last = set(places), dict[int, bytes](), b""
+    with _open_clip(path) as (meta, frames):
+        width, height = meta["size"]
+        for index, last in enumerate(frames):
+            if index in wanted:
+                found[index] = last
+    if not last:
+        raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.")
+    chosen = b"".join(found.get(place, last) for place in places)
+    return np.frombuffer(chosen, dtype=np.uint8).reshape(-1, height, width, 3)
 
 
 def _last_clip_frames(path: Path, num_frames: int) -> Frames:

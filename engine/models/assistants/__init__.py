@@ -7,18 +7,17 @@ import importlib
 from pathlib import Path
 
 from engine.contract.assistant_cards import AssistantCard, AssistantFormat
-from engine.contract.errors import Rejected
 from engine.models.assistants.assistant import LocalAssistant
 
-FORMATS: dict[AssistantFormat, str] = {}
+FORMATS: dict[AssistantFormat, str] = {
+    **dict.fromkeys(("chat", "vision_chat", "captioner", "describer"), "chat"),
+    **dict.fromkeys(("qwen3guard", "llama_guard_3", "aegis"), "text_guards"),
+    "frame_classifier": "frame_classifier",
+}
 """The module of each format."""
 
 
 def load(card: AssistantCard, models_root: Path) -> LocalAssistant:
     """On the CPU. Raises Rejected("weights") where its files are missing or damaged."""
-    if card.format not in FORMATS:
-        raise Rejected(
-            "model", f"{card.name}: models of format {card.format} are not read yet. Choose another assistant."
-        )
     module = importlib.import_module(f"{__name__}.{FORMATS[card.format]}")
     return module.load(card, models_root)
