@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from engine.contract.cards import ModelCard
+from studio.cli.benchmark import Benchmark
 from studio.cli.engine_supervisor import EngineSession, engine_source_of
 from studio.cli.flags import (
     Commands,
@@ -20,8 +21,15 @@ from studio.cli.flags import (
     takes_argument,
 )
 from studio.cli.render import Delivery, RenderFile, learned_card
-from studio.cli.scenes.flags import SceneSettings, add_scene_flags, settings_from_flags, with_default_length
+from studio.cli.scenes.flags import (
+    SceneSettings,
+    add_scene_flags,
+    settings_from_flags,
+    with_default_length,
+    with_settings,
+)
 from studio.cli.scenes.weights import add_weight_flags, model_from_flags
+from studio.cli.terminal import display_for
 from studio.document.formats.text_file import read_text
 from studio.document.storyboard import Scene, Storyboard
 from studio.errors import StoryboardError
@@ -43,6 +51,8 @@ def add_commands(commands: Commands) -> None:
     plan_arguments(generate, f"default: {PUBLISHED}, as the model was published", f"default: {DEFAULT_MODEL}")
     generate.add_argument("--out", type=Path, metavar="FILE", help=f"the clip (default: {NAME}.mp4, or .jpg)")
     generate.add_argument("--save-prompt", action="store_true", help="write the prompt beside it, as .txt")
+    text = "render it N times after a time that is not counted, and show what each stage took; no clip is written"
+    generate.add_argument("--benchmark", type=int, metavar="N", help=text)
     add_scene_flags(generate)
     add_weight_flags(generate)
     engine_arguments(generate)
@@ -52,6 +62,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def _generate(flags: argparse.Namespace) -> int:
+    if flags.benchmark is not None and not 1 <= flags.benchmark <= 1000:
+        raise StoryboardError.at("--benchmark", f"must be from 1 to 1000 runs, not {flags.benchmark}")
     prompt = prompt_of(flags)
     settings = settings_from_flags(flags, seed=0)
     model = model_from_flags(flags, flags.model or DEFAULT_MODEL)
@@ -61,9 +73,23 @@ def _generate(flags: argparse.Namespace) -> int:
         try:
             session = EngineSession(studio, engine_source_of(flags, studio))
             storyboard, settings = _planned(studio, session, prompt, model, flags.preset or PUBLISHED, settings)
+            if flags.benchmark is not None:
+                return _benchmark(studio, session, storyboard, settings, flags)
             return RenderFile(studio, project_path(flags.out), flags.json, session).run(storyboard, delivery, settings)
         finally:
             studio.close()
+
+
+def _benchmark(
+    studio: Studio,
+    session: EngineSession,
+    storyboard: Storyboard,
+    settings: SceneSettings,
+    flags: argparse.Namespace,
+) -> int:
+    card = studio.rendering.models()[storyboard.model].card
+    benchmark = Benchmark(studio, session, display_for(flags.json))
+    return benchmark.run(with_settings(storyboard, settings, card), card, flags.benchmark)
 
 
 def _planned(

@@ -40,6 +40,8 @@ class LiveJob:
     num_steps: int = 0
     left_s: float | None = None
     preview: int = 0
+    memory_bytes: int = 0
+    """The most that a rank held of its device so far."""
     last_error: str = ""
     """Why it is tried again."""
 
@@ -122,6 +124,7 @@ def _after(live: LiveJob, event: ProgressEvent) -> LiveJob:
                 step=event.step,
                 num_steps=event.num_steps,
                 left_s=event.left_s,
+                memory_bytes=max(live.memory_bytes, event.memory_bytes),
             )
         case Preview():
             return replace(live, preview=live.preview + 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.contract.cards import ModelStatus
 from engine.contract.errors import Rejected
+from engine.contract.jobs import Take
 from engine.storage.media import MediaStore, probe
 from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeScene, ChangeStoryboard
@@ -192,6 +193,10 @@ class RenderService:
         """The newest live preview (animated WebP) of a job of this project."""
         is_of_project = any(live.job.id == job_id for live in self._tracker.live.of_project(project_id))
         return self._tracker.engine.preview(job_id) if is_of_project else None
+
+    def takes(self, project_id: str) -> list[Take]:
+        """All takes of a project's scenes, in the order they arrived."""
+        return [stored.take for stored in self._takes.takes_of(project_id)]
 
     # ---- the film
     def assemble(self, project_id: str) -> Path:

@@ -202,6 +202,7 @@ def _progress(job: LiveJob) -> ProgressView:
         step=job.step,
         num_steps=job.num_steps,
         left_s=job.left_s,
+        memory_bytes=job.memory_bytes,
         text=", ".join(part for part in parts if part),
         stage_text=stage,
         is_first_frame=job.phase == "first_frame",

@@ -20,6 +20,8 @@ class ProgressView(Value):
     step: int
     num_steps: int
     left_s: float | None
+    memory_bytes: int
+    """The most that a rank held of its device so far; 0: not known."""
     text: str
     """As text: ``denoising, step 7 of 20, 12 s left``."""
     stage_text: str

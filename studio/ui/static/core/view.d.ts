@@ -120,6 +120,7 @@ interface ProgressView {
   step: number;
   num_steps: number;
   left_s: number | null;
+  memory_bytes: number;
   text: string;
   stage_text: string;
   is_first_frame: boolean;
