@@ -34,6 +34,8 @@ from studio.services.refresher import ProjectRefresher
 from studio.services.rendering import RenderService
 from studio.services.storyboard_files import ProjectFiles
 from studio.services.take_rounds import TakeRounds
+from studio.services.tracked_takes import TrackedTakes
+from studio.tracking.tracking import Tracking, TrackingSettings
 from studio.views.board_cache import BoardCache
 from studio.views.state_cache import ProjectStateCache
 
@@ -58,6 +60,7 @@ class Studio:
         models_root: Path = MODELS_ROOT,
         examples: bool = True,
         assistants: AssistantSettings | None = None,
+        tracking: TrackingSettings | None = None,
     ) -> None:
         self.workspace = workspace
         settings = assistants or read_settings(workspace.root / ASSISTANTS_FILE)
@@ -78,7 +81,8 @@ class Studio:
         host = AssistantHost(settings, workspace.root, store, models_root, local)
         critic = CriticService(host, takes, critiques, models, arrivals.takes_scored)
         rounds = TakeRounds(library, takes, states, self._tracker, critic, refresher, arrivals.rounds_ended)
-        arrivals.connect(host, critic, rounds)
+        self._tracking = Tracking(tracking or TrackingSettings(), workspace.root / "tracking", takes.take_ids())
+        arrivals.connect(host, critic, rounds, TrackedTakes(takes, critiques, store, self._tracking))
         self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models, refinements)
         self.views.rounds = rounds.texts
         files = ProjectFiles(library, takes, store, states)
@@ -113,6 +117,7 @@ class Studio:
         self.assistants.close()
         self._tracker.detach()
         self._assembly.close()
+        self._tracking.close()
         self._database.close()
 
     def _create_examples(self) -> None:

@@ -23,6 +23,7 @@ from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
 from studio.services.assistants.settings import AssistantSettings, read_settings, with_flags, with_refining
 from studio.services.take_rounds import MOST_TAKES
 from studio.studio import MODELS_ROOT, Studio
+from studio.tracking.tracking import TrackingSettings
 
 DONE, FAILED, WRONG, NO_ENGINE, STOPPED = 0, 1, 2, 3, 130
 LOG_BYTES = 2 * 2**20
@@ -85,6 +86,7 @@ def plan_arguments(
 def engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranks", type=int, help="processes that render (default: one for each GPU, else one)")
     parser.add_argument("--engine", help="address of an engine elsewhere")
+    tracking_arguments(parser)
 
 
 def takes_argument(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +122,17 @@ def assistant_settings(flags: argparse.Namespace, workspace: Workspace) -> Assis
     return with_refining(settings, cast(bool | None, getattr(flags, "refine", None)))
 
 
+def tracking_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tracking", "finished takes in an experiment tracker; off by default")
+    text = "tensorboard[=FOLDER] or wandb[=PROJECT]; may be given twice. wandb sends films, and no prompts"
+    group.add_argument("--track", action="append", default=[], metavar="TRACKER", help=text)
+    group.add_argument("--track-prompts", action="store_true", help="record what authors write, too")
+
+
+def tracking_settings(flags: argparse.Namespace) -> TrackingSettings:
+    return TrackingSettings(tuple(getattr(flags, "track", ())), bool(getattr(flags, "track_prompts", False)))
+
+
 def storyboard_from_flags(flags: argparse.Namespace) -> Storyboard:
     """The file, with the flags' preset and model in it."""
     storyboard = read_file(flags.file)
@@ -141,7 +154,13 @@ def studio_from_flags(flags: argparse.Namespace, examples: bool = False) -> Stud
     try:
         _log_to(workspace.logs / "studio.log")
         settings = assistant_settings(flags, workspace)
-        return Studio(workspace, models_root=models_root_of(flags), examples=examples, assistants=settings)
+        return Studio(
+            workspace,
+            models_root=models_root_of(flags),
+            examples=examples,
+            assistants=settings,
+            tracking=tracking_settings(flags),
+        )
     except OSError as error:
         raise _unusable(flags.workspace, error) from error
 

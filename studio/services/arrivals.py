@@ -17,6 +17,7 @@ from studio.services.assistants.host import AssistantHost
 from studio.services.choices import clear_choices
 from studio.services.refresher import ProjectRefresher
 from studio.services.take_rounds import TakeRounds
+from studio.services.tracked_takes import TrackedTakes
 from studio.views.state_cache import ProjectStateCache
 
 
@@ -39,12 +40,13 @@ class ArrivalHandler:
         self._host: AssistantHost | None = None
         self._critic: CriticService | None = None
         self._rounds: TakeRounds | None = None
+        self._tracked: TrackedTakes | None = None
         self._without_film: set[str] = set()
         """Projects for which takes arrived since their last film."""
 
-    def connect(self, host: AssistantHost, critic: CriticService, rounds: TakeRounds) -> None:
-        """Who scores takes that arrive, and who waits for several of a scene."""
-        self._host, self._critic, self._rounds = host, critic, rounds
+    def connect(self, host: AssistantHost, critic: CriticService, rounds: TakeRounds, tracked: TrackedTakes) -> None:
+        """Who scores takes that arrive, who waits for several of a scene, and who follows them in a tracker."""
+        self._host, self._critic, self._rounds, self._tracked = host, critic, rounds, tracked
 
     def takes_arrived(self, waiters: Waiters, recipes: Collection[str]) -> None:
         """A take that arrives is what its scene shows from now on; that is not the author's edit.
@@ -73,6 +75,8 @@ class ArrivalHandler:
         self._refresher.refresh(project_id)
         if self._rounds is not None:
             self._rounds.check(project_id)
+        if self._tracked is not None:
+            self._tracked.check(project_id)
 
     def rounds_ended(self, project_id: str) -> None:
         """The best of several takes is shown now: the film may be another."""
