@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.assistants.critic import SOURCE
 from engine.contract.assistants import Critique, Trial
 from engine.storage.atomic import replacing
 from studio.errors import FilmError
@@ -101,7 +102,7 @@ def _article(one: Judged, name: str) -> str:
         problem = f'<p class="problem">{html.escape(one.problem)}</p>'
         return f"<article><div></div><div>{head}{problem}</div></article>\n"
     score = f'<p class="score">{round(100 * one.critique.score)}%</p>'
-    source = f'<p class="from">scored by {html.escape(one.critique.source)}</p>'
+    source = f'<p class="from">scored by {html.escape(_critic(one.critique))}</p>'
     reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in one.critique.reasons)
     trials = "".join(map(_trial, enumerate(one.critique.trials, start=1)))
     text = f"{head}{score}{prompt}<ul>{reasons}</ul>{trials}{source}"
@@ -122,6 +123,10 @@ def _trial(numbered: tuple[int, Trial]) -> str:
     answers = {True: "no anomalies", False: "anomalies", None: "not readable"}
     text = html.escape(trial.text)
     return f"<details><summary>Trial {number}: {answers[trial.passed]}</summary><pre>{text}</pre></details>"
+
+
+def _critic(critique: Critique) -> str:
+    return "the built-in critic" if critique.source == SOURCE else critique.source
 
 
 def _score(one: Judged) -> float:

@@ -221,7 +221,7 @@ def best_seed(
         own = [scores.get(takes[recipe].take.id) for recipe in by_scene.values() if recipe in takes]
         known = [score for score in own if score is not None]
         if len(known) == len(by_scene):
-            means[seed] = sum(known) / len(known)
+            means[seed] = round(sum(known) / len(known), 2)  # a hair is no reason to leave the scene's own seed
     return max(means, key=means.__getitem__) if means else None
 
 

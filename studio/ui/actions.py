@@ -56,6 +56,13 @@ class RefineRequest(ProjectRequest):
     again: bool = False
 
 
+class TakesRequest(ProjectRequest):
+    """``scene`` None: all scenes."""
+
+    scene: str | None = None
+    num_takes: int
+
+
 class PauseRequest(ProjectRequest):
     paused: bool
 
@@ -166,6 +173,12 @@ def render_scene(identity: Identity, studio: Studio, request: SceneRequest) -> A
     return _with_board(studio, request.project, jobs=studio.rendering.render(request.project, [request.scene]))
 
 
+def render_takes(identity: Identity, studio: Studio, request: TakesRequest) -> Answer:
+    scenes = [request.scene] if request.scene is not None else None
+    jobs = studio.rendering.render_takes(request.project, request.num_takes, scenes)
+    return _with_board(studio, request.project, jobs=jobs)
+
+
 def another_take(identity: Identity, studio: Studio, request: SceneRequest) -> Answer:
     jobs = studio.rendering.render_again(request.project, request.scene)
     return _with_board(studio, request.project, jobs=jobs)
@@ -211,6 +224,7 @@ ACTIONS: Mapping[str, Action] = {
     "refine": handled(RefineRequest, refine),
     "render_film": handled(ProjectRequest, render_film),
     "render_scene": handled(SceneRequest, render_scene),
+    "render_takes": handled(TakesRequest, render_takes),
     "another_take": handled(SceneRequest, another_take),
     "another_picture": handled(SceneRequest, another_picture),
     "stop": handled(ProjectRequest, stop),
@@ -221,10 +235,10 @@ ACTIONS: Mapping[str, Action] = {
 """By the name that scripts call."""
 
 PANELS: Mapping[str, tuple[str, ...]] = {
-    "renderbar": ("edit", "render_film", "stop"),
+    "renderbar": ("edit", "render_film", "render_takes", "stop"),
     "projects": ("projects", "create", "duplicate", "delete", "restore"),
     "board": ("edit", "undo", "redo"),
-    "inspector": ("edit", "refine", "render_scene", "another_take", "another_picture", "keep_picture"),
+    "inspector": ("edit", "refine", "render_scene", "render_takes", "another_take", "another_picture", "keep_picture"),
     "player": ("assemble", "pause", "render_next"),
 }
 """The panels in reading order, and which actions each one's script may call."""

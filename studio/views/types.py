@@ -56,7 +56,8 @@ class TakeView(Value):
     critique: CritiqueView | None
     """What a critic said of it; None: nothing."""
     rank: int | None
-    """Among the takes of its scene that have a score: 1 is the best, of equal ones the newest; None: no score."""
+    """Among the takes of its scene that have a score: 1 is the best, of equal ones the one that is
+    shown, then the newest; None: no score."""
     chosen: bool
     matches: bool
     """Whether it is what the scene as it is written now would give."""

@@ -98,6 +98,7 @@ export function blankScene(id) {
     preview: null,
     take: null,
     takes: [],
+    round_text: '',
   };
 }
 

@@ -137,11 +137,11 @@ function typedFields(id) {
 }
 
 // Submits and answers at once; the stream brings the rest.
-/** @param {string} name @param {SceneCard} card */
-function work(name, card) {
+/** @param {string} name @param {SceneCard} card @param {Record<string, unknown>} [values] */
+function work(name, card, values = {}) {
   if (!scene(card?.id)) return;
-  return act(name, { scene: card.id }).then((answer) => {
-    if (!answer?.ok || answer.jobs?.length) return;
+  return act(name, { scene: card.id, ...values }).then((answer) => {
+    if (!answer?.ok || answer.jobs?.length || name === 'render_takes') return;
     say('This scene is rendered already.', '', { label: 'Another take', act: () => work('another_take', card) });
   });
 }

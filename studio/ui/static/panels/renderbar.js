@@ -9,6 +9,7 @@ import { act, draftOf, flush, savingState, typed, watchSaving } from '../core/sa
 import { connectPanel } from '../core/unsaved.js';
 import { state, subscribe } from '../core/store.js';
 import { toggleProjects } from './projects.js';
+import { takeCount, takeCountChoice, watchTakeCount } from './take_count.js';
 
 /** @param {PageNode} element @param {any} server */
 export function mount(element, server) {
@@ -31,12 +32,13 @@ export function mount(element, server) {
     { role: 'region', 'aria-label': 'Rendering' },
     parts.presets,
     h('div.doing', {}, parts.what, parts.stop),
-    parts.go,
+    h('div.go', {}, parts.count, parts.go),
   );
   element.replaceChildren(h('div.bar', {}, top, acting));
   const draw = () => show(parts, state);
   subscribe(draw);
   watchSaving(draw);
+  watchTakeCount(draw);
 }
 
 function titleParts() {
@@ -68,7 +70,7 @@ function actingParts() {
   );
   const go = h(
     'button.button.primary',
-    { type: 'button', id: 'render-film', onclick: () => act('render_film') },
+    { type: 'button', id: 'render-film', onclick: renderFilm },
     'Render film',
   );
   const stop = h(
@@ -82,7 +84,12 @@ function actingParts() {
     (/** @type {any} */ event) => what.contains(event.target) || (what.open = false),
   );
   what.addEventListener('keydown', (event) => event.key === 'Escape' && ((what.open = false), event.stopPropagation()));
-  return { presets: h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' }), what, why, go, stop };
+  const presets = h('div.presets', { role: 'radiogroup', 'aria-label': 'Preset' });
+  return { presets, what, why, count: takeCountChoice(), go, stop };
+}
+
+function renderFilm() {
+  return takeCount() > 1 ? act('render_takes', { num_takes: takeCount() }) : act('render_film');
 }
 
 /** @param {any} parts @param {any} parts */
@@ -107,6 +114,7 @@ const WORKING = 'Rendering…';
 /** @param {BoardView} board */
 function goWords({ render, film, scenes }) {
   if (render.busy && !render.why.length) return WORKING;
+  if (takeCount() > 1) return `Render ${takeCount()} takes`;
   if (render.num_scenes === 0 && film.up_to_date) return READY;
   const only = render.can_render && render.num_scenes === 0 && !render.busy && !film.missing.length && scenes.length;
   return only ? 'Make film' : 'Render film';

@@ -148,7 +148,7 @@ export function sceneForm(work) {
     parts: partsPanel(),
     start: startPanel(),
     clip: clipPanel(),
-    takes: takesPanel((/** @type {SceneCard} */ card) => work('another_take', card)),
+    takes: takesPanel(work),
     notes: notesList(),
     tips: promptTips(),
     refinement: refinementPanel(),

@@ -1,14 +1,16 @@
 // @ts-check
-// The takes of the selected scene: which one the film shows, the others to choose from, and one more.
+// The takes of the selected scene: which one the film shows, the others to choose from with what the critic says of
+// them, and more.
 
-import { h, icon, setAttributes, setChildren } from '../core/dom.js';
+import { h, icon, setAttributes, setChildren, setText } from '../core/dom.js';
 import { still } from './picture.js';
 import { change } from '../core/saving.js';
 import { mediaAddress } from '../core/store.js';
 import { isStuck, seedWords } from '../core/labels.js';
+import { severalTakes, watchTakeCount } from './take_count.js';
 
-/** A node with `show(card)`; `again(card)` is called for one more take. @param {any} again */
-export function takesPanel(again) {
+/** A node with `show(card)`. `work(name, card, values)`: renders. @param {any} work */
+export function takesPanel(work) {
   const list = h('div.takes-list', { role: 'group', 'aria-label': 'Takes' });
   const more = h(
     'button.take.more',
@@ -16,22 +18,41 @@ export function takesPanel(again) {
     icon('dice'),
     h('span', {}, 'Another take'),
   );
+  const several = h('button.take.more', { type: 'button', id: 'several-takes' }, icon('dice'), h('span'));
   const hint = h('span.hint');
-  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), hint), list);
+  const order = h('button.link.order', { type: 'button', id: 'takes-order', 'aria-pressed': 'false' }, 'Best first');
+  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), hint, order), list);
   const known = new Map();
   /** @type {SceneCard} */
   let card;
-  more.addEventListener('click', () => again(card));
+  let isBestFirst = false;
+  more.addEventListener('click', () => work('another_take', card));
+  several.addEventListener('click', () => {
+    isBestFirst = true;
+    work('render_takes', card, { num_takes: severalTakes() });
+  });
+  order.addEventListener('click', () => ((isBestFirst = !isBestFirst), node.show(card)));
+  watchTakeCount(() => card && node.show(card));
   node.show = (/** @type {SceneCard} */ scene) => {
     card = scene;
+    const takes = isBestFirst ? bestFirst(scene.takes) : scene.takes;
+    setText(several.lastChild, `${severalTakes()} takes`);
+    setAttributes(several, { disabled: !scene.prompt || isStuck(scene), title: 'The critic’s best one is shown' });
+    setAttributes(order, { 'aria-pressed': String(isBestFirst), hidden: !scene.takes.some((take) => take.critique) });
     for (const id of known.keys())
       if (!scene.takes.some((/** @type {TakeView} */ take) => take.id === id)) known.delete(id);
-    setChildren(list, [...scene.takes.map((/** @type {TakeView} */ take) => shown(known, take, () => card)), more]);
+    setChildren(list, [...takes.map((take) => shown(known, take, () => card)), more, several]);
     setAttributes(more, { disabled: !scene.prompt || isStuck(scene) });
-    hint.textContent = scene.takes.length ? '' : 'None yet';
+    setText(hint, scene.round_text || (scene.takes.length ? '' : 'None yet'));
   };
   return node;
 }
+
+/** Those without a score last, the newest of them first. @param {readonly TakeView[]} takes */
+const bestFirst = (takes) => [...takes].sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity) || 0);
+
+/** What the critic says, as a sentence. @param {TakeView} take */
+const criticWords = ({ critique }) => (critique ? `critic ${critique.text}: ${critique.reasons.join('; ')}` : '');
 
 // A take of another seed is one to choose from: whether words have changed since too is not known of it.
 /** @param {any} known @param {TakeView} take @param {() => SceneCard} card */
@@ -42,16 +63,23 @@ function shown(known, take, card) {
   const age = take.matches ? '' : old ? ', from before the last changes' : ', of another seed';
   setAttributes(button, {
     'aria-pressed': take.chosen ? 'true' : 'false',
-    'aria-label': `Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`,
-    title: `seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`,
+    'aria-label': [`Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`, criticWords(take)]
+      .filter(Boolean)
+      .join(', '),
+    title: [`seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`, criticWords(take)]
+      .filter(Boolean)
+      .join('\n'),
     'data-old': old,
   });
+  const badge = button.querySelector('.score');
+  setText(badge, take.critique?.text ?? '');
+  setAttributes(badge, { hidden: !take.critique, 'data-best': take.rank === 1 });
   return button;
 }
 
 /** @param {TakeView} take @param {() => SceneCard} card */
 function takeButton(take, card) {
-  const button = h('button.take', { type: 'button' }, still(take));
+  const button = h('button.take', { type: 'button' }, still(take), h('span.score', { 'aria-hidden': 'true' }));
   button.addEventListener('click', () =>
     change({ kind: 'choose_take', scene_id: card().id, take_id: take.id, seed: take.seed }),
   );
