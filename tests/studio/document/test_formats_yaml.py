@@ -2,15 +2,25 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from studio.document.formats.plain_yaml import MAX_BYTES, YamlError, dump, parse
+from studio.document.formats.plain_yaml import (  # pyright: ignore[reportPrivateUsage]
+    MAX_BYTES,
+    YamlError,
+    _FastLoader,
+    _Loader,
+    dump,
+    parse,
+)
 from studio.document.formats.yaml_file import from_text, read_file, to_text
 from studio.document.storyboard import Scene, Storyboard, document_of
 from studio.errors import StoryboardError
+from studio.planning.presets import MODELS_FOLDER
 from tests.studio.planning.factories import storyboards, words
 
 
@@ -145,3 +155,31 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, words: s
 def test_damaged_yaml_says_where() -> None:
     with pytest.raises(YamlError, match="line 2, column"):
         parse("a: b\n  c: d")
+
+
+TRICKY = (
+    "a: 1\nb: [yes, no, true, 3:2, 0o7, 010, 1e3, -.inf, ~, '']\nc: >-\n  folded\n  text\nd: |\n  line\n\n  other\n",
+    "a: {b: {c: [1, {d: 2}]}}\n",
+    "1: one\n'2': two\n",
+    "a: 1\na: 2\n",
+    "a: &x 1\nb: *x\n",
+    "a: !!python/object:os.system ls\n",
+    "a: " + "[" * 40 + "]" * 40,
+    "a: [1, 2\n",
+    "a: b: c\n",
+    "a:\n\t- 1\n",
+    "? [a]\n: 1\n",
+    '- \u00e9\u4e2d\U0001f600\n- "\\u2028"\n',
+    "",
+)
+
+
+@pytest.mark.parametrize("text", [*TRICKY, *(path.read_text() for path in sorted(MODELS_FOLDER.glob("*.yaml")))])
+def test_the_fast_loader_reads_what_the_plain_one_reads(text: str) -> None:
+    def outcome(loader: Any) -> str:
+        try:
+            return repr(yaml.load(text, Loader=loader))
+        except (yaml.YAMLError, YamlError) as error:
+            return type(error).__name__ if isinstance(error, YamlError) else "not YAML"
+
+    assert outcome(_FastLoader) == outcome(_Loader)
