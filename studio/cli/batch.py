@@ -21,6 +21,7 @@ from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, last_frame, targe
 from studio.cli.scenes.used_settings import settings_fields, settings_line
 from studio.cli.terminal import Display, display_for
 from studio.document.formats.cosmos_batch import ASPECT, BadEntry, Batch, Entry, scene_of
+from studio.document.refinement import storyboard_to_render
 from studio.document.storyboard import Scene, Storyboard, read_document
 from studio.errors import FilmError, PlanError, StoryboardError, StudioError
 from studio.planning.plan import Plan
@@ -77,7 +78,9 @@ class RunBatch:
             whole = self._refined(whole)
             if whole.scenes:
                 self._show_settings(whole, card)
-                self._made(whole, targets, options.prompts)
+                self._made(whole, targets)
+                if options.prompts:
+                    self._write_prompts(storyboard_to_render(whole, card.traits.prompt_style), targets)
         finally:
             self._session.close()
         return self._told()
@@ -168,7 +171,7 @@ class RunBatch:
         return storyboard.model_copy(update={"scenes": tuple(scene for scene in scenes if scene not in wordless)})
 
     # ---- making them
-    def _made(self, storyboard: Storyboard, targets: dict[int, Path], prompts: bool) -> None:
+    def _made(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
         project_id = self._studio.projects.open_file(self._path, storyboard).id
         board = self._studio.views.board(project_id)
         self._write_fresh(board, targets)
@@ -179,7 +182,9 @@ class RunBatch:
             number = number_of(scene)
             if number not in self._tally.made and number not in self._tally.bad:
                 self._refused(BadEntry(number, scene.reason or scene.state))
-        for scene in storyboard.scenes if prompts else ():
+
+    def _write_prompts(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
+        for scene in storyboard.scenes:
             if (number := _number_of(scene.id)) in self._tally.made:
                 write_prompts(storyboard.model_copy(update={"scenes": (scene,)}), targets[number])
 

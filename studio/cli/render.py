@@ -19,6 +19,7 @@ from studio.cli.scenes.flags import SceneSettings, with_settings
 from studio.cli.scenes.outputs import CLIP_SUFFIX, copy_whole, film_target, last_frame, write_picture, write_prompts
 from studio.cli.scenes.used_settings import settings_fields, settings_line
 from studio.cli.terminal import display_for
+from studio.document.refinement import storyboard_to_render
 from studio.document.storyboard import Storyboard
 from studio.document.validation import suggestion
 from studio.errors import FilmError, PlanError
@@ -79,7 +80,7 @@ class RenderFile:
         finally:
             self._session.close()
         if delivery.prompts:
-            write_prompts(storyboard, target)
+            write_prompts(storyboard_to_render(storyboard, card.traits.prompt_style), target)
         self._report_film(plan, target)
         return DONE
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from engine.contract.frames import num_segments_for
 from studio.document.formats.plain_yaml import YamlError, parse_json
 from studio.document.prompts import chunk_prompts, join_look
+from studio.document.refinement import storyboard_to_render
 from studio.document.storyboard import MAX_SCENES, Scene, Storyboard, read_document
 from studio.document.validation import show, suggestion
 from studio.errors import Problem, StoryboardError
@@ -144,10 +145,10 @@ def _message_of(problem: Problem) -> str:
 def to_text(storyboards: Sequence[Storyboard], form: Form = "json") -> str:
     """The storyboards as a prompt file: what is read from it again is the same words.
 
-    A scene of several segments gives one for each 3 s, as it is rendered; the look is appended to each text. Raises
-    StoryboardError for a storyboard without scenes.
+    A scene of several segments gives one for each 3 s, as it is rendered; the look is appended to each text, and
+    accepted words of a refiner stand for the author's. Raises StoryboardError for a storyboard without scenes.
     """
-    videos = [_values(storyboard) for storyboard in storyboards]
+    videos = [_values(storyboard_to_render(storyboard, "segments")) for storyboard in storyboards]
     if form == "json":
         return json.dumps(videos, ensure_ascii=False, indent=2) + "\n"
     return "".join(json.dumps(video, ensure_ascii=False) + "\n" for video in videos)

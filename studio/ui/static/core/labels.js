@@ -92,6 +92,6 @@ export function takesWords(card) {
 /** One card in one sentence, for screen readers. @param {SceneCard} card @param {number} total */
 export function cardLabel(card, total) {
   const join = card.number > 1 ? `, ${joinWords(card)}` : '';
-  const prompt = card.prompt || 'no prompt yet';
+  const prompt = card.prompt || card.refinement.text || 'no prompt yet';
   return `Scene ${card.number} of ${total}, ${card.duration_text}${join}. ${prompt}. ${stateWords(card)}.`;
 }

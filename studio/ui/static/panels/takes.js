@@ -37,12 +37,12 @@ export function takesPanel(work) {
     card = scene;
     const takes = isBestFirst ? bestFirst(scene.takes) : scene.takes;
     setText(several.lastChild, `${severalTakes()} takes`);
-    setAttributes(several, { disabled: !scene.prompt || isStuck(scene), title: 'The critic’s best one is shown' });
+    setAttributes(several, { disabled: isStuck(scene), title: 'The critic’s best one is shown' });
     setAttributes(order, { 'aria-pressed': String(isBestFirst), hidden: !scene.takes.some((take) => take.critique) });
     for (const id of known.keys())
       if (!scene.takes.some((/** @type {TakeView} */ take) => take.id === id)) known.delete(id);
     setChildren(list, [...takes.map((take) => shown(known, take, () => card)), more, several]);
-    setAttributes(more, { disabled: !scene.prompt || isStuck(scene) });
+    setAttributes(more, { disabled: isStuck(scene) });
     setText(hint, scene.round_text || (scene.takes.length ? '' : 'None yet'));
   };
   return node;
