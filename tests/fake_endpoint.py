@@ -27,7 +27,7 @@ class FakeEndpoint:
 
     def __init__(self) -> None:
         self.reset()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"endpoint": self}))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"endpoint": self}))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -69,6 +69,11 @@ def media_of(body: dict[str, Any]) -> list[str]:
     """The data URLs of a request's pictures and clips."""
     contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
     return [part[part["type"]]["url"] for content in contents for part in content if part["type"] != "text"]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients may leave at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,10 +6,13 @@ know what the messages are about.
 """
 
 import base64
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -92,6 +95,7 @@ class ChatEndpoint:
         self._model = address.model
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         headers = {"Authorization": f"Bearer {address.key.get_secret_value()}"} if address.key else {}
         self._http = httpx.Client(
             headers={**headers, "Accept": "application/json", "User-Agent": "storyboard-studio"},
@@ -114,8 +118,17 @@ class ChatEndpoint:
         return self._text_of(self._send("POST", "/chat/completions", body))
 
     def close(self) -> None:
+        """Ends questions under way, which may wait for minutes in other threads."""
         self._closed.set()
+        for each in tuple(self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._http.close()
+
+    def _note_socket(self, event: str, info: Mapping[str, Any]) -> None:
+        """Of each connection that is made, so that ``close`` can end what waits on it."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
 
     def _known_model(self) -> str:
         """The model of the address, else the first that the endpoint lists."""
@@ -149,11 +162,14 @@ class ChatEndpoint:
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> object:
         begun_s = time.monotonic()
         try:
-            with self._http.stream(method, f"{self.url}{path}", json=body) as answer:
+            trace = {"trace": self._note_socket}
+            with self._http.stream(method, f"{self.url}{path}", json=body, extensions=trace) as answer:
                 content = self._read(answer, begun_s)
         except httpx.TimeoutException as error:
             raise self._slow() from error
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: closed meanwhile
+            if self._closed.is_set():
+                raise self._failed("the question was given up, since the studio is closing") from error
             raise _Transient(f"nothing answers there ({type(error).__name__}). Is it running?") from error
         if not answer.is_success:
             raise self._refusal(answer, content)

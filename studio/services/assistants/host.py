@@ -6,7 +6,7 @@ that must not hold up the page. Does not know what assistants are asked.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from engine.assistants.endpoint import ChatEndpoint, EndpointAddress
 from engine.contract.assistants import AssistantKind
 from engine.storage.media import MediaStore
 from studio.errors import PresetError
+from studio.services.assistants.background import Background
 from studio.services.assistants.local_assistants import LocalAssistants
 from studio.services.assistants.settings import FILE, AssistantSettings, key_of
 
@@ -39,7 +40,7 @@ class AssistantHost:
         self._workspace = workspace
         self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(NUM_THREADS, "assistants")
+        self._threads = Background("assistants", NUM_THREADS)
 
     def endpoint(self, kind: AssistantKind) -> ChatEndpoint:
         """The endpoint that the settings name. Raises PresetError for an address or a key that cannot be used."""
@@ -56,16 +57,11 @@ class AssistantHost:
 
     def in_background(self, work: Callable[[], T]) -> Future[T]:
         """After ``close``: a future that is cancelled."""
-        try:
-            return self._threads.submit(work)
-        except RuntimeError:
-            never: Future[T] = Future()
-            never.cancel()
-            return never
+        return self._threads.submit(work)
 
     def close(self) -> None:
         """Questions under way fail, and those that wait are not asked."""
         self.local.answers.close()
         for endpoint in self._endpoints.values():
             endpoint.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()

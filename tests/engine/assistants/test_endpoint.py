@@ -1,10 +1,13 @@
 """The chat client against a real server: what is sent, what each wrong answer is called, and that keys stay secret."""
 
+import threading
+
 import pytest
 from pydantic import SecretStr
 
 from engine.assistants.endpoint import ChatEndpoint, EndpointAddress, Message, Picture, Sampling, base_url
 from engine.contract.errors import AssistantFailed
+from tests.engine.factories import wait_until
 from tests.fake_endpoint import MODEL, FakeEndpoint, Fault, media_of, texts_of
 
 QUESTION = [Message("system", ("Be brief.",)), Message("user", ("What is this?", Picture(b"\x89PNG", "image/png")))]
@@ -68,6 +71,18 @@ def test_an_endpoint_that_is_slow_or_down_does_not_hold_the_caller(fake_endpoint
     fake_endpoint.go_on.set()
     down = ChatEndpoint(EndpointAddress("http://127.0.0.1:9/v1", "m", num_tries=2, backoff_s=0.01))
     assert "nothing answers there" in failure(down)
+
+
+def test_closing_ends_a_question_that_waits(fake_endpoint: FakeEndpoint) -> None:
+    fake_endpoint.reset(fault="slow")
+    endpoint, failures = client(fake_endpoint, timeout_s=300), list[str]()
+    asking = threading.Thread(target=lambda: failures.append(failure(endpoint)), daemon=True)
+    asking.start()
+    wait_until(lambda: bool(fake_endpoint.asked), "the question")
+    endpoint.close()
+    asking.join(10)
+    assert len(failures) == 1 and "given up" in failures[0]
+    fake_endpoint.go_on.set()
 
 
 def test_a_key_is_sent_and_never_shown(fake_endpoint: FakeEndpoint) -> None:
