@@ -47,9 +47,6 @@ class RunJob(Value):
     job: Job
     attempt: int = Field(ge=1)
     """1 for the first; later ones go on from the state saved in the job's folder, if there is one."""
-    upcoming: tuple[FromModel, ...] = ()
-    """First frames of jobs that wait behind this one: made with this one's where the picture model would otherwise be
-    loaded again for each."""
 
 
 class RunAssistant(Value):
@@ -58,6 +55,15 @@ class RunAssistant(Value):
     type: Literal["assistant"] = "assistant"
     job: AssistantJob
     attempt: int = Field(ge=1)
+
+
+class Upcoming(Value):
+    """First frames of jobs that wait behind this one. They are made with its own where the picture model would
+    otherwise be loaded again for each. Sent as the queue changes; the last one counts."""
+
+    type: Literal["upcoming"] = "upcoming"
+    job_id: Identifier
+    pictures: tuple[FromModel, ...]
 
 
 class CancelJob(Value):
@@ -83,7 +89,9 @@ class Shutdown(Value):
     type: Literal["shutdown"] = "shutdown"
 
 
-Command = Annotated[RunJob | RunAssistant | CancelJob | Pause | Resume | Shutdown, Field(discriminator="type")]
+Command = Annotated[
+    RunJob | RunAssistant | Upcoming | CancelJob | Pause | Resume | Shutdown, Field(discriminator="type")
+]
 
 COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 """Reads a line on the ranks' side: ``COMMAND.validate_json(line)``."""

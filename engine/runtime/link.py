@@ -29,6 +29,7 @@ from engine.contract.wire import (
     RunAssistant,
     RunJob,
     Shutdown,
+    Upcoming,
     line,
 )
 
@@ -48,6 +49,8 @@ class ControlFlags:
         self.cancelled: set[str] = set()
         self.paused = False
         self.leaving = False
+        self.upcoming: Upcoming | None = None
+        """First frames that jobs behind a running one will need."""
 
     def requested_action(self, job_id: str) -> int:
         if self.leaving:
@@ -105,6 +108,8 @@ class Link:
             case RunJob() | RunAssistant():
                 self.flags.cancelled.discard(command.job.id)
                 self.jobs.put(command)
+            case Upcoming():
+                self.flags.upcoming = command
             case CancelJob():
                 self.flags.cancelled.add(command.job_id)
             case Pause():

@@ -15,7 +15,7 @@ import torch
 from engine.contract.assistants import AssistantJob
 from engine.contract.errors import Cancelled, EngineError, Rejected
 from engine.contract.events import Answered, EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
-from engine.contract.jobs import FromModel, Job
+from engine.contract.jobs import Job
 from engine.contract.wire import (
     MODEL_CARDS_VARIABLE,
     MODELS_ROOT_VARIABLE,
@@ -55,7 +55,7 @@ def work(num_threads: int) -> None:
     save_every_s = float(os.environ.get(SAVE_EVERY_VARIABLE, SAVE_EVERY_S))
     context = RankContext(ranks, models, workspace, send, flags, save_every_s)
     while (order := next_order(ranks, link)) is not None:
-        run_job(order.job, context, order.upcoming if isinstance(order, RunJob) else ())
+        run_job(order.job, context)
 
 
 def drop(event: JobEvent | EngineEvent) -> None:
@@ -89,10 +89,10 @@ def _received(link: Link) -> tuple[RunJob | RunAssistant | None, int]:
     return order, JOB if isinstance(order, RunJob) else ASSISTANT
 
 
-def run_job(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromModel, ...] = ()) -> None:
-    """Runs one job and reports how it ended. ``upcoming``: first frames that jobs behind it will need."""
+def run_job(job: Job | AssistantJob, context: RankContext) -> None:
+    """Runs one job and reports how it ended."""
     try:
-        _send_result(job, context, upcoming)
+        _send_result(job, context)
     except Leaving:
         return
     except Cancelled:
@@ -109,12 +109,12 @@ def run_job(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromM
         fail_for_memory(job, context)
 
 
-def _send_result(job: Job | AssistantJob, context: RankContext, upcoming: tuple[FromModel, ...]) -> None:
+def _send_result(job: Job | AssistantJob, context: RankContext) -> None:
     """Of rank 0; the others have none."""
     if isinstance(job, AssistantJob):
         if found := answer(job, context):
             context.send(Answered(time_s=time.time(), job_id=job.id, answer=found))
-    elif takes := run(job, context, upcoming):
+    elif takes := run(job, context):
         context.send(Finished(time_s=time.time(), job_id=job.id, takes=takes))
 
 

@@ -26,12 +26,11 @@ from engine.storage.pictures import PictureWriter, is_whole, stored
 from engine.storage.takes import TakesWriter, finished_takes
 
 
-def run(job: Job, context: RankContext, upcoming: tuple[FromModel, ...] = ()) -> tuple[Take, ...]:
+def run(job: Job, context: RankContext) -> tuple[Take, ...]:
     """Renders a job. -> the takes on rank 0, none on the others.
 
     A recipe that has its takes already is not rendered again. After a restart the job continues from its saved state.
-    ``upcoming``: first frames of jobs behind it. Raises Rejected, Cancelled, another EngineError, or Leaving; the same
-    on every rank.
+    Raises Rejected, Cancelled, another EngineError, or Leaving; the same on every rank.
     """
     began_s = time.monotonic()
     finished = finished_takes(context.workspace, job) if context.ranks.leads else None
@@ -40,7 +39,7 @@ def run(job: Job, context: RankContext, upcoming: tuple[FromModel, ...] = ()) ->
     picture: Sha256 | None = None
     if isinstance(job.conditioning, FromModel):
         picture = first_frame(job, job.conditioning, context)
-        make_upcoming(job, upcoming, context)
+        make_upcoming(job, context)
     model = loaded(job, context, "film")
     overlaps = [segment.num_overlap_frames for segment in job.segments]
     writer = TakesWriter(context.workspace, job, max([model.card.continue_num_frames, *overlaps]), picture)
@@ -65,15 +64,26 @@ def first_frame(job: Job, source: FromModel, context: RankContext) -> Sha256 | N
     return picture[0] if picture else None
 
 
-def make_upcoming(job: Job, upcoming: tuple[FromModel, ...], context: RankContext) -> None:
+def make_upcoming(job: Job, context: RankContext) -> None:
     """First frames of the jobs behind this one, where picture model and film model do not fit in memory together: the
     picture model makes them all before it leaves. One that cannot be made is left to its own job, which says why."""
-    if not upcoming or context.models.fits_beside(model_key(job)):
+    if context.models.fits_beside(model_key(job)):
         return
+    made: set[Sha256] = set()
     quiet = replace(context, previews=False)
-    for source in upcoming:
+    while (source := _next_upcoming(job, context, made)) is not None:
+        made.add(source.recipe)
         with contextlib.suppress(Rejected):
             first_frame(job, source, quiet)
+
+
+def _next_upcoming(job: Job, context: RankContext, made: set[Sha256]) -> FromModel | None:
+    """By what rank 0 knows of the queue by now, the same on every rank."""
+    known = context.flags.upcoming
+    pictures = known.pictures if known is not None and known.job_id == job.id else ()
+    found = next((picture for picture in pictures if picture.recipe not in made), None)
+    text = context.ranks.share_text(found.model_dump_json() if found is not None else "")
+    return FromModel.model_validate_json(text) if text else None
 
 
 def picture_job(job: Job, source: FromModel) -> Job:

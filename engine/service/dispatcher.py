@@ -151,7 +151,7 @@ class Dispatcher:
 
     async def _run_next(self) -> bool:
         """One job, after those that end without ranks. -> whether anything was done."""
-        job, upcoming = await asyncio.to_thread(self._next_with_upcoming)
+        job = await asyncio.to_thread(self._next)
         group = self._ready
         if job is None or group is None or not group.alive:
             return False
@@ -159,14 +159,10 @@ class Dispatcher:
         if attempt is not None:
             self._running = job.id
             try:
-                await self._run(group, _order(job, attempt, upcoming))
+                await self._run(group, job, attempt)
             finally:
                 self._running = None
         return True
-
-    def _next_with_upcoming(self) -> tuple[AnyJob | None, tuple[FromModel, ...]]:
-        job = self._next()
-        return job, upcoming_pictures(job, self._store.waiting()) if isinstance(job, Job) else ()
 
     def _next(self) -> AnyJob | None:
         """The first waiting job that needs ranks now. Jobs before it that need none end on the way."""
@@ -203,11 +199,12 @@ class Dispatcher:
         return _rejected(job, "conditioning", missing)
 
     # ---- one job
-    async def _run(self, group: Group, order: wire.RunJob | wire.RunAssistant) -> None:
-        job = order.job
-        requests = asyncio.create_task(self._relay_requests(group, job.id))
+    async def _run(self, group: Group, job: AnyJob, attempt: int) -> None:
+        relays = [asyncio.create_task(self._relay_requests(group, job.id))]
+        if isinstance(job, Job) and isinstance(job.conditioning, FromModel):
+            relays.append(asyncio.create_task(self._relay_upcoming(group, job)))
         try:
-            await group.send(order)
+            await group.send(_order(job, attempt))
             await self._relay_events(group, job)
             self._deaths = 0
         except GroupDied as death:
@@ -217,7 +214,8 @@ class Dispatcher:
             group.kill(f"the engine failed at job {job.id}: {error}")
             await self._interrupted(job, await group.died())
         finally:
-            requests.cancel()  # not awaited: that would swallow a cancellation of this task
+            for relay in relays:
+                relay.cancel()  # not awaited: that would swallow a cancellation of this task
         self._tidying = asyncio.create_task(self._tidy(job.id))  # beside the next job
 
     async def _tidy(self, job_id: str) -> None:
@@ -268,6 +266,21 @@ class Dispatcher:
                     sent_pause = paused
                 await woken.wait()
 
+    async def _relay_upcoming(self, group: Group, job: Job) -> None:
+        """What the picture model will be asked for next: jobs of a storyboard come while the first one is at work."""
+        num_waiting, sent = -1, ()
+        with self._changes.subscribe() as woken:
+            while True:
+                woken.clear()
+                now = await asyncio.to_thread(self._store.num_waiting)
+                if now != num_waiting:
+                    num_waiting = now
+                    pictures = upcoming_pictures(job, await asyncio.to_thread(self._store.waiting))
+                    if pictures != sent:
+                        sent = pictures
+                        await group.send(wire.Upcoming(job_id=job.id, pictures=pictures))
+                await woken.wait()
+
     async def _read_requests(self, job_id: str) -> tuple[bool, bool]:
         """-> (paused, cancel)."""
         while True:
@@ -298,10 +311,10 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_STORE_S)
 
 
-def _order(job: AnyJob, attempt: int, upcoming: tuple[FromModel, ...]) -> wire.RunJob | wire.RunAssistant:
+def _order(job: AnyJob, attempt: int) -> wire.RunJob | wire.RunAssistant:
     if isinstance(job, AssistantJob):
         return wire.RunAssistant(job=job, attempt=attempt)
-    return wire.RunJob(job=job, attempt=attempt, upcoming=upcoming)
+    return wire.RunJob(job=job, attempt=attempt)
 
 
 def upcoming_pictures(job: Job, waiting: list[Waiting]) -> tuple[FromModel, ...]:

@@ -103,6 +103,8 @@ class Rank:
             match command:
                 case wire.RunJob() | wire.RunAssistant():
                     self._jobs.put(command)
+                case wire.Upcoming():
+                    pass  # it loads no models
                 case wire.CancelJob(job_id=job_id):
                     self._cancelled.add(job_id)
                 case wire.Pause():

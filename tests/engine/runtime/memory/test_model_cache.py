@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.contract import wire
 from engine.contract.events import EngineEvent, JobEvent, Stage
 from engine.contract.jobs import FromModel, Job
 from engine.runtime.link import ControlFlags
@@ -72,7 +73,8 @@ def render_all(jobs: list[Job], rig: Rig) -> list[str]:
     found: list[str] = []
     for number, job in enumerate(jobs):
         behind = [Waiting(other, 0) for other in jobs[number + 1 :]]
-        (take,) = run(job, rig.context, upcoming_pictures(job, behind))
+        rig.context.flags.upcoming = wire.Upcoming(job_id=job.id, pictures=upcoming_pictures(job, behind))
+        (take,) = run(job, rig.context)
         found.append(take.media)
     return found
 
