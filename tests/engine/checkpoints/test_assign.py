@@ -1,7 +1,5 @@
 """Giving a network its weights: strictly, and without a second copy of the file in memory."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +11,14 @@ from torch import Tensor, nn
 from engine.checkpoints.assign import assign_strictly, grouped
 from engine.checkpoints.files import read_weights
 from engine.contract.errors import Rejected
+from tests.engine.checkpoints import measure_memory
 from tests.engine.checkpoints.measure_memory import NUM_LAYERS, SIDE
+from tests.engine.forked import value_of
 
 LARGEST_SHARE = 1.15
 """Of the file: the most host memory that loading may take."""
+HALF_SHARE = 0.75
+"""Where weights are cast to half their size, and what was read is let go on the way."""
 
 
 def tiny() -> nn.Module:
@@ -89,26 +91,23 @@ def large_state() -> dict[str, Tensor]:
     return {f"{index}.weight": torch.full((SIDE, SIDE), 0.5) for index in range(NUM_LAYERS)}
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("write", [large_pt, large_safetensors])
-def test_memory_stays_near_the_size_of_the_file(write: Callable[[Path], Path], dtype: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("write", "dtype", "largest_share"),
+    [
+        (large_pt, torch.float32, LARGEST_SHARE),
+        (large_pt, torch.bfloat16, HALF_SHARE),
+        (large_safetensors, torch.float32, LARGEST_SHARE),
+        (large_safetensors, torch.bfloat16, LARGEST_SHARE),
+    ],
+)
+def test_memory_stays_near_the_size_of_the_file(
+    write: Callable[[Path], Path], dtype: torch.dtype, largest_share: float, tmp_path: Path
+) -> None:
     """Every weight is read once after loading, so that no page can hide."""
     path = write(tmp_path)
-    command = [sys.executable, "-m", "tests.engine.checkpoints.measure_memory", str(path), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    share = int(done.stdout) / path.stat().st_size
+    share = value_of(measure_memory.main, path, dtype) / path.stat().st_size
     print(f"{path.name} as {dtype}: peak {share:.3f} of {path.stat().st_size / 1e6:.0f} MB")
-    assert share <= LARGEST_SHARE
-
-
-def test_a_cast_holds_no_more_of_the_file_than_a_share(tmp_path: Path) -> None:
-    """What was read is let go on the way: a half-size copy peaks well below the file itself."""
-    command = [sys.executable, "-m", "tests.engine.checkpoints.measure_memory", str(large_pt(tmp_path)), "bfloat16"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    share = int(done.stdout) / (tmp_path / "large.pt").stat().st_size
-    print(f"peak {share:.3f} of the file")
-    assert share < 0.75
+    assert share <= largest_share
 
 
 def test_weights_of_the_right_precision_stay_in_the_file(tmp_path: Path) -> None:

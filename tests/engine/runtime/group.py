@@ -21,6 +21,7 @@ from engine.contract.events import EVENT, TERMINAL, Event
 from engine.contract.jobs import Job, JobConditioning, SamplerSettings, Segment, Speed, make_job
 from engine.contract.values import Value
 from engine.runtime import worker
+from engine.runtime.render_context import SAVE_EVERY_S
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
 from tests.engine.forked import Forked
@@ -33,13 +34,19 @@ class Group:
     """``with Group(root, num_ranks) as group``: ranks that run until the block is left. ``root`` holds everything.
 
     ``spawned``: they are started as an engine starts them, and not forked. ``environment``: what such ranks see
-    instead of this process's own, in which they compute on the CPU.
+    instead of this process's own, in which they compute on the CPU. ``save_every_s``: 0 saves after each step.
     """
 
     def __init__(
-        self, root: Path, num_ranks: int, spawned: bool = False, environment: Mapping[str, str] = os.environ
+        self,
+        root: Path,
+        num_ranks: int,
+        spawned: bool = False,
+        environment: Mapping[str, str] = os.environ,
+        save_every_s: float = SAVE_EVERY_S,
     ) -> None:
         self.root, self.num_ranks, self.spawned, self.environment = root, num_ranks, spawned, dict(environment)
+        self.save_every_s = save_every_s
         self.card = make_model_once(root)
         self.workspace = root / "workspace"
         self.workspace.mkdir(exist_ok=True)
@@ -130,7 +137,7 @@ class Group:
             wire.WORKSPACE_VARIABLE: str(self.workspace),
             wire.MODEL_CARDS_VARIABLE: str(self.root / "cards"),
             wire.MODELS_ROOT_VARIABLE: str(self.root / "models"),
-            wire.SAVE_EVERY_VARIABLE: "0.2",
+            wire.SAVE_EVERY_VARIABLE: str(self.save_every_s),
             "PYTHONPATH": str(REPOSITORY),
         }
 

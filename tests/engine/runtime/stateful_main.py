@@ -1,9 +1,5 @@
-"""One sampler call of the tiny model through the runtime, with a toy wrapper that has state. Run by test_stateful.py.
+"""One sampler call of the tiny model through the runtime, with a toy wrapper that has state."""
 
-Usage: python -m tests.engine.runtime.stateful_main ROOT WORKSPACE
-"""
-
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +21,7 @@ from engine.storage.media import Frames
 from engine.storage.workspace import Workspace
 from tests.engine.runtime.group import tiny_job
 
-NUM_STEPS = 120
+NUM_STEPS = 40
 PAUSE_S = 0.05
 """After each evaluation of the process that is killed, so that a state is saved before its end."""
 
@@ -68,7 +64,7 @@ def context_of(root: Path, workspace: Path, send: Send = lambda event: None) -> 
     """One rank on the CPU, in this process."""
     ranks = Ranks(0, 1, torch.device("cpu"))
     models = ModelCache(ranks, root / "cards", root / "models")
-    return RankContext(ranks, models, Workspace.at(workspace), send, ControlFlags())
+    return RankContext(ranks, models, Workspace.at(workspace), send, ControlFlags(), save_every_s=0.0)
 
 
 def latents_of(job: Job, context: RankContext, wrappers: Sequence[Wrapper] = ()) -> Tensor:
@@ -83,6 +79,7 @@ def render(root: Path, workspace: Path, wrap: Wrapper, send: Send = lambda event
     return latents_of(job, context_of(root, workspace, send), (wrap,))
 
 
-if __name__ == "__main__":
+def slowly(root: Path, workspace: Path) -> None:
+    """Run in a process that is killed midway."""
     torch.set_num_threads(1)
-    render(Path(sys.argv[1]), Path(sys.argv[2]), lambda inner: Blend(inner, PAUSE_S))
+    render(root, workspace, lambda inner: Blend(inner, PAUSE_S))

@@ -14,12 +14,13 @@ from engine.contract import wire
 from engine.contract.events import Finished, Step
 from engine.contract.jobs import Job
 from engine.runtime.ranks import COLLECTIVE_TIMEOUT_S
+from engine.runtime.render_context import SAVE_EVERY_S
 from engine.service.settings import Settings
 from engine.storage.media import Frames
 from engine.storage.workspace import Workspace
 from tests.engine.runtime.group import Group, tiny_job
 
-STEPS = 150
+STEPS = 40
 
 
 def tail_of(root: Path, job: Job) -> Frames:
@@ -60,7 +61,7 @@ def finished_from(group: Group, job: Job, attempt: int) -> int:
 
 @pytest.mark.parametrize("how", ["kill -9 of a rank", "shutdown"])
 def test_the_job_goes_on_from_its_last_saved_step(how: str, tmp_path: Path) -> None:
-    with Group(tmp_path, 1) as group:
+    with Group(tmp_path, 1, save_every_s=SAVE_EVERY_S if how == "shutdown" else 0.0) as group:
         job = tiny_job(tmp_path, num_steps=STEPS, overlaps=(0, 5))
         if how == "shutdown":
             group.send(wire.RunJob(job=job, attempt=1))
@@ -81,7 +82,7 @@ def test_the_job_goes_on_from_its_last_saved_step(how: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("num_ranks", [2])
 def test_no_orphans_when_the_service_dies(num_ranks: int, tmp_path: Path) -> None:
-    with Group(tmp_path, num_ranks, spawned=True) as group:
+    with Group(tmp_path, num_ranks) as group:
         group.send(wire.RunJob(job=tiny_job(tmp_path, num_steps=1000), attempt=1))
         first_step(group)
         ranks = children_of(group.process.pid)

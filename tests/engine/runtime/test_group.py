@@ -13,7 +13,17 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from engine.contract import wire
-from engine.contract.events import Event, Failed, Finished, JobCancelled, JobRejected, Preview, Stage, Step
+from engine.contract.events import (
+    TERMINAL,
+    Event,
+    Failed,
+    Finished,
+    JobCancelled,
+    JobRejected,
+    Preview,
+    Stage,
+    Step,
+)
 from engine.contract.jobs import FromMedia, FromTake, Job, Segment, Take
 from engine.storage.media import Frames, MediaStore, file_sha256, probe
 from tests.engine.runtime.group import Group, tiny_job
@@ -144,15 +154,18 @@ def assert_nothing_left(group: Group, job: Job) -> None:
 
 
 def test_pause_and_resume(group: Group) -> None:
-    job = tiny_job(group.root, num_steps=200, seed=11)
+    job = tiny_job(group.root, num_steps=100, seed=11)
     group.send(wire.RunJob(job=job, attempt=1))
     while not isinstance(group.next_event(), Step):
         continue
     group.send(wire.Pause())
-    time.sleep(2.0)
-    during = group.events.qsize()
-    time.sleep(1.0)
-    assert group.events.qsize() == during, "stands still"
+    deadline = time.monotonic() + 60
+    during = -1
+    while group.events.qsize() != during:
+        assert time.monotonic() < deadline, "it goes on"
+        during = group.events.qsize()
+        time.sleep(0.5)  # tens of its steps
+    assert not any(isinstance(event, TERMINAL) for event in group.events.queue), "stands still"
     group.send(wire.Resume())
     events = group.until_end()
     assert take_of(events).num_frames == 9

@@ -1,8 +1,7 @@
 """A wrapper with state: its run is killed midway, and the resumed run has the bits of an uninterrupted one."""
 
+import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from torch import Tensor
 from engine.contract.events import Step
 from engine.diffusion.samplers import SamplerState
 from engine.runtime.resume import load_state, save_state
-from tests.engine.runtime.group import REPOSITORY
-from tests.engine.runtime.stateful_main import NUM_STEPS, Blend, Forgetful, render
+from tests.engine.forked import Forked
+from tests.engine.runtime.stateful_main import NUM_STEPS, Blend, Forgetful, render, slowly
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +25,13 @@ def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Tenso
 def killed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workspace of a process that was killed amid sampling, after a state was saved."""
     workspace = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.engine.runtime.stateful_main", str(root), str(workspace)]
-    with subprocess.Popen(command, cwd=REPOSITORY) as process:
-        deadline_s = time.monotonic() + 90
-        while not state_files(workspace):
-            assert process.poll() is None and time.monotonic() < deadline_s, "no state was saved"
-            time.sleep(0.02)
-        process.kill()
+    process = Forked(slowly, 1, os.environ, root, workspace)
+    deadline_s = time.monotonic() + 90
+    while not state_files(workspace):
+        assert process.poll() is None and time.monotonic() < deadline_s, "no state was saved"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
     assert not list(workspace.rglob("*.latents.safetensors")), "it was killed before its end"
     return workspace
 

@@ -23,7 +23,7 @@ from engine.storage.card_files import read_card
 from tests.engine.models.ttt.model_factories import AUTOENCODERS, FORMS, make_ttt
 
 PRESETS = Path(__file__).parents[4] / "presets" / "models"
-SIZE_PX = (48, 32)
+SIZE_PX = (32, 16)
 
 
 def text_of(model: Model, texts: list[str]) -> Tensor:
@@ -56,7 +56,7 @@ def test_a_film_from_every_form(form: str, tmp_path: Path) -> None:
     assert read_card(tmp_path / "cards" / f"{card.name}.yaml") == card
     model = load_model(card, tmp_path, "float32", with_codecs=True)
     frames = film(model, 1, "dpmpp_2m_sde")
-    assert frames.shape == (9, 32, 48, 3) and frames.std() > 1
+    assert frames.shape == (9, 16, 32, 3) and frames.std() > 1
     assert np.array_equal(frames, film(model, 1, "dpmpp_2m_sde")), "one seed gives one film"
 
 
@@ -68,7 +68,7 @@ def test_samplers_lengths_and_precisions(tmp_path: Path) -> None:
         model = load_model(card, tmp_path, precision, with_codecs=True)
         assert {each.dtype for each in model.network.parameters()} == {model.dtype}
         made = [film(model, num_segments, name) for name in ("dpmpp_2m_sde", "ddim")]
-        assert all(frames.shape == (8 * num_segments + 1, 32, 48, 3) for frames in made)
+        assert all(frames.shape == (8 * num_segments + 1, 16, 32, 3) for frames in made)
         assert not np.array_equal(*made), "the sampler decides pixels"
         films += made
     assert len({frames.std() for frames in films}) == len(films)

@@ -1,5 +1,6 @@
 """TTT-Video models through real ranks: every form of checkpoint, one and two ranks, a take for each scene, refusals."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,20 @@ from tests.engine.runtime.group import Group
 
 NUM_STEPS = 3
 SEGMENT_FRAMES = 8
+SIZE_PX = (48, 16)
+"""Three tokens a latent frame: two ranks have a padded one."""
 
 
 class Rig:
-    """A model in every form, and the jobs that render with them."""
+    """A model in several forms, and the jobs that render with them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, forms: Iterable[str] = FORMS) -> None:
         self.models, self.hashes = root / "models", FileHashes()
         self.cards: dict[str, ModelCard] = {}
-        for index, form in enumerate(FORMS):
+        for index, form in enumerate(forms):
             name, autoencoder = f"tiny-{form.replace('_', '-')}", AUTOENCODERS[index % 2]
             self.cards[form] = make_ttt(self.models, form, name, root / "cards", autoencoder=autoencoder)
-        (root / "card.json").write_text(self.cards["pt"].model_dump_json())
+        (root / "card.json").write_text(next(iter(self.cards.values())).model_dump_json())
 
     def job(
         self, form: str = "pt", scenes: tuple[int, ...] = (1,), words: str = "a red ball", **changes: object
@@ -57,7 +60,7 @@ class Rig:
             "model": card.name,
             "weights": fingerprint(card, self.models, self.hashes),
             "segments": segments,
-            "size_px": (48, 32),
+            "size_px": SIZE_PX,
             "fps": card.fps,
             "num_frames": SEGMENT_FRAMES * len(segments) + 1,
             "seed": 7,
@@ -103,6 +106,8 @@ def ends_of_scenes(group: Group, job: Job) -> list[Frames]:
 def test_every_form_on_one_and_two_ranks(ranks: tuple[Rig, Group], form: str) -> None:
     """Forms of the same weights in float32 are the same film; bfloat16 weights and the base are films of their own."""
     rig, group = ranks
+    if group.num_ranks > 1 and form in ("dcp_nested", "safetensors"):
+        return  # the weights of "pt": what each rank loads does not depend on how many there are
     own = form if form in ("dcp_bare", "diffusers") else "float32"
     (end,) = ends_of_scenes(group, rig.job(form))
     KNOWN.assert_same(end, own)
