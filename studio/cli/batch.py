@@ -69,7 +69,7 @@ class RunBatch:
         """-> exit code: 0 where every entry was made. Raises StudioError, EngineError, KeyboardInterrupt."""
         try:
             card = learned_card(self._studio, self._session, options.model or batch.model)
-            blank = self._blank(card, options)
+            blank = blank_storyboard(f"Batch {self._path.stem}", card, options)
             self._check(blank)
             for bad in batch.bad:
                 self._refused(bad)
@@ -86,16 +86,6 @@ class RunBatch:
         return self._told()
 
     # ---- what can be made
-    def _blank(self, card: ModelCard, options: BatchOptions) -> Storyboard:
-        """What all entries share, without a scene. Raises StoryboardError."""
-        document = {
-            "title": f"Batch {self._path.stem}"[:300],
-            "model": card.name,
-            "preset": options.preset,
-            "aspect": ASPECT,
-        }
-        return with_settings(read_document(document), options.settings, card)
-
     def _check(self, blank: Storyboard) -> None:
         """Raises PlanError for what would be wrong with every entry."""
         plan = self._studio.projects.plan_file(self._path, blank)
@@ -131,7 +121,7 @@ class RunBatch:
             if entry.number not in targets:
                 continue
             try:
-                alone = self._alone(entry, blank, card, options.settings)
+                alone = storyboard_of_entry(entry, blank, card, options.settings, self._path.parent)
                 plan = self._studio.projects.plan_file(self._path, alone)
                 if alone.scenes[0].prompt.strip():
                     _refuse(plan)
@@ -144,20 +134,6 @@ class RunBatch:
             except PlanError as error:
                 self._refused(BadEntry(entry.number, str(error)))
         return blank.model_copy(update={"scenes": tuple(scenes)})
-
-    def _alone(self, entry: Entry, blank: Storyboard, card: ModelCard, settings: SceneSettings) -> Storyboard:
-        """A storyboard of this entry. What it says of itself counts more than what is said of all."""
-        scene = scene_of(entry, 1.0)
-        if scene.conditioning is not None:
-            media = found_beside(scene.conditioning.media, self._path.parent)
-            scene = scene.model_copy(update={"conditioning": scene.conditioning.model_copy(update={"media": media})})
-        own = {name: getattr(entry.settings, name) for name in type(entry.settings).__dataclass_fields__}
-        own = {name: value for name, value in own.items() if value is not None}
-        settings = with_default_length(replace(settings, **own), card)
-        alone = with_settings(blank.model_copy(update={"scenes": (scene,)}), settings, card)
-        if not entry.prompt.strip() and alone.scenes[0].conditioning is None:
-            raise PlanError("", NO_PROMPT)
-        return alone
 
     def _refined(self, storyboard: Storyboard) -> Storyboard:
         """With the refiner's prompts; entries that have none still are reported and left out."""
@@ -250,6 +226,32 @@ class RunBatch:
 
     def _report(self, fields: dict[str, object], text: str) -> None:
         print(json.dumps(fields, ensure_ascii=False) if self._as_json else text, file=self._out, flush=True)
+
+
+def blank_storyboard(title: str, card: ModelCard, options: BatchOptions) -> Storyboard:
+    """What all entries share, without a scene. Raises StoryboardError."""
+    document = {"title": title[:300], "model": card.name, "preset": options.preset, "aspect": ASPECT}
+    return with_settings(read_document(document), options.settings, card)
+
+
+def storyboard_of_entry(
+    entry: Entry, blank: Storyboard, card: ModelCard, settings: SceneSettings, folder: Path
+) -> Storyboard:
+    """With a scene for this entry; what it says of itself counts more than what is said of all. ``folder``: the file's.
+
+    Raises StoryboardError, PlanError for an entry that has neither a prompt nor a picture to write one from.
+    """
+    scene = scene_of(entry, 1.0)
+    if scene.conditioning is not None:
+        media = found_beside(scene.conditioning.media, folder)
+        scene = scene.model_copy(update={"conditioning": scene.conditioning.model_copy(update={"media": media})})
+    own = {name: getattr(entry.settings, name) for name in type(entry.settings).__dataclass_fields__}
+    own = {name: value for name, value in own.items() if value is not None}
+    settings = with_default_length(replace(settings, **own), card)
+    alone = with_settings(blank.model_copy(update={"scenes": (scene,)}), settings, card)
+    if not entry.prompt.strip() and alone.scenes[0].conditioning is None:
+        raise PlanError("", NO_PROMPT)
+    return alone
 
 
 def _refuse(plan: Plan) -> None:

@@ -68,7 +68,7 @@ def _batch(flags: argparse.Namespace) -> int:
     file = read_text(flags.file)
     videos = storyboards_in(file) if holds_videos(file) else ()
     batch = None if videos else batch_in(file)
-    options = _options(flags, batch.model if batch else TTT_MODEL)
+    options = batch_options(flags, batch.model if batch else TTT_MODEL)
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:
@@ -80,7 +80,7 @@ def _batch(flags: argparse.Namespace) -> int:
             studio.close()
 
 
-def _options(flags: argparse.Namespace, model: str) -> BatchOptions:
+def batch_options(flags: argparse.Namespace, model: str) -> BatchOptions:
     """``model``: the one that the file is for."""
     return BatchOptions(
         out=flags.out or Path(),

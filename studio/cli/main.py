@@ -46,7 +46,7 @@ DEFAULT_PORT = 7860
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``storyboard`` command. -> exit code."""
-    flags = _parser().parse_args(arguments)
+    flags = command_parser().parse_args(arguments)
     try:
         return flags.run(flags)
     except KeyboardInterrupt:
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Of every command."""
     parser = argparse.ArgumentParser(prog="storyboard", description="From a storyboard to a film.")
     commands = Commands(parser)
     render = commands.add(

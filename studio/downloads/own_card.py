@@ -88,7 +88,7 @@ def _changes(
     }
     parts = {name: _part(path) for name, path in weights.parts.items()}
     if "text_encoder" in parts and base.parts.tokenizer is not None:
-        parts["tokenizer"] = parts["text_encoder"]
+        parts["tokenizer"] = _part(weights.parts["text_encoder"])
     changes |= {"parts": parts} if parts else {}
     if weights.loras:
         lines = [{"path": str(each.path.expanduser().resolve()), "strength": each.strength} for each in weights.loras]
