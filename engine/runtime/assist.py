@@ -20,6 +20,7 @@ from engine.runtime.progress import memory_bytes
 from engine.runtime.render_context import PAUSE_POLL_S, RankContext
 from engine.storage.media import MediaStore
 
+REPORT_EVERY_S = 0.25
 WORKING, DONE, LEAVING = range(3)
 """What rank 0 tells the waiting ranks."""
 
@@ -75,14 +76,23 @@ def _answered(job: AssistantJob, context: RankContext, assistant: LocalAssistant
 
 
 class _Progress:
+    """Of one answer. A token may take milliseconds: not every one is worth an event."""
+
     def __init__(self, job: AssistantJob, context: RankContext) -> None:
         self._job, self._context = job, context
-        self._since_s = time.monotonic()
+        self._since_s, self._reported_s, self._step = time.monotonic(), 0.0, 0
 
     def step(self, step: int, num_steps: int) -> None:
         """After a step: reports it, then heeds what the author asked for. Raises Cancelled or Leaving."""
+        if time.monotonic() - self._reported_s >= REPORT_EVERY_S or step == num_steps:
+            self._report(step, num_steps)
+        self._heed()
+
+    def _report(self, step: int, num_steps: int) -> None:
         now_s = time.monotonic()
-        step_s, self._since_s = now_s - self._since_s, now_s
+        step_s = (now_s - self._since_s) / max(1, step - self._step)
+        self._since_s = self._reported_s = now_s
+        self._step = step
         self._context.send(
             Step(
                 time_s=time.time(),
@@ -95,7 +105,6 @@ class _Progress:
                 memory_bytes=memory_bytes(self._context.ranks.device),
             )
         )
-        self._heed()
 
     def _heed(self) -> None:
         while True:

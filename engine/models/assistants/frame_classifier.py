@@ -29,6 +29,8 @@ from engine.storage.media import Frames, frames_at, probe
 
 FRAMES_PER_S = 2.0
 BATCH = 8
+READ_AT_ONCE = 128
+"""A clip is decoded from its beginning for each such number of frames."""
 
 
 def load(card: AssistantCard, models_root: Path) -> LocalAssistant:
@@ -72,10 +74,13 @@ class FrameClassifier(LocalAssistant):
         interval = max(1, round(info.fps / FRAMES_PER_S))
         places = list(range(0, info.num_frames, interval))
         found: list[tuple[int, int]] = []
-        for start in range(0, len(places), BATCH):
-            batch = places[start : start + BATCH]
-            found += zip(batch, self.classes(frames_at(path, batch)), strict=True)
-            work.step(len(found), len(places))
+        for start in range(0, len(places), READ_AT_ONCE):
+            window = places[start : start + READ_AT_ONCE]
+            frames = frames_at(path, window)
+            for first in range(0, len(window), BATCH):
+                part = slice(first, first + BATCH)
+                found += zip(window[part], self.classes(frames[part]), strict=True)
+                work.step(len(found), len(places))
         return frames_verdict(found, self.card.title)
 
     def classes(self, frames: Frames) -> list[int]:

@@ -23,7 +23,8 @@ def load_model(form: Any, folder: Path, dtype: torch.dtype) -> Any:
     read. What the class does not use stays in the file; what it lacks is an error."""
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what does not fit is reported below, as an error
-    options = {"weights_only": True, "local_files_only": True, "output_loading_info": True}
+    options: dict[str, Any] = {"weights_only": True, "local_files_only": True, "output_loading_info": True}
+    options["attn_implementation"] = "sdpa"  # a published configuration may name a package that is not here
     safe = any(folder.glob("*.safetensors"))
     try:
         model, report = form.from_pretrained(folder, dtype=dtype, use_safetensors=safe, **options)

@@ -4,6 +4,7 @@ Comes in: cards, files, the host's own figures. Goes out: bytes. A model that wa
 what limits how many stay; on the device is the one that works. Does not know which models are loaded, or who asks.
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 from engine.contract.assistant_cards import AssistantCard
 from engine.contract.card_values import Part, Precision
 from engine.contract.cards import ModelCard
+from engine.contract.errors import Rejected
 from engine.contract.wire import MODEL_MEMORY_VARIABLE
 from engine.models.model import DTYPES
 from engine.storage.card_files import find_part, part_files
@@ -29,11 +31,25 @@ def module_bytes(*modules: nn.Module | None) -> int:
 
 
 def capacity_bytes(kept_bytes: int, num_ranks: int) -> int:
-    """For all models of one rank together, ``kept_bytes`` of which are loaded; as many ranks share the host."""
+    """For all models of one rank together, ``kept_bytes`` of which are loaded; as many ranks share the host.
+
+    Raises Rejected("memory") for a setting that is no number.
+    """
     setting = os.environ.get(MODEL_MEMORY_VARIABLE, "")
     if setting:
-        return int(float(setting) * 1e9)
+        return _set_bytes(setting)
     return int((host_free_bytes() / num_ranks + kept_bytes) * SHARE)
+
+
+def _set_bytes(setting: str) -> int:
+    try:
+        gigabytes = float(setting)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 <= gigabytes < 1e9:
+        problem = f'{MODEL_MEMORY_VARIABLE}: "{setting}" is no number of gigabytes'
+        raise Rejected("memory", f"{problem}. Set one such as 40 for the engine, or none, and start it again.")
+    return int(gigabytes * 1e9)
 
 
 def host_free_bytes() -> int:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engine.contract import wire
+from engine.contract.errors import Rejected
 from engine.contract.events import EngineEvent, JobEvent, Stage
 from engine.contract.jobs import FromModel, Job
 from engine.runtime.link import ControlFlags
@@ -121,3 +122,6 @@ def test_free_memory_is_a_budget(monkeypatch: pytest.MonkeyPatch, root: Path, ca
     monkeypatch.setenv("STORYBOARD_MODEL_MEMORY_GB", "0.000001")
     rig.context.models.model(ModelKey("painter", key.weights, "float32"))
     assert not rig.context.models.fits_beside(key)
+    monkeypatch.setenv("STORYBOARD_MODEL_MEMORY_GB", "much")
+    with pytest.raises(Rejected, match='"much" is no number of gigabytes'):
+        rig.context.models.fits_beside(key)
