@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 Fault = Literal[
-    "", "html", "rubbish", "shape", "large", "empty", "refusal", "busy", "broken", "missing", "slow", "moved"
+    "", "html", "rubbish", "shape", "large", "empty", "refusal", "busy", "broken", "missing", "slow", "moved", "blind"
 ]
 Script = Callable[[dict[str, Any]], str]
 
@@ -20,7 +20,8 @@ MODEL = "tiny-chat"
 
 
 class FakeEndpoint:
-    """``fault``: what is wrong with answers; ``faults_left``: for how many of them, -1 for all. ``key``: what it wants.
+    """``fault``: what is wrong with answers (blind: it takes no pictures); ``faults_left``: for how many of them, -1 for
+    all. ``key``: what it wants.
 
     ``asked``: the bodies of all chat requests, in order; ``num_requests`` counts refused ones too.
     """
@@ -122,6 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._error(429, "Rate limit reached.")
             case "broken":
                 self._error(500, "CUDA out of memory.")
+            case "blind" if media_of(body):
+                self._error(400, "This model has no image input.")
             case "missing":
                 self._error(404, "Not Found")
             case "moved":
@@ -129,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "slow":
                 self.endpoint.go_on.wait(30)
                 self._completion("late")
-            case "":
+            case _:
                 answer = self.endpoint.answer
                 self._completion(answer if isinstance(answer, str) else answer(body))
 

@@ -225,7 +225,7 @@ class ChatEndpoint:
             return _Transient(f"{what} (HTTP {code}){message}. Try again later", _retry_after_s(answer))
         if answer.is_redirect:
             return self._failed(f"it leads elsewhere (HTTP {code}). Write the address it leads to")
-        return self._failed(f"it refused the question (HTTP {code}){message}")
+        return QuestionRefused(str(self._failed(f"it refused the question (HTTP {code}){message}")))
 
     def _slow(self) -> AssistantFailed:
         return self._failed(f"no answer within {self._address.timeout_s:g} s. Is it busy, or its model loading?")
@@ -234,6 +234,10 @@ class ChatEndpoint:
         text = f"{self.url}: {reason}".rstrip(".")
         key = self._address.key.get_secret_value() if self._address.key else ""
         return AssistantFailed(f"{text.replace(key, '***') if key else text}.")
+
+
+class QuestionRefused(AssistantFailed):
+    """The endpoint works, and takes no question of this form: a model without eyes is sent a picture, say."""
 
 
 class _Transient(Exception):

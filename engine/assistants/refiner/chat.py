@@ -7,7 +7,7 @@ the engine: only ``Ask`` differs. Does not know HTTP or torch.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from engine.assistants.endpoint import Message, Picture, Sampling
+from engine.assistants.endpoint import Message, Picture, QuestionRefused, Sampling
 from engine.assistants.refiner.cleaning import cleaned
 from engine.assistants.refiner.templates import MAX_WORDS, messages_for, sampling_for, writes_from_picture
 from engine.contract.assistants import PromptStyle, Refinement, RefineRequest
@@ -37,19 +37,22 @@ def refined(
     AssistantFailed, Rejected."""
     if style == "predict1" and request.media is None and len(request.prompt.split()) > LONG_ENOUGH_WORDS:
         return Refinement(text=request.prompt, source=source, notes=("It is long enough as it is.",))
-    answer = ask(
-        messages_for(request, style, picture() if request.media else None),
-        sampling_for(request, style),
-    )
-    from_picture = writes_from_picture(request, style)
+    from_picture, blind = writes_from_picture(request, style), False
+    sampling = sampling_for(request, style)
+    try:
+        answer = ask(messages_for(request, style, picture() if request.media else None), sampling)
+    except QuestionRefused:
+        if request.media is None or from_picture:
+            raise
+        answer, blind = ask(messages_for(request, style, None), sampling), True
     max_words = max(FEWEST_WORDS, min(MAX_WORDS.get(style, 220), int(max_tokens * WORDS_PER_TOKEN)))
     result = cleaned(answer, "" if from_picture else request.prompt, max_words)
-    return Refinement(text=result.text, source=source, notes=(*_notes(request, style, from_picture), *result.notes))
+    return Refinement(text=result.text, source=source, notes=(*_notes(request, from_picture, blind), *result.notes))
 
 
-def _notes(request: RefineRequest, style: PromptStyle, from_picture: bool) -> list[str]:
+def _notes(request: RefineRequest, from_picture: bool, blind: bool) -> list[str]:
     if not from_picture:
-        return []
+        return ["The refiner takes no pictures: it was written from your words alone."] if blind else []
     what = "the clip's last frame" if request.media_kind == "clip" else "the picture"
     if request.prompt.strip():
         return [f"Written from {what} alone, as this model's prompts are; your words were not sent."]

@@ -313,3 +313,32 @@ def test_a_patch_is_laid_on_what_the_stream_told_not_on_an_answer(served: Served
     served.studio.projects.rename(project, "Renamed")
     expect(page.locator("#field-title")).to_have_value("Renamed")
     expect(page.locator(".cell .prompt")).to_have_text([A, B, C])
+
+
+def test_a_refined_prompt_is_asked_for_edited_accepted_and_taken_back(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(Scene(id="a", prompt="a ship at sunset <b>now</b>", duration_s=2.0), Scene(id="b"))
+    page = visitor.tab(project, "a")
+    page.locator("#refine").focus()
+    page.keyboard.press("Enter")
+    refined, box = page.locator("#field-refined"), page.locator(".refinement .box")
+    expect(refined).to_have_value("an orange boat sails to the right on the sea")
+    expect(refined).to_be_focused()
+    refined.fill("a red boat sails to the right on the sea")
+    page.locator("#refined-accept").click()
+    expect(box).to_have_attribute("data-state", "accepted")
+
+    def rendered() -> str:
+        return served.studio.rendering.plan(project).jobs[0].segments[0].prompt
+
+    wait_for(lambda: rendered() == "a red boat sails to the right on the sea")
+    page.locator("#field-prompt").fill("a car in snow")
+    expect(box).to_have_attribute("data-state", "outdated")
+    wait_for(lambda: rendered() == "a car in snow")
+    page.locator("#refined-refuse").click()
+    expect(box).to_be_hidden()
+    expect(page.locator("#refine")).to_be_focused()
+    assert served.studio.projects.open(project).storyboard.scenes[0].refinement is None
+    page.get_by_role("tab", name="Film", exact=True).click()
+    page.locator("#refine-all").click()
+    page.locator("#accept-all").click()
+    wait_for(lambda: "car" in rendered() and rendered() != "a car in snow")

@@ -93,6 +93,9 @@ def test_an_endpoint_sees_words_and_picture_and_is_asked_again_with_another_seed
     desktop.refiner.refine(desktop.id, ["s1"], again=True)
     desktop.settled()
     assert fake_endpoint.asked[0]["seed"] == 0 != fake_endpoint.asked[2]["seed"]
+    fake_endpoint.fault = "blind"
+    desktop.refiner.refine(desktop.id, ["s1"])
+    assert "Part 1: The refiner takes no pictures: it was written from your words alone." in desktop.settled()[0].notes
     desktop.studio.close()
 
 
