@@ -20,8 +20,8 @@ MODEL = "tiny-chat"
 
 
 class FakeEndpoint:
-    """``fault``: what is wrong with answers (blind: it takes no pictures); ``faults_left``: for how many of them, -1 for
-    all. ``key``: what it wants.
+    """``fault``: what is wrong with answers (blind: it takes no pictures), ``faults_left``: of how many, -1 for all.
+    ``key``: what it wants.
 
     ``asked``: the bodies of all chat requests, in order; ``num_requests`` counts refused ones too.
     """

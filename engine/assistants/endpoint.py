@@ -231,9 +231,9 @@ class ChatEndpoint:
         return self._failed(f"no answer within {self._address.timeout_s:g} s. Is it busy, or its model loading?")
 
     def _failed(self, reason: str) -> AssistantFailed:
-        text = f"{self.url}: {reason}".rstrip(".")
         key = self._address.key.get_secret_value() if self._address.key else ""
-        return AssistantFailed(f"{text.replace(key, '***') if key else text}.")
+        text = f"{self.url}: {reason.replace(key, '***') if key else reason}"
+        return AssistantFailed(text if text.endswith((".", "?")) else f"{text}.")
 
 
 class QuestionRefused(AssistantFailed):
