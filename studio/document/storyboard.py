@@ -39,6 +39,7 @@ class Conditioning(Value):
     media: Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
     """The path of a file beside the storyboard, or the SHA-256 of stored media."""
     num_frames: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    """Of a clip: how many of its last frames the scene goes on from; the model says which numbers it takes."""
     strength: Strength | None = None
     """None: the frames are kept as they are. A number: how far a clip is re-imagined, 0 (not) to 1 (next to nothing
     is kept); NVIDIA's default is 0.8."""
@@ -59,8 +60,11 @@ class Overrides(Value):
     """Settings of one scene that differ from the preset's; None: the preset's."""
 
     sampler: SamplerName | None = None
+    """The stepping algorithm; the model lists those that fit it."""
     num_steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    """Denoising steps."""
     guidance_scale: Annotated[float, Field(strict=True, ge=0, le=100)] | None = None
+    """How strictly the prompt is followed, in the usual convention: 1 is none. NVIDIA's number is one less."""
 
 
 class SpeedSettings(Value):
@@ -78,7 +82,9 @@ class RefinedFrom(Value):
     """What a refinement was made from: the author's prompts, the scene's picture or clip, the style of its model."""
 
     prompt: Text = ""
+    """The scene's."""
     chunk_prompts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
+    """The scene's."""
     media: Annotated[str, Field(strict=True, max_length=4096)] = ""
     """SHA-256 of the picture or clip; "": none."""
     style: Annotated[str, Field(strict=True, max_length=80)] = ""
@@ -89,6 +95,7 @@ class Refinement(Value):
     """What a refiner wrote in place of the author's prompts; the author may have changed it."""
 
     text: Text
+    """In place of the prompt."""
     chunk_texts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
     """In place of ``Scene.chunk_prompts``."""
     source: Line = ""
@@ -105,7 +112,9 @@ class Scene(Value):
     """One continuous camera view. ``transition`` is how it joins the scene before it; the first joins nothing."""
 
     id: Annotated[Identifier, Field(strict=True)]
+    """The name by which takes belong to the scene; a file may leave it out, and then it is ``scene-N``."""
     prompt: Text = ""
+    """What is to be seen."""
     chunk_prompts: Annotated[tuple[Text, ...], Field(max_length=MAX_CHUNK_PROMPTS)] = ()
     """Of the second, third ... chunk (of a jointly denoised model: segment); "" goes on with the one before, as does
     every chunk after the last."""
@@ -114,38 +123,53 @@ class Scene(Value):
     refinement: Refinement | None = None
     """What a refiner made of the prompts; None: nothing."""
     duration_s: Annotated[Seconds, Field(le=MAX_DURATION_S)] = 3.0
+    """Seconds; rounded to frames, or to segments where the model denoises all scenes together."""
     transition: Transition = "cut"
     """How the scene joins the one before it: a new view; a view that goes on from its last frames; a blend."""
     crossfade_s: Annotated[Seconds, Field(le=10)] = 0.5
+    """Seconds of the blend, where the transition is one."""
     conditioning: Conditioning | None = None
     """None: from words, or from the scene before."""
     first_frame: FirstFrame = FirstFrame()
+    """Of a model that animates a first frame which a picture model makes."""
     continue_num_frames: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
     """Frames taken over from the scene before where this one continues it, and from each chunk by the next; None: the
     model's own number."""
     seed: Seed | None = None
     """None: derived from the storyboard's seed and this scene's id."""
     overrides: Overrides = Overrides()
+    """Settings that differ from the preset's."""
     notes: Text = ""
+    """For the author; never rendered."""
     chosen_take: Annotated[Identifier, Field(strict=True)] | None = None
+    """The take that the film shows; None: the newest."""
 
 
 class Storyboard(Value):
     """Scenes in the order of the story, and what they share. ``look`` is added to every prompt."""
 
     title: Line = "Untitled"
+    """Of the film."""
     aspect: Annotated[str, Field(strict=True, pattern=r"^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$")] = "3:2"
+    """width:height; where the model has no such size, its nearest is rendered."""
     size_px: tuple[Side, Side] | None = None
     """(width, height) of the author's own; None: the model's for the aspect."""
     fps: Annotated[int, Field(strict=True, ge=1, le=120)] | None = None
     """Frames a second of the film; None: the model's own."""
     look: Text = ""
+    """Added to every prompt: a style, a light, a place."""
     negative_look: Text = ""
+    """Added to every negative prompt."""
     model: Annotated[Identifier, Field(strict=True)] = "diorama"
+    """As ``storyboard models list`` names it."""
     preset: Annotated[Identifier, Field(strict=True)] = "balanced"
+    """How much work a scene gets: draft, fast, balanced, quality (as the model was published) or max."""
     speed: SpeedSettings = SpeedSettings()
+    """How the engine works."""
     seed: Seed = 0
+    """Of the noise. Scenes without a seed of their own get theirs from it; a joint model uses it as it is."""
     scenes: Annotated[tuple[Scene, ...], Field(max_length=MAX_SCENES)] = ()
+    """In the order of the story."""
 
     @field_validator("scenes")
     @classmethod
