@@ -14,6 +14,7 @@ from studio.library.critiques import CritiqueRepository
 from studio.library.database import Database
 from studio.library.projects import Library
 from studio.library.takes import TakeRepository
+from studio.library.verdicts import VerdictRepository
 from studio.planning.presets import Preset, load_cards, load_presets
 from studio.rendering.engine import Engine as Engine
 from studio.rendering.job_tracker import JobTracker
@@ -29,6 +30,8 @@ from studio.services.assistants.refining import RefineService
 from studio.services.assistants.service import AssistantService
 from studio.services.assistants.settings import FILE as ASSISTANTS_FILE
 from studio.services.assistants.settings import AssistantSettings, read_settings
+from studio.services.guards.service import GuardService
+from studio.services.guards.submission import SubmissionGuard
 from studio.services.projects import ProjectService
 from studio.services.refresher import ProjectRefresher
 from studio.services.rendering import RenderService
@@ -71,7 +74,9 @@ class Studio:
         cards = load_cards(models_root=models_root, run_cards=workspace.cards)
         models = ModelCatalog(cards, models_root, workspace.file_hashes)
         self._notifier = notifier = ChangeNotifier()
-        self._states = states = ProjectStateCache(library, takes, critiques, store, models, self.presets)
+        verdicts = VerdictRepository(self._database)
+        guards = GuardService(settings.guard, workspace.root, verdicts, takes, models)
+        self._states = states = ProjectStateCache(library, takes, critiques, store, models, self.presets, guards)
         refresher = ProjectRefresher(states, takes, notifier)
         self._assembly = Assembly(workspace, takes, states.film_source, refresher.refresh)
         arrivals = ArrivalHandler(library, states, models, self._assembly, refresher)
@@ -80,9 +85,20 @@ class Studio:
         local = LocalAssistants(models_root, self._tracker, EngineAnswers(self._tracker))
         host = AssistantHost(settings, workspace.root, store, models_root, local)
         critic = CriticService(host, takes, critiques, models, arrivals.takes_scored)
-        rounds = TakeRounds(library, takes, states, self._tracker, critic, refresher, arrivals.rounds_ended)
+        self._submission = SubmissionGuard(
+            guards.prompts,
+            verdicts,
+            takes,
+            self._tracker,
+            refresher,
+            lambda project_id: library.open(project_id).storyboard,
+            host.in_background,
+        )
+        arrivals.followers += [guards, self._submission]
+        rounds = TakeRounds(library, takes, states, self._submission, store, critic, refresher, arrivals.rounds_ended)
         self._tracking = Tracking(tracking or TrackingSettings(), workspace.root / "tracking", takes.take_ids())
         arrivals.connect(host, critic, rounds, TrackedTakes(takes, critiques, store, self._tracking))
+        guards.connect(host, refresher.refresh, arrivals.takes_judged)
         self.views = BoardCache(states, self._tracker, self._assembly, notifier, self.presets, models, refinements)
         self.views.rounds = rounds.texts
         files = ProjectFiles(library, takes, store, states)
@@ -102,9 +118,10 @@ class Studio:
             projects=self.projects,
             refresher=refresher,
             notifier=notifier,
+            submission=self._submission,
         )
         refiner = RefineService(host, self.projects, states, models, refinements)
-        self.assistants = AssistantService(host, refiner, critic)
+        self.assistants = AssistantService(host, refiner, critic, guards)
         self._tracker.find_takes()
         if examples and library.is_new():
             self._create_examples()
@@ -114,6 +131,7 @@ class Studio:
     def close(self) -> None:
         """Stops following and wakes all who wait for changes. Jobs at the engine go on."""
         self._notifier.close()
+        self._submission.close()
         self.assistants.close()
         self._tracker.detach()
         self._assembly.close()

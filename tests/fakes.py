@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from engine.contract.assistant_cards import AssistantStatus
-from engine.contract.assistants import AssistantJob
+from engine.contract.assistants import AssistantJob, CheckTakeRequest, Finding, Verdict
 from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import Conflict, Rejected, Unreachable
 from engine.contract.events import (
@@ -64,6 +64,8 @@ class FakeEngine:
         self.submitted: list[Job] = []
         self.assistant_statuses: list[AssistantStatus] = []
         self.asked: dict[str, AssistantJobStatus] = {}
+        self.sees: Finding | None = None
+        """What its classifier finds in every take."""
         self.weights = "f" * 64
         """Of every model; a job for others is rejected."""
         self.reachable = True
@@ -164,6 +166,8 @@ class FakeEngine:
             self._tell(Failed, job_id=job.id, reason=reason)
             return AssistantJobStatus(job=job, state="failed", position=-1, attempt=1, reason=reason)
         answer = answer_to(job)
+        if self.sees is not None and isinstance(job.request, CheckTakeRequest):
+            answer = Verdict(safe=False, source=job.model, findings=(self.sees,))
         self._tell(Answered, job_id=job.id, answer=answer)
         return AssistantJobStatus(job=job, state="finished", position=-1, attempt=1, answer=answer)
 

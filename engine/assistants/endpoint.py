@@ -111,7 +111,7 @@ class ChatEndpoint:
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = Sampling()) -> str:
         """The text of the answer, never empty. Raises AssistantFailed."""
-        body = {"model": self._known_model(), "messages": [_as_json(message) for message in messages]}
+        body = {"model": self.model, "messages": [_as_json(message) for message in messages]}
         body |= {"max_tokens": sampling.max_tokens, **sampling.extra}
         optional = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
         body |= {key: value for key, value in optional.items() if value is not None}
@@ -130,8 +130,9 @@ class ChatEndpoint:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._sockets.add(info["return_value"].get_extra_info("socket"))
 
-    def _known_model(self) -> str:
-        """The model of the address, else the first that the endpoint lists."""
+    @property
+    def model(self) -> str:
+        """The model of the address, else the first that the endpoint lists. Raises AssistantFailed."""
         with self._lock:
             if not self._model:
                 self._model = self._first_model()

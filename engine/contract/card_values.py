@@ -156,6 +156,8 @@ class BaseCard(Value):
     makes: Literal["video", "picture"] = "video"
     """picture: used to make first frames; its films have one frame."""
     licence: str
+    asks_for_guard: bool = False
+    """Whether its licence wants a guard kept, or a similar substitute in its place."""
     origin: str
     parts: Parts
     loras: tuple[LoraUse, ...] = ()

@@ -104,7 +104,10 @@ def assistant_arguments(parser: argparse.ArgumentParser) -> None:
     """Which assistants answer, in place of the workspace's ``assistants.yaml``."""
     group = parser.add_argument_group("assistants", "auto, built-in, off, an assistant's name, or a URL with #MODEL")
     group.add_argument("--refiner", metavar="WHICH", help="what rewrites prompts for the model")
-    group.add_argument("--guard", metavar="WHICH", help="what judges prompts and takes")
+    guard = group.add_mutually_exclusive_group()
+    guard.add_argument("--guard", metavar="WHICH", help="what judges prompts and takes")
+    text = "judge nothing, where this host and the model's licence allow it (as --guard off)"
+    guard.add_argument("--no-guard", dest="guard", action="store_const", const="off", help=text)
     group.add_argument("--critic", metavar="WHICH", help="what scores takes")
 
 

@@ -149,8 +149,12 @@ def picture_of(studio: Studio, project_id: str) -> Image.Image:
 
 
 def _refuse(plan: Plan) -> None:
-    """A film needs every scene: reported before anything is rendered."""
-    stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
+    """A film needs every scene: reported before anything is rendered.
+
+    Where it is a guard that refuses some of them, the others are rendered all the same.
+    """
+    goes_on = plan.refused if plan.jobs else ()
+    stuck = [scene for scene in plan.scenes if scene.state == "unplannable" and scene.scene_id not in goes_on]
     general = [note.text for note in plan.notes if note.level == "error" and note.scene_id is None]
     if stuck:
         messages = [*general, *(f"scene {scene.number} ({scene.scene_id}): {scene.reason}" for scene in stuck)]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from engine.storage.migrations import DatabaseTooNew, Schema, migrate
 from studio.errors import DatabaseTrouble
-from studio.library.migration_steps import critiques_of_takes, empty_negative_prompts_mean_the_models_own
+from studio.library.migration_steps import add_guards, critiques_of_takes, empty_negative_prompts_mean_the_models_own
 
 BUSY_TIMEOUT_S = 20
 
@@ -129,6 +129,37 @@ class CritiqueRow(Row):
     made_s: Mapped[float]
 
 
+class VerdictRow(Row):
+    """What a guard said. ``guard``: names it with the version of its lists or weights. ``subject``: ``text:`` or
+    ``media:`` with a SHA-256. ``verdict``: as JSON."""
+
+    __tablename__ = "verdicts"
+    guard: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    verdict: Mapped[str]
+    made_s: Mapped[float]
+
+
+class HeldJobRow(Row):
+    """A job that waits for a guard before it is submitted. ``place`` orders those of a project. As JSON: ``waiters``,
+    ids of scenes, and ``texts``, what is judged: (scene id, place in words, text)."""
+
+    __tablename__ = "held_jobs"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int]
+    job: Mapped[str]
+    waiters: Mapped[str]
+    texts: Mapped[str]
+
+
+class GuardOffRow(Row):
+    """A project whose author switched the guard off, where the host allows it."""
+
+    __tablename__ = "guard_off"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+
+
 class CursorRow(Row):
     """The number of the newest event handled, by engine."""
 
@@ -137,7 +168,7 @@ class CursorRow(Row):
     seq: Mapped[int]
 
 
-SCHEMA = Schema("studio", Row.metadata, (empty_negative_prompts_mean_the_models_own, critiques_of_takes))
+SCHEMA = Schema("studio", Row.metadata, (empty_negative_prompts_mean_the_models_own, critiques_of_takes, add_guards))
 
 
 class Database:

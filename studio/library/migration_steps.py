@@ -28,6 +28,26 @@ def empty_negative_prompts_mean_the_models_own(connection: Connection) -> None:
         connection.execute(update, {"value": changed, "id": project_id, "revision": revision})
 
 
+def add_guards(connection: Connection) -> None:
+    """Tables for guards: their verdicts, jobs that wait for one, projects that are not guarded."""
+    connection.execute(
+        text(
+            "CREATE TABLE verdicts (guard TEXT NOT NULL, subject TEXT NOT NULL, verdict TEXT NOT NULL, "
+            "made_s DOUBLE NOT NULL, PRIMARY KEY (guard, subject))"
+        )
+    )
+    connection.execute(
+        text(
+            "CREATE TABLE held_jobs (project_id TEXT NOT NULL REFERENCES projects (id), job_id TEXT NOT NULL, "
+            "place INTEGER NOT NULL, job TEXT NOT NULL, waiters TEXT NOT NULL, texts TEXT NOT NULL, "
+            "PRIMARY KEY (project_id, job_id))"
+        )
+    )
+    connection.execute(
+        text("CREATE TABLE guard_off (project_id TEXT NOT NULL REFERENCES projects (id), PRIMARY KEY (project_id))")
+    )
+
+
 def _without_empty(value: Any) -> Any:
     """The value with null for every empty negative prompt: of a scene, or of a pair (before, after) of the journal."""
     if isinstance(value, list):

@@ -101,6 +101,17 @@ class TakeRepository:
             rows = session.scalars(select(TakeRow).where(TakeRow.recipe.in_(recipes))).all()
             return {row.recipe: _stored(row) for row in rows if store.has(row.media)}
 
+    def media_of_recipes(self, recipes: Collection[str]) -> set[str]:
+        """The files of their takes."""
+        with self._database.read() as session:
+            return set(session.scalars(select(TakeRow.media).where(TakeRow.recipe.in_(recipes))))
+
+    def projects_with(self, files: Collection[str]) -> set[str]:
+        """Ids of projects with takes of these files."""
+        query = select(SceneTakeRow.project_id).join(TakeRow, TakeRow.id == SceneTakeRow.take_id)
+        with self._database.read() as session:
+            return set(session.scalars(query.where(TakeRow.media.in_(files))))
+
     def take_ids(self) -> set[str]:
         with self._database.read() as session:
             return set(session.scalars(select(TakeRow.id)))

@@ -5,6 +5,8 @@ Does not know how any of them is decided.
 
 from typing import Literal
 
+from pydantic import Field
+
 from engine.contract.jobs import Job
 from engine.contract.values import Identifier, Sha256, SizePx, Value
 from studio.planning.cost import Cost
@@ -59,6 +61,8 @@ class Plan(Value):
     size_px: SizePx | None
     """Of all takes; None: the model cannot make the size that was asked for."""
     fps: int
+    refused: tuple[Identifier, ...] = Field(default=(), exclude=True)
+    """Scenes that a guard refuses, unplannable for that reason."""
 
     def scene(self, scene_id: str) -> ScenePlan:
         return next(scene for scene in self.scenes if scene.scene_id == scene_id)

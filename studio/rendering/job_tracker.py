@@ -153,6 +153,12 @@ class JobTracker:
                 return candidate.id
         raise Rejected("job", f"recipe {job.recipe[:16]}: was tried {MOST_IDS} times. Change the scene's seed.")
 
+    def refuse(self, job: Job, waiters: Waiters, reason: str) -> None:
+        """Kept as a job that failed before it was submitted, so that it is shown why, also after a restart."""
+        with self._submitting:
+            self._expect(job, waiters)
+            self._on_ended(job.id, "failed", reason, None)
+
     def _joined(self, waiting: KnownJob, waiters: Waiters) -> bool:
         """Whether these scenes wait for a job now as others do; False where it ended in the meantime."""
         self._expect(waiting.job, tuple({*waiting.waiters, *waiters}))

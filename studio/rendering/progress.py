@@ -27,7 +27,8 @@ Waiters = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:
-    """``state``: queued or running. ``preview``: number of pictures so far. ``left_s`` seconds; None: not known."""
+    """``state``: checking (not submitted yet), queued or running. ``preview``: number of pictures so far. ``left_s``
+    seconds; None: not known."""
 
     job: Job
     waiters: Waiters

@@ -5,6 +5,7 @@ Does not know events, jobs or the page.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from engine.contract.cards import ModelStatus
 from studio.errors import ProjectMissing
@@ -21,8 +22,17 @@ from studio.services.tracked_takes import TrackedTakes
 from studio.views.state_cache import ProjectStateCache
 
 
+class Follower(Protocol):
+    """Who goes on with what arrived, without holding up the thread that reads events."""
+
+    def takes_arrived(self, project_ids: Collection[str], recipes: Collection[str]) -> None: ...
+    def engine_answers(self) -> None:
+        """An engine answers, for the first time or after a silence."""
+        ...
+
+
 class ArrivalHandler:
-    """The ``Listener`` of a ``JobTracker``."""
+    """The ``Listener`` of a ``JobTracker``. ``followers``: called when the library has it, before it is shown."""
 
     def __init__(
         self,
@@ -41,6 +51,7 @@ class ArrivalHandler:
         self._critic: CriticService | None = None
         self._rounds: TakeRounds | None = None
         self._tracked: TrackedTakes | None = None
+        self.followers: list[Follower] = []
         self._without_film: set[str] = set()
         """Projects for which takes arrived since their last film."""
 
@@ -54,7 +65,10 @@ class ArrivalHandler:
         Other projects with a scene of the same recipe share it. Of several that were asked for together none replaces
         what the author chose.
         """
-        for project_id in {project_id for project_id, _ in waiters}:
+        project_ids = {project_id for project_id, _ in waiters}
+        for follower in self.followers:
+            follower.takes_arrived(project_ids, recipes)
+        for project_id in project_ids:
             scene_ids = [scene_id for waiting_id, scene_id in waiters if waiting_id == project_id]
             if self._rounds is not None:
                 scene_ids = [each for each in scene_ids if not self._rounds.holds(project_id, each)]
@@ -83,6 +97,13 @@ class ArrivalHandler:
         self._without_film.add(project_id)
         self._assemble_complete()
 
+    def takes_judged(self, project_ids: Collection[str]) -> None:
+        """A guard said what it sees in takes that are there: a film that waited for it may be made now."""
+        for project_id in project_ids:
+            self._refresher.refresh(project_id)
+            self._without_film.add(project_id)
+        self._assemble_complete()
+
     def job_ended(self, waiters: Waiters) -> None:
         for project_id in {project_id for project_id, _ in waiters}:
             self._refresher.refresh(project_id)
@@ -99,6 +120,8 @@ class ArrivalHandler:
         if self._models.update(statuses):
             self._states.forget_all()
             self._assemble_complete()
+        for follower in self.followers:
+            follower.engine_answers()
 
     def _assemble_complete(self) -> None:
         """The film follows by itself where takes arrived and every scene is fresh."""

@@ -12,6 +12,11 @@ class Identity:
 
     user: str
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether it is the owner of this machine, who may see what a guard withholds from visitors."""
+        return self == LOCAL_USER
+
 
 LOCAL_USER = Identity("local")
 """Of a studio without accounts."""

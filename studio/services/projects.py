@@ -15,12 +15,13 @@ from engine.storage.media import MediaStore
 from studio.document.edits import ChangeStoryboard, Edit, apply
 from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Scene, Storyboard
-from studio.errors import ProjectMissing
+from studio.errors import PlanError, ProjectMissing
 from studio.library.importing import stored_upload
 from studio.library.projects import Library, Project, ProjectSummary
 from studio.library.takes import TakeRepository
 from studio.planning.types import Plan
 from studio.rendering.job_tracker import JobTracker
+from studio.services.identity import LOCAL_USER, Identity
 from studio.services.refresher import ProjectRefresher
 from studio.services.storyboard_files import ProjectFiles
 from studio.views.state_cache import ProjectStateCache
@@ -163,12 +164,17 @@ class ProjectService:
         file = self.media_file(project_id, sha256)
         return file.path if file else None
 
-    def media_file(self, project_id: str, sha256: str) -> MediaFile | None:
-        """As ``media_path``, with its content type."""
+    def media_file(self, project_id: str, sha256: str, identity: Identity = LOCAL_USER) -> MediaFile | None:
+        """As ``media_path``, with its content type.
+
+        Raises PlanError where a guard withholds it from who asks.
+        """
         try:
             self.open(project_id)
         except ProjectMissing:
             return None
+        if not identity.is_owner and sha256 in self._states.state(project_id).withheld_files():
+            raise PlanError("", "a guard withholds this from visitors.")
         content_type = self._takes.content_type(project_id, sha256)
         content_type = content_type or self._states.state(project_id).content_type(sha256)
         if content_type is None or not self._store.has(sha256):

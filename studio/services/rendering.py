@@ -28,6 +28,8 @@ from studio.rendering.notifier import ChangeNotifier
 from studio.rendering.progress import job_makes
 from studio.services.arrivals import ArrivalHandler
 from studio.services.choices import clear_choices
+from studio.services.guards.submission import SubmissionGuard
+from studio.services.identity import LOCAL_USER, Identity
 from studio.services.projects import ProjectService
 from studio.services.refresher import ProjectRefresher
 from studio.services.take_rounds import TakeRounds
@@ -53,6 +55,7 @@ class RenderService:
         projects: ProjectService,
         refresher: ProjectRefresher,
         notifier: ChangeNotifier,
+        submission: SubmissionGuard,
     ) -> None:
         self._workspace = workspace
         self._library = library
@@ -68,6 +71,7 @@ class RenderService:
         self._projects = projects
         self._refresher = refresher
         self._notifier = notifier
+        self._submission = submission
 
     # ---- the engine
     def attach(self, engine: Engine, name: str = "workspace") -> None:
@@ -109,13 +113,16 @@ class RenderService:
     def render(self, project_id: str, scene_ids: Sequence[str] | None = None) -> list[str]:
         """Submits what is not rendered yet; job ids in order (empty: all is fresh, and the film is assembled).
 
-        Scenes that cannot be rendered are left out. Raises PlanError where nothing can be, or EngineError.
+        Where a guard has still to judge a text, the jobs are submitted once it has, and are shown as checking till
+        then. Scenes that cannot be rendered are left out. Raises PlanError where nothing can be, or EngineError.
         """
         self._clear_outdated_choices(project_id, scene_ids)
         plan = self._states.plan(project_id, None, scene_ids)
         self._states.refuse_unplannable(plan, scene_ids)
         self._stop_superseded(project_id, plan)
-        ids = self._tracker.submit(plan.jobs, lambda job: self._states.waiters_for(project_id, plan, job))
+        ids = self._submission.submit(
+            project_id, plan.jobs, lambda job: self._states.waiters_for(project_id, plan, job)
+        )
         if not plan.jobs:
             self._assembly.want(project_id)
         self._refresher.refresh(project_id)
@@ -154,15 +161,17 @@ class RenderService:
         self._projects.edit(project_id, project.revision, seed)
         return self.render(project_id, [scene_id])
 
-    def use_first_frame(self, project_id: str, scene_id: str) -> Project:
+    def use_first_frame(self, project_id: str, scene_id: str, identity: Identity = LOCAL_USER) -> Project:
         """Keeps the first frame of the take that is shown: it becomes the scene's own picture (an edit).
 
-        Raises PlanError where no picture model made one.
+        Raises PlanError where no picture model made one, or a guard withholds it from who asks.
         """
         card = next((card for card in self._boards.board(project_id).scenes if card.id == scene_id), None)
         sha256 = card.first_frame.media if card else None
         if card is None or sha256 is None or not self._store.has(sha256):
             raise PlanError(scene_id, "this scene shows no first frame that a picture model made. Render it first.")
+        if not identity.is_owner and sha256 in self._states.state(project_id).withheld_files():
+            raise PlanError(scene_id, "a guard withholds this picture from visitors.")
         self._takes.add_media(project_id, probe(self._store.path(sha256)), f"first frame of scene {card.number}.png")
         edit = ChangeScene(scene_id=scene_id, field="conditioning", value={"media": sha256})
         return self._projects.edit(project_id, self._projects.open(project_id).revision, edit)
@@ -171,7 +180,8 @@ class RenderService:
     def stop(self, project_id: str) -> list[str]:
         """Cancels all waiting and running jobs of this project; their ids."""
         self._rounds.stop(project_id)
-        stopped = self._tracker.cancel(project_id, self._takes.waiting_jobs(project_id))
+        stopped = self._submission.drop(project_id)
+        stopped += self._tracker.cancel(project_id, self._takes.waiting_jobs(project_id))
         self._refresher.refresh(project_id)
         return stopped
 
@@ -189,8 +199,13 @@ class RenderService:
         self._tracker.engine.move(job_id, position)
         self._refresher.refresh(project_id)
 
-    def preview(self, project_id: str, job_id: str) -> bytes | None:
-        """The newest live preview (animated WebP) of a job of this project."""
+    def preview(self, project_id: str, job_id: str, identity: Identity = LOCAL_USER) -> bytes | None:
+        """The newest live preview (animated WebP) of a job of this project.
+
+        None for visitors where takes may be withheld: nobody has judged it yet.
+        """
+        if not identity.is_owner and self._states.state(project_id).guard.withholds:
+            return None
         is_of_project = any(live.job.id == job_id for live in self._tracker.live.of_project(project_id))
         return self._tracker.engine.preview(job_id) if is_of_project else None
 

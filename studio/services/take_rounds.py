@@ -11,16 +11,18 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from engine.contract.errors import EngineError
+from engine.storage.media import MediaStore
 from studio.document.edits import change_scene, change_storyboard
 from studio.document.storyboard import Storyboard
 from studio.errors import LibraryError, PlanError, StudioError
 from studio.library.projects import Library
 from studio.library.takes import StoredTake, TakeRepository
-from studio.rendering.job_tracker import JobTracker
 from studio.rendering.progress import job_makes
 from studio.services.assistants.critic import CriticService
+from studio.services.guards.submission import SubmissionGuard
 from studio.services.refresher import ProjectRefresher
 from studio.views.state_cache import ProjectStateCache
 
@@ -50,7 +52,8 @@ class TakeRounds:
         library: Library,
         takes: TakeRepository,
         states: ProjectStateCache,
-        tracker: JobTracker,
+        submission: SubmissionGuard,
+        store: MediaStore,
         critic: CriticService,
         refresher: ProjectRefresher,
         on_done: Callable[[str], None],
@@ -58,7 +61,8 @@ class TakeRounds:
         self._library = library
         self._takes = takes
         self._states = states
-        self._tracker = tracker
+        self._submission = submission
+        self._store = store
         self._critic = critic
         self._refresher = refresher
         self._on_done = on_done
@@ -138,14 +142,13 @@ class TakeRounds:
             self._states.refuse_unplannable(plan, one.scene_ids)
             one.recipes[seed] = {scene_id: plan.scene(scene_id).recipe or "" for scene_id in one.scene_ids}
             self._give_known(one, one.recipes[seed])
-            ids += self._tracker.submit(
-                plan.jobs, lambda job, plan=plan: self._states.waiters_for(one.project_id, plan, job)
-            )
+            waiters_of = partial(self._states.waiters_for, one.project_id, plan)
+            ids += self._submission.submit(one.project_id, plan.jobs, waiters_of, replace=False)
         return ids
 
     def _give_known(self, one: _Round, recipes: Mapping[str, str]) -> None:
         """Takes that another project rendered become the scene's too."""
-        known = self._takes.takes_by_recipe(set(recipes.values()), self._tracker.store)
+        known = self._takes.takes_by_recipe(set(recipes.values()), self._store)
         own = {stored.take.recipe for stored in self._takes.takes_of(one.project_id)}
         found = [(scene_id, recipe) for scene_id, recipe in recipes.items() if recipe in known and recipe not in own]
         if found:
@@ -158,9 +161,9 @@ class TakeRounds:
 
     def _check(self, one: _Round) -> None:
         takes = {stored.take.recipe: stored for stored in self._takes.takes_of(one.project_id)}
-        waiting = self._takes.waiting_jobs(one.project_id)
+        waiting = self._submission.waiting(one.project_id)
         recipes = [recipe for by_scene in one.recipes.values() for recipe in by_scene.values()]
-        if any(recipe not in takes and any(job_makes(known.job, recipe) for known in waiting) for recipe in recipes):
+        if any(recipe not in takes and any(job_makes(job, recipe) for job in waiting) for recipe in recipes):
             return
         present = {recipe: takes[recipe] for recipe in recipes if recipe in takes}
         ids = [stored.take.id for stored in present.values()]

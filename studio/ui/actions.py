@@ -11,11 +11,12 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError
 
 from engine.contract.errors import EngineError
-from engine.contract.values import Value
+from engine.contract.values import Sha256, Value
 from studio.document.edits import EDIT
 from studio.errors import RevisionConflict, StoryboardError, StudioError
 from studio.services.identity import Identity
 from studio.studio import Studio
+from studio.ui.stream import board_for
 
 Answer = dict[str, Any]
 """``ok`` true with what was asked for, or ``ok`` false with ``problem`` as text (and ``field``, ``conflict``)."""
@@ -67,6 +68,16 @@ class PauseRequest(ProjectRequest):
     paused: bool
 
 
+class GuardRequest(ProjectRequest):
+    on: bool
+
+
+class ReleaseRequest(ProjectRequest):
+    """``media``: the file of a take that the guard withholds."""
+
+    media: Sha256
+
+
 class MoveRequest(ProjectRequest):
     job: str
     position: int
@@ -106,9 +117,9 @@ def dispatch(action: Action, identity: Identity, studio: Studio, content: object
         return {"ok": False, "problem": f"The page sent something the studio does not know: {error}"}
 
 
-def _with_board(studio: Studio, project_id: str, **answer: Any) -> Answer:
+def _with_board(identity: Identity, studio: Studio, project_id: str, **answer: Any) -> Answer:
     """With the board as it is now: the script need not wait for the stream."""
-    return {**answer, "board": studio.views.board(project_id).model_dump(mode="json")}
+    return {**answer, "board": board_for(studio, project_id, identity).model_dump(mode="json")}
 
 
 def _with_list(studio: Studio, **answer: Any) -> Answer:
@@ -141,56 +152,58 @@ def restore(identity: Identity, studio: Studio, request: ProjectRequest) -> Answ
 # ---- edits
 def edit(identity: Identity, studio: Studio, request: EditRequest) -> Answer:
     project = studio.projects.edit(request.project, request.revision, EDIT.validate_python(request.edit))
-    return _with_board(studio, project.id, revision=project.revision)
+    return _with_board(identity, studio, project.id, revision=project.revision)
 
 
 def undo(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
     project = studio.projects.undo(request.project)
-    return _with_board(studio, project.id, revision=project.revision)
+    return _with_board(identity, studio, project.id, revision=project.revision)
 
 
 def redo(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
     project = studio.projects.redo(request.project)
-    return _with_board(studio, project.id, revision=project.revision)
+    return _with_board(identity, studio, project.id, revision=project.revision)
 
 
 def keep_picture(identity: Identity, studio: Studio, request: SceneRequest) -> Answer:
-    studio.rendering.use_first_frame(request.project, request.scene)
-    return _with_board(studio, request.project)
+    studio.rendering.use_first_frame(request.project, request.scene, identity)
+    return _with_board(identity, studio, request.project)
 
 
 def refine(identity: Identity, studio: Studio, request: RefineRequest) -> Answer:
     scenes = studio.assistants.refiner.refine(request.project, request.scenes, request.again)
-    return _with_board(studio, request.project, scenes=scenes)
+    return _with_board(identity, studio, request.project, scenes=scenes)
 
 
 # ---- rendering
 def render_film(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
-    return _with_board(studio, request.project, jobs=studio.rendering.render(request.project))
+    return _with_board(identity, studio, request.project, jobs=studio.rendering.render(request.project))
 
 
 def render_scene(identity: Identity, studio: Studio, request: SceneRequest) -> Answer:
-    return _with_board(studio, request.project, jobs=studio.rendering.render(request.project, [request.scene]))
+    return _with_board(
+        identity, studio, request.project, jobs=studio.rendering.render(request.project, [request.scene])
+    )
 
 
 def render_takes(identity: Identity, studio: Studio, request: TakesRequest) -> Answer:
     scenes = [request.scene] if request.scene is not None else None
     jobs = studio.rendering.render_takes(request.project, request.num_takes, scenes)
-    return _with_board(studio, request.project, jobs=jobs)
+    return _with_board(identity, studio, request.project, jobs=jobs)
 
 
 def another_take(identity: Identity, studio: Studio, request: SceneRequest) -> Answer:
     jobs = studio.rendering.render_again(request.project, request.scene)
-    return _with_board(studio, request.project, jobs=jobs)
+    return _with_board(identity, studio, request.project, jobs=jobs)
 
 
 def another_picture(identity: Identity, studio: Studio, request: SceneRequest) -> Answer:
     jobs = studio.rendering.reroll_first_frame(request.project, request.scene)
-    return _with_board(studio, request.project, jobs=jobs)
+    return _with_board(identity, studio, request.project, jobs=jobs)
 
 
 def stop(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
-    return _with_board(studio, request.project, jobs=studio.rendering.stop(request.project))
+    return _with_board(identity, studio, request.project, jobs=studio.rendering.stop(request.project))
 
 
 def pause(identity: Identity, studio: Studio, request: PauseRequest) -> Answer:
@@ -198,17 +211,29 @@ def pause(identity: Identity, studio: Studio, request: PauseRequest) -> Answer:
         studio.rendering.pause()
     else:
         studio.rendering.resume()
-    return _with_board(studio, request.project)
+    return _with_board(identity, studio, request.project)
 
 
 def render_next(identity: Identity, studio: Studio, request: MoveRequest) -> Answer:
     studio.rendering.move(request.project, request.job, request.position)
-    return _with_board(studio, request.project)
+    return _with_board(identity, studio, request.project)
 
 
 def assemble(identity: Identity, studio: Studio, request: ProjectRequest) -> Answer:
     studio.rendering.assemble(request.project)
-    return _with_board(studio, request.project)
+    return _with_board(identity, studio, request.project)
+
+
+def guard(identity: Identity, studio: Studio, request: GuardRequest) -> Answer:
+    """Switches the guard of the storyboard on or off."""
+    model = studio.projects.open(request.project).storyboard.model
+    studio.assistants.guards.switch(request.project, model, request.on)
+    return _with_board(identity, studio, request.project)
+
+
+def release_take(identity: Identity, studio: Studio, request: ReleaseRequest) -> Answer:
+    studio.assistants.guards.release(identity, request.media)
+    return _with_board(identity, studio, request.project)
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -231,6 +256,8 @@ ACTIONS: Mapping[str, Action] = {
     "pause": handled(PauseRequest, pause),
     "render_next": handled(MoveRequest, render_next),
     "assemble": handled(ProjectRequest, assemble),
+    "guard": handled(GuardRequest, guard),
+    "release_take": handled(ReleaseRequest, release_take),
 }
 """By the name that scripts call."""
 
@@ -238,7 +265,10 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "renderbar": ("edit", "render_film", "render_takes", "stop"),
     "projects": ("projects", "create", "duplicate", "delete", "restore"),
     "board": ("edit", "undo", "redo"),
-    "inspector": ("edit", "refine", "render_scene", "render_takes", "another_take", "another_picture", "keep_picture"),
+    "inspector": (
+        *("edit", "refine", "render_scene", "render_takes", "another_take", "another_picture", "keep_picture"),
+        *("guard", "release_take"),
+    ),
     "player": ("assemble", "pause", "render_next"),
 }
 """The panels in reading order, and which actions each one's script may call."""

@@ -41,7 +41,7 @@ class Scripts(StaticFiles):
 
 
 Who = Annotated[Identity, Depends(identity_of)]
-"""Who asks, in every route. A policy (``page.build_app``) decides; nothing is refused to anybody yet."""
+"""Who asks, in every route. A policy (``page.build_app``) decides; visitors do not get what a guard withholds."""
 
 
 def routes(studio: Studio) -> APIRouter:
@@ -52,7 +52,7 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("/board/{project_id}/events")
     async def events(identity: Who, project_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        stream: AsyncIterator[ServerSentEvent] = board_events(studio, project_id)
+        stream: AsyncIterator[ServerSentEvent] = board_events(studio, project_id, identity)
         return EventSourceResponse(stream, ping=15, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     @router.get("/storyboard/{project_id}")
@@ -84,7 +84,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
     def media(identity: Who, project_id: str, sha256: str, download: str = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """A file of the project, with ranges, so that a player may seek."""
         try:
-            file = studio.projects.media_file(project_id, sha256)
+            file = studio.projects.media_file(project_id, sha256, identity)
         except StudioError as error:
             raise HTTPException(404, str(error)) from error
         if file is None:
@@ -100,7 +100,7 @@ def _add_media(router: APIRouter, studio: Studio) -> None:
     def preview(identity: Who, project_id: str, job_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The newest live preview; the query ``v`` only distinguishes pictures."""
         try:
-            picture = studio.rendering.preview(project_id, job_id)
+            picture = studio.rendering.preview(project_id, job_id, identity)
         except (StudioError, EngineError) as error:
             raise HTTPException(404, str(error)) from error
         if picture is None:

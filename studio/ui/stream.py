@@ -1,7 +1,7 @@
 """The stream of one board: the whole at first, then only what changed.
 
 Comes in: boards as they become. Goes out: server-sent events ``board`` (whole) and ``patch`` (``changed`` fields of the
-board, ``scenes`` that differ, ``order`` of all scene ids). Does not know who watches, and keeps nothing between boards
+board, ``scenes`` that differ, ``order`` of all scene ids). Keeps nothing between boards
 but the one it sent last.
 """
 
@@ -15,7 +15,10 @@ from anyio import CapacityLimiter, to_thread
 from sse_starlette import ServerSentEvent
 
 from studio.errors import StudioError
+from studio.services.identity import Identity
 from studio.studio import Studio
+from studio.views.types import BoardView
+from studio.views.visitors import for_visitor
 
 WAIT_S = 10.0
 GATHER_S = 0.15
@@ -35,12 +38,18 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def board_events(studio: Studio, project_id: str) -> AsyncIterator[ServerSentEvent]:
-    """Events for one tab until it goes; ``gone`` where the project is no longer there."""
+def board_for(studio: Studio, project_id: str, identity: Identity) -> BoardView:
+    """The board as who asks may see it. Raises ProjectMissing."""
+    board = studio.views.board(project_id)
+    return board if identity.is_owner else for_visitor(board)
+
+
+async def board_events(studio: Studio, project_id: str, identity: Identity) -> AsyncIterator[ServerSentEvent]:
+    """Events for one tab of who asks until it goes; ``gone`` where the project is no longer there."""
     sent: dict[str, Any] | None = None
     try:
         while True:
-            board = await to_thread.run_sync(studio.views.board, project_id)
+            board = await to_thread.run_sync(board_for, studio, project_id, identity)
             now = board.model_dump(mode="json")
             if sent is None:
                 yield _event("board", now)

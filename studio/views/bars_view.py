@@ -12,11 +12,12 @@ from studio.views.project_state import LiveState, ProjectState
 from studio.views.types import EngineView, FilmView, RenderBar, SceneCard
 
 STUCK = ("unplannable", "without_model")
+WORKING = ("checking", "queued", "rendering")
 
 
 def render_bar(project_state: ProjectState, live_state: LiveState, cards: Sequence[SceneCard]) -> RenderBar:
     jobs = project_state.plan.jobs if project_state.plan else ()
-    waiting = [card for card in cards if card.state in ("queued", "rendering")]
+    waiting = [card for card in cards if card.state in WORKING]
     wanted = {scene_id for job in jobs for scene_id in job.scene_ids}
     due = [card for card in cards if card.id in wanted or (card.state == "stale" and not _matches(card))]
     problem, problem_text = _problem(project_state, live_state, cards)
@@ -40,7 +41,7 @@ def _matches(card: SceneCard) -> bool:
 
 
 def _what(due: Sequence[SceneCard], cards: Sequence[SceneCard]) -> str:
-    waiting = [card for card in cards if card.state in ("queued", "rendering")]
+    waiting = [card for card in cards if card.state in WORKING]
     stuck = [card for card in cards if card.state in STUCK]
     cannot = f"{_scenes(stuck)} cannot be rendered" if stuck else ""
     if not cards:

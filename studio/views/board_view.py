@@ -12,7 +12,7 @@ from studio.views.bars_view import engine_view, film_view, render_bar
 from studio.views.durations import about, clock
 from studio.views.project_state import LiveState, ProjectState
 from studio.views.scene_view import scene_card
-from studio.views.types import BoardView, JointView, ModelView, NoteView, PresetView, RefinerView
+from studio.views.types import BoardView, GuardView, JointView, ModelView, NoteView, PresetView, RefinerView
 
 
 def board_of(
@@ -52,6 +52,7 @@ def board_of(
         render=render_bar(project_state, live_state, cards),
         scenes=cards,
         film=film_view(project_state, live_state, cards),
+        guard=_guard(project_state),
         engine=engine_view(live_state),
         problem=project_state.problem,
     )
@@ -62,6 +63,11 @@ def _refiner(status: ModelStatus | None, live_state: LiveState) -> RefinerView:
         return RefinerView(name="", problem="the storyboard's model is not known", style="")
     choice = live_state.refiner_of(status)
     return RefinerView(name=choice.name, problem=choice.problem, style=status.card.traits.prompt_style)
+
+
+def _guard(project_state: ProjectState) -> GuardView:
+    guard = project_state.guard
+    return GuardView(on=guard.on, can_switch=guard.can_switch, withholds=guard.withholds, text=guard.text)
 
 
 def _joint(project_state: ProjectState, status: ModelStatus | None) -> JointView | None:

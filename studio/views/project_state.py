@@ -17,6 +17,7 @@ from studio.planning.shown_take import index_takes
 from studio.planning.types import Plan
 from studio.rendering.progress import LiveJob
 from studio.rendering.refining import RefinerChoice, Refining
+from studio.views.guarding import SHOWN, GuardSwitch, TakeGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,22 @@ class ProjectState:
     shared: tuple[tuple[str, str], ...] = ()
     """(scene id, take id) of takes that other projects rendered, that match by their recipe, and that are not recorded
     as this project's yet. They are in ``takes``."""
+
+    guard: GuardSwitch = GuardSwitch(False, False, "")
+    take_guards: Mapping[str, TakeGuard] = field(default_factory=dict[str, TakeGuard])
+    """By take id, where a guard has something to say of it."""
+
+    def withheld_files(self) -> set[str]:
+        """SHA-256 of the files that only the owner of the machine may see."""
+        takes = [stored for stored in self.takes if self.guard_of(stored.take.id).state == "withheld"]
+        files = {each for stored in takes for each in (stored.take.media, stored.poster, stored.take.picture) if each}
+        outdated = self.film is not None and self.film.cut != self.cut  # it may show one of these
+        if takes and outdated and self.film is not None:
+            files |= {each for each in (self.film.media, self.film.poster) if each}
+        return files
+
+    def guard_of(self, take_id: str) -> TakeGuard:
+        return self.take_guards.get(take_id, SHOWN)
 
     def shown_take_id(self, scene: Scene) -> str | None:
         """The take that card and film show: what the plan says, else, without a plan, the chosen or newest one."""

@@ -25,6 +25,7 @@ from studio.views.types import (
     RefinementView,
     SceneCard,
     SceneState,
+    TakeGuardView,
     TakeView,
 )
 
@@ -35,6 +36,8 @@ STAGES = {
     "decode": "decoding frames",
     "write": "writing the take",
 }
+
+JOB_STATES: Mapping[str, SceneState] = {"running": "rendering", "checking": "checking"}
 
 
 def scene_card(
@@ -123,7 +126,13 @@ def _takes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) ->
     scored = [(-round(one.critique.score, 2), take_id != shown, take_id) for take_id, one in critiques.items() if one]
     best_first = sorted(scored, key=lambda each: each[:2])
     ranks = {take_id: rank for rank, (_, _, take_id) in enumerate(best_first, start=1)}
-    return tuple(_take(one, shown, recipe, critiques[one.take.id], ranks.get(one.take.id)) for one in newest_first)
+    views = (_take(one, shown, recipe, critiques[one.take.id], ranks.get(one.take.id)) for one in newest_first)
+    return tuple(_guarded(view, project_state) for view in views)
+
+
+def _guarded(view: TakeView, project_state: ProjectState) -> TakeView:
+    guard = project_state.guard_of(view.id)
+    return view.model_copy(update={"guard": TakeGuardView(state=guard.state, text=guard.text)})
 
 
 def _take(
@@ -144,6 +153,7 @@ def _take(
         rank=rank,
         chosen=take.id == shown,
         matches=take.recipe == recipe,
+        guard=TakeGuardView(state="", text=""),
     )
 
 
@@ -167,7 +177,7 @@ def _state(
     scene: Scene, plan: ScenePlan | None, project_state: ProjectState, job: LiveJob | None, takes: Sequence[TakeView]
 ) -> tuple[SceneState, str]:
     if job is not None:
-        return ("rendering" if job.state == "running" else "queued"), ""
+        return JOB_STATES.get(job.state, "queued"), ""
     if plan is None:
         return "unplannable", project_state.problem
     chosen = next((take for take in takes if take.chosen), None)

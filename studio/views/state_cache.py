@@ -25,6 +25,7 @@ from studio.planning.plan import Plan, plan
 from studio.planning.presets import Preset
 from studio.rendering.models import ModelCatalog
 from studio.rendering.progress import Waiters, job_makes
+from studio.views.guarding import Guarding
 from studio.views.project_state import ProjectState
 
 
@@ -45,6 +46,7 @@ class ProjectStateCache:
         store: MediaStore,
         models: ModelCatalog,
         presets: Mapping[str, Preset],
+        guards: Guarding,
     ) -> None:
         self._library = library
         self._takes = takes
@@ -52,6 +54,7 @@ class ProjectStateCache:
         self._store = store
         self._models = models
         self._presets = presets
+        self._guards = guards
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         self._timings: Timings | None = None
@@ -158,12 +161,15 @@ class ProjectStateCache:
             project_state = replace(project_state, plan=whole, estimates_s=self._estimates(project_state, whole))
         except PlanError as error:
             project_state = replace(project_state, problem=str(error))
+        guards = self._guards.of_takes([stored.take for stored in project_state.takes])
+        project_state = replace(project_state, take_guards=guards)
         return replace(project_state, cut=self._cut(project_state))
 
     def _stored(self, project: Project) -> ProjectState:
         return ProjectState(
             project=project,
             takes=tuple(stored for stored in self._takes.takes_of(project.id) if self._store.has(stored.take.media)),
+            guard=self._guards.switch_of(project.storyboard.model, project.id),
             jobs=tuple(self._takes.jobs_of_project(project.id)),
             media=self._takes.media_of(project.id),
             media_names=self._takes.media_names(project.id),
@@ -190,7 +196,7 @@ class ProjectStateCache:
     ) -> Plan:
         if self._timings is None:
             self._timings = timings_of(self._takes.newest_takes())
-        return plan(
+        whole = plan(
             storyboard,
             presets=self._presets,
             models=self._models.all(),
@@ -201,6 +207,7 @@ class ProjectStateCache:
             preset=preset,
             scene_ids=scene_ids,
         )
+        return self._guards.guarded(whole, storyboard, self._timings)
 
     def _matches(self, whole: Plan) -> list[StoredTake]:
         """Takes of other projects, or from before, that match scenes which are not fresh by their recipe."""
@@ -235,6 +242,10 @@ def _film_source(project_state: ProjectState, store: MediaStore) -> FilmSource:
         which = ("scene " if len(missing) == 1 else "scenes ") + ", ".join(missing)
         raise FilmError(f"{which}: not rendered yet. Render first, then the film can be put together.")
     whole = tuple(take for take in takes if take is not None)
+    for number, take in enumerate(whole, start=1):
+        if project_state.guard_of(take.id).state == "withheld":
+            reason = project_state.guard_of(take.id).text.rstrip(".")
+            raise FilmError(f"scene {number}: its take is withheld ({reason}). Render another one, or choose one.")
     joins = [
         Join(take, store.path(take.media), scene.crossfade_s if scene.transition == "crossfade" else 0.0)
         for take, scene in zip(whole, storyboard.scenes, strict=True)

@@ -8,9 +8,13 @@ preview by a key that changes with every new picture.
 from typing import Literal
 
 from engine.contract.values import Value
+from studio.views.guarding import TakeGuardState
 
-SceneState = Literal["fresh", "stale", "missing", "queued", "rendering", "failed", "unplannable", "without_model"]
-"""``without_model``: nothing is wrong with the scene, but the storyboard's model is not here."""
+SceneState = Literal[
+    "fresh", "stale", "missing", "checking", "queued", "rendering", "failed", "unplannable", "without_model"
+]
+"""``checking``: a guard judges its texts before it is queued. ``without_model``: nothing is wrong with the scene, but
+the storyboard's model is not here."""
 
 
 class ProgressView(Value):
@@ -39,6 +43,16 @@ class CritiqueView(Value):
     reasons: tuple[str, ...]
 
 
+class TakeGuardView(Value):
+    """What a guard says of a take, or why none could. ``text`` "": nothing is to be said.
+
+    ``withheld``: only the owner of the machine sees it; a visitor's board does not name its files.
+    """
+
+    state: TakeGuardState
+    text: str
+
+
 class TakeView(Value):
     """One take of a scene. ``media``, ``poster`` and ``picture`` are sha256 names for the media route."""
 
@@ -61,6 +75,7 @@ class TakeView(Value):
     chosen: bool
     matches: bool
     """Whether it is what the scene as it is written now would give."""
+    guard: TakeGuardView
 
 
 class ConditioningView(Value):
@@ -266,6 +281,16 @@ class EngineView(Value):
     text: str
 
 
+class GuardView(Value):
+    """Of the storyboard's prompts and takes. ``can_switch``: whether its author may. ``withholds``: whether takes may
+    be withheld from visitors."""
+
+    on: bool
+    can_switch: bool
+    withholds: bool
+    text: str
+
+
 class BoardView(Value):
     """``version`` grows whenever anything here changes; see ``Studio.wait_for_change``."""
 
@@ -299,6 +324,7 @@ class BoardView(Value):
     render: RenderBar
     scenes: tuple[SceneCard, ...]
     film: FilmView
+    guard: GuardView
     engine: EngineView
     problem: str
     """Why the storyboard cannot be planned at all (an unknown model or preset); "" if it can."""

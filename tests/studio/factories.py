@@ -16,6 +16,7 @@ from engine.storage.workspace import Workspace
 from studio.document.edits import ChangeScene, Edit
 from studio.document.storyboard import Scene, Storyboard
 from studio.library.projects import Project
+from studio.services.assistants.settings import AssistantSettings
 from studio.studio import Studio
 from studio.views.types import BoardView
 from tests.fakes import FakeEngine
@@ -26,7 +27,8 @@ PATIENCE_S = 60.0
 class Bench:
     """``apart``: the engine has a workspace and media of its own, as on another machine. ``cards``: its models.
 
-    ``busy_timeout_s``: how long the studio waits for another program that writes its database.
+    ``assistants``: the host's settings. ``busy_timeout_s``: how long the studio waits for another program that writes
+    its database.
     """
 
     def __init__(
@@ -36,14 +38,16 @@ class Bench:
         apart: bool = False,
         cards: dict[str, ModelCard] | None = None,
         busy_timeout_s: int = 20,
+        assistants: AssistantSettings | None = None,
     ) -> None:
         self.root = root
+        self.assistants = assistants
         self.workspace = Workspace.at(root / "workspace")
         self.store = MediaStore(self.workspace.media)
         self.engine_workspace = Workspace.at(root / "elsewhere") if apart else self.workspace
         self.engine = FakeEngine(self.engine_workspace, step_s, cards, MediaStore(self.engine_workspace.media))
         url = f"sqlite:///{self.workspace.studio_database}?timeout={busy_timeout_s}"
-        self.studio = Studio(self.workspace, self.engine, database_url=url, examples=False)
+        self.studio = Studio(self.workspace, self.engine, database_url=url, examples=False, assistants=assistants)
         self.heard()
 
     def heard(self) -> None:
@@ -55,7 +59,7 @@ class Bench:
 
     def restart_studio(self) -> None:
         self.studio.close()
-        self.studio = Studio(self.workspace, self.engine, examples=False)
+        self.studio = Studio(self.workspace, self.engine, examples=False, assistants=self.assistants)
         self.heard()
 
     def new_engine(self) -> None:

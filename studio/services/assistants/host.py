@@ -16,7 +16,7 @@ from engine.storage.media import MediaStore
 from studio.errors import PresetError
 from studio.services.assistants.background import Background
 from studio.services.assistants.local_assistants import LocalAssistants
-from studio.services.assistants.settings import FILE, AssistantSettings, key_of
+from studio.services.assistants.settings import FILE, AssistantSetting, AssistantSettings, key_of
 
 NUM_THREADS = 4
 T = TypeVar("T")
@@ -37,23 +37,27 @@ class AssistantHost:
         self.store = store
         self.local = local
         self.models_root = models_root
-        self._workspace = workspace
-        self._endpoints: dict[AssistantKind, ChatEndpoint] = {}
+        self.workspace = workspace
+        self._endpoints: dict[tuple[AssistantKind, str, str], ChatEndpoint] = {}
         self._lock = threading.Lock()
         self._threads = Background("assistants", NUM_THREADS)
 
-    def endpoint(self, kind: AssistantKind) -> ChatEndpoint:
-        """The endpoint that the settings name. Raises PresetError for an address or a key that cannot be used."""
-        setting = self.settings.of(kind)
+    def endpoint(self, kind: AssistantKind, setting: AssistantSetting | None = None) -> ChatEndpoint:
+        """The endpoint that the settings name; ``setting``: another one of the same kind.
+
+        Raises PresetError for an address or a key that cannot be used.
+        """
+        setting = setting or self.settings.of(kind)
+        named = kind, setting.use, setting.model
         with self._lock:
-            if kind not in self._endpoints:
-                key = key_of(setting, kind, self._workspace)
+            if named not in self._endpoints:
+                key = key_of(setting, kind, self.workspace)
                 address = EndpointAddress(setting.use, setting.model, key, setting.timeout_s)
                 try:
-                    self._endpoints[kind] = ChatEndpoint(address)
+                    self._endpoints[named] = ChatEndpoint(address)
                 except ValueError as error:
                     raise PresetError(FILE, f"{kind}.use", str(error)) from error
-            return self._endpoints[kind]
+            return self._endpoints[named]
 
     def in_background(self, work: Callable[[], T]) -> Future[T]:
         """After ``close``: a future that is cancelled."""

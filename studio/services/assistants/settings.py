@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
@@ -67,11 +67,32 @@ class RefinerSetting(AssistantSetting):
     by_default: bool = Field(default=False, strict=True)
 
 
+class GuardSetting(AssistantSetting):
+    """``use``: the model that judges texts behind the block list; ``built-in``: the block list alone; ``off``: nothing.
+
+    ``also``: further models, asked in order until one calls a text unsafe.
+    """
+
+    also: tuple[AssistantSetting, ...] = ()
+    required: Literal["auto", "always", "never"] = "auto"
+    """auto: for models whose licence asks for a guard. never: this host has a substitute, and answers for it."""
+    switch: bool = Field(default=True, strict=True)
+    """Whether authors may switch the guard off where nothing requires it."""
+    block_lists: tuple[str, ...] = ()
+    """Folders of the host's own lists, besides the shipped one; relative to the workspace."""
+    video: Literal["advise", "withhold", "off"] = "advise"
+    """What follows where the classifier of frames finds something in a take."""
+    video_model: str = Field(default=AUTO, strict=True, min_length=1)
+    """The classifier's card."""
+    pixelate_faces: bool = Field(default=False, strict=True)
+    """All faces of finished takes, those of drawn people and of the author too."""
+
+
 class AssistantSettings(Value):
     """Of one host."""
 
     refiner: RefinerSetting = RefinerSetting()
-    guard: AssistantSetting = AssistantSetting()
+    guard: GuardSetting = GuardSetting()
     critic: AssistantSetting = AssistantSetting()
 
     def of(self, kind: AssistantKind) -> AssistantSetting:
@@ -104,6 +125,8 @@ def with_flags(settings: AssistantSettings, flags: Mapping[AssistantKind, str | 
         if not text:
             continue
         before, fields = settings.of(kind), _fields_of(text)
+        if kind == "guard" and text == OFF and not settings.guard.switch:
+            raise PresetError(FILE, "guard.switch", "this host does not let the guard be switched off (--no-guard)")
         if fields["use"] != before.use:
             fields |= {"model": fields.get("model", ""), "key_env": "", "key_file": ""}
         elif not fields.get("model"):

@@ -7,6 +7,7 @@ const STATES = {
   fresh: 'fresh',
   stale: 'stale',
   missing: 'not rendered yet',
+  checking: 'the guard looks at it',
   queued: 'waiting',
   rendering: 'rendering',
   failed: 'failed',

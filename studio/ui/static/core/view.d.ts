@@ -27,6 +27,7 @@ interface BoardView {
   render: RenderBar;
   scenes: SceneCard[];
   film: FilmView;
+  guard: GuardView;
   engine: EngineView;
   problem: string;
 }
@@ -72,6 +73,13 @@ interface FirstFrameView {
   seed: number | null;
   media: string | null;
   can_make: boolean;
+  text: string;
+}
+
+interface GuardView {
+  on: boolean;
+  can_switch: boolean;
+  withholds: boolean;
   text: string;
 }
 
@@ -184,7 +192,7 @@ interface SceneCard {
   refinement: RefinementView;
   notes: string;
   plan_notes: string[];
-  state: 'fresh' | 'stale' | 'missing' | 'queued' | 'rendering' | 'failed' | 'unplannable' | 'without_model';
+  state: 'fresh' | 'stale' | 'missing' | 'checking' | 'queued' | 'rendering' | 'failed' | 'unplannable' | 'without_model';
   reason: string;
   job_id: string | null;
   progress: ProgressView | null;
@@ -192,6 +200,11 @@ interface SceneCard {
   take: TakeView | null;
   takes: TakeView[];
   round_text: string;
+}
+
+interface TakeGuardView {
+  state: '' | 'unchecked' | 'checking' | 'advised' | 'withheld';
+  text: string;
 }
 
 interface TakeView {
@@ -208,4 +221,5 @@ interface TakeView {
   rank: number | null;
   chosen: boolean;
   matches: boolean;
+  guard: TakeGuardView;
 }

@@ -1,0 +1,1 @@
+"""Guards of prompts and takes: what is judged, by whom, and what follows from a verdict."""
