@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.client.client import EngineClient
-from engine.service.launch import ensure_engine, stop_engine
-from engine.service.settings import GroupKind
+from engine.service.launch import stop_engine
 from engine.storage.workspace import Workspace
-from tests.engine.in_process import EngineThread
+from tests.engine.in_process import EngineThread, forked_engine
 
 StartEngine = Callable[..., EngineClient]
 
@@ -34,9 +33,8 @@ def start(workspace: Workspace, cards: Path, tmp_path: Path) -> Iterator[StartEn
     """``start()`` gives a client of this test's engine, a process of its own, started if it does not run."""
     clients: list[EngineClient] = []
 
-    def start_engine(group: GroupKind = "fake", **settings: object) -> EngineClient:
-        folders = {"cards": cards, "models_root": tmp_path, **settings}
-        clients.append(ensure_engine(workspace, group=group, die_with_parent=True, **folders))
+    def start_engine() -> EngineClient:
+        clients.append(forked_engine(workspace, cards=cards, models_root=tmp_path))
         return clients[-1]
 
     yield start_engine

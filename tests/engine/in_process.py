@@ -1,13 +1,15 @@
-"""An engine in this process, over ranks that are forked: what a service process does, without its start of seconds.
+"""An engine in this process, or in one that is forked: what a service process does, without its start of seconds.
 
 Comes in: a workspace, folders of models, the settings that a test cares about. Goes out: an address that anything
 attaches to as to any engine (``engine.json`` in the workspace), and a client. API, store, dispatcher and the ranks'
-line are those of a service; its process, its lock, its logs and its guard are not here: tests about those start one.
+line are those of a service; its process, its lock, its logs and its guard are not there in an ``EngineThread``. A
+forked engine has all of them: only its imports are those of the process that it is forked from.
 """
 
 import asyncio
 import dataclasses
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from typing import Any
 from engine.client.client import EngineClient
 from engine.runtime import worker
 from engine.service import fake_worker
-from engine.service.__main__ import bind, make_server
+from engine.service.__main__ import bind, main, make_server
 from engine.service.groups import ProcessGroup
+from engine.service.launch import attach
 from engine.service.settings import GroupKind, Settings, default_roots
 from engine.storage.workspace import Workspace
 from tests.engine.factories import wait_until
@@ -60,6 +63,30 @@ class EngineThread:
         self._thread.join(30)
         self._listening.close()
         assert not self._thread.is_alive(), "the engine does not end"
+
+
+def forked_engine(workspace: Workspace, *, group: GroupKind = "fake", ranks: int = 1, **folders: Path) -> EngineClient:
+    """The engine of a workspace as ``ensure_engine`` gives it: the one that runs, or a new process."""
+    if found := attach(workspace):
+        return found
+    command = ["--workspace", str(workspace.root), "--group", group, "--ranks", str(ranks)]
+    for name, folder in folders.items():
+        command += [f"--{name.replace('_', '-')}", str(folder)]
+    with (workspace.logs / "start.log").open("wb") as log:
+        forked = Forked(_serve, 1, os.environ, command, output=log.fileno())
+    clients: list[EngineClient] = []
+
+    def answers() -> bool:
+        assert forked.poll() is None, (workspace.logs / "start.log").read_text()
+        clients.extend(filter(None, [attach(workspace)]))
+        return bool(clients)
+
+    wait_until(answers, "the engine")
+    return clients[0]
+
+
+def _serve(command: list[str]) -> None:
+    sys.exit(main(command))
 
 
 class ForkedGroup(ProcessGroup):

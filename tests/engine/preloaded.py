@@ -12,7 +12,7 @@ from PIL import Image  # noqa: E402
 from engine.contract.families import FAMILIES  # noqa: E402
 from engine.models import family  # noqa: E402
 from engine.runtime import loop  # noqa: E402, F401
-from engine.service import fake_worker  # noqa: E402, F401
+from engine.service import __main__, fake_worker  # noqa: E402, F401
 
 Image.init()
 for _name in FAMILIES:

@@ -13,17 +13,18 @@ import pytest
 from engine.client.client import EngineClient
 from engine.contract.events import Event, Finished, Interrupted
 from engine.contract.jobs import Job
-from engine.service.launch import ensure_engine, stop_engine
+from engine.service.launch import stop_engine
 from engine.service.lock import holder_of
 from engine.storage.card_files import fingerprint
 from engine.storage.hashes import FileHashes
 from engine.storage.media import probe
 from engine.storage.workspace import Workspace
 from tests.engine.factories import a_job, events_of, milestones, processes_of, wait_for_step, wait_until
+from tests.engine.in_process import forked_engine
 from tests.engine.runtime.tiny import make_tiny_model
 from tests.engine.service.listeners import listeners
 
-LONG = {"num_steps": 60, "num_segments": 3, "num_frames": 17}
+LONG = {"num_steps": 30, "num_segments": 3, "num_frames": 17}
 
 
 class Rig:
@@ -37,7 +38,7 @@ class Rig:
 
     def engine(self) -> EngineClient:
         folders = {"cards": self.root / "cards", "models_root": self.root / "models"}
-        return ensure_engine(self.workspace, ranks=self.num_ranks, die_with_parent=True, **folders)
+        return forked_engine(self.workspace, group="local", ranks=self.num_ranks, **folders)
 
     def job(self, prompt: str, **settings: int) -> Job:
         return a_job(f"{prompt} on {self.num_ranks}", weights=self.weights, **settings)
