@@ -100,7 +100,7 @@ def accuracies(asked: list[world.Combination], shown: list[measure.Reading]) -> 
     return result | {"all_four": round(100 * float(table.all(1).mean()), 1), "n": len(asked)}
 
 
-def _spread(n: int) -> list[world.Combination]:
+def spread(n: int) -> list[world.Combination]:
     """n held-out combinations in a fixed mixed order; beyond 200 they come again."""
     combinations = world.held_out_combinations()
     random.Random(4).shuffle(combinations)
@@ -108,7 +108,7 @@ def _spread(n: int) -> list[world.Combination]:
 
 
 def text_to_video(model: Bundled, n: int, settings: Settings) -> tuple[dict, list]:
-    rng, asked, clips = random.Random(11), _spread(n), []
+    rng, asked, clips = random.Random(11), spread(n), []
     texts = [captions.plain_caption(c, rng) for c in asked]
     for i in range(0, n, BATCH):
         clips.extend(model.generate(texts[i : i + BATCH], settings, seed=100 + i))
@@ -118,7 +118,7 @@ def text_to_video(model: Bundled, n: int, settings: Settings) -> tuple[dict, lis
 
 def image_to_video(model: Bundled, n: int, settings: Settings) -> tuple[dict, list]:
     """From still, centred pictures of held-out combinations. The first frame is compared with the picture."""
-    rng, asked, clips, decibels = random.Random(12), _spread(n), [], []
+    rng, asked, clips, decibels = random.Random(12), spread(n), [], []
     texts = [captions.plain_caption(c, rng) for c in asked]
     for i in range(0, n, BATCH):
         stills = np.stack([world.render_still(c, i + k) for k, c in enumerate(asked[i : i + BATCH])])
@@ -144,7 +144,7 @@ def _confusions(asked: list[world.Combination], shown: list[measure.Reading]) ->
 
 
 def reconstruction(model: Bundled, n: int) -> tuple[dict, list]:
-    asked, decibels, shown, pairs = _spread(n), [], [], []
+    asked, decibels, shown, pairs = spread(n), [], [], []
     for i, c in enumerate(asked):
         frames = world.render(c, 5000 + i).frames
         output = model.decode(model.encode(frames[None]))[0]

@@ -63,9 +63,8 @@ function shown(known, take, card) {
   const age = take.matches ? '' : old ? ', from before the last changes' : ', of another seed';
   setAttributes(button, {
     'aria-pressed': take.chosen ? 'true' : 'false',
-    'aria-label': [`Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`, criticWords(take)]
-      .filter(Boolean)
-      .join(', '),
+    'aria-label': `Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`,
+    'aria-description': criticWords(take) || null,
     title: [`seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`, criticWords(take)]
       .filter(Boolean)
       .join('\n'),
