@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from engine.contract.values import Identifier, Value
-from studio.document.refinement import accepted
+from studio.document.refinement import accepted, edited_source
 from studio.document.storyboard import Conditioning, FirstFrame, Scene, Storyboard, free_id
 from studio.document.validation import problems_in, show, suggestion
 from studio.errors import StoryboardError
@@ -104,6 +104,8 @@ def change_scene(storyboard: Storyboard, scene_id: str, field: str, value: objec
     path = f"scenes[{position}]"
     values = storyboard.scenes[position].model_dump()
     _set_field(values, field, value, Scene, _FIXED_SCENE_FIELDS, path)
+    if field in ("refinement.text", "refinement.chunk_texts"):
+        values["refinement"]["source"] = edited_source(values["refinement"]["source"])
     changed = _checked_scene(values, path)
     return _with_scenes(storyboard, (*storyboard.scenes[:position], changed, *storyboard.scenes[position + 1 :]))
 

@@ -15,6 +15,9 @@ from studio.document.storyboard import RefinedFrom, Refinement, Scene, Storyboar
 RefinementState = Literal["", "proposed", "accepted", "outdated"]
 """"": there is none."""
 
+EDITED = ", edited"
+MAX_SOURCE = 300
+
 
 def origin_of(scene: Scene, style: str) -> RefinedFrom:
     """What a refinement made now would be made from."""
@@ -62,6 +65,11 @@ def with_refinements(storyboard: Storyboard, refinements: Mapping[str, Refinemen
 def accepted(refinement: Refinement, scene: Scene, style: str = "") -> Refinement:
     """As what counts from now on, also where it was made from other words. ``style`` "": the one it was made for."""
     return refinement.model_copy(update={"accepted": True, "of": origin_of(scene, style or refinement.of.style)})
+
+
+def edited_source(source: str) -> str:
+    """Who wrote a refinement that the author has changed."""
+    return source if source.endswith(EDITED) else f"{source[: MAX_SOURCE - len(EDITED)]}{EDITED}"
 
 
 def outdated_refinements(storyboard: Storyboard, style: str) -> list[Scene]:

@@ -17,6 +17,8 @@ _RULES = """Rules:
 - Name the style if one is given or can be seen; add none of your own.
 - Say how things move, in which direction and how fast, and what the camera does.
 - Use plain, natural words; no lists, no headings, nothing about sound, no comment.
+- Texts that stand before and after it, if given, are its neighbours in the film: go on from them, keep their people \
+and places, and rewrite the text to rewrite alone.
 - If a picture comes with the text, it is where the film begins: describe what is in it, and let it move from there."""
 
 _ANSWER = "Answer with the rewritten text alone, in one paragraph."
@@ -85,8 +87,8 @@ def sampling_for(request: RefineRequest, style: PromptStyle) -> Sampling:
 
 def _user_text(request: RefineRequest) -> str:
     """The text alone; with neighbours, each under a heading."""
-    prompt = request.prompt.strip()
-    if not (request.before.strip() or request.after.strip()):
-        return prompt
-    before, after = request.before.strip() or "(this is the first)", request.after.strip() or "(this is the last)"
-    return f"Before it: {before}\n\nAfter it: {after}\n\nThe text to rewrite: {prompt}"
+    texts = {"Before it": request.before, "After it": request.after, "The text to rewrite": request.prompt}
+    given = {heading: text.strip() for heading, text in texts.items() if text.strip()}
+    if len(given) == 1:
+        return request.prompt.strip()
+    return "\n\n".join(f"{heading}: {text}" for heading, text in given.items())

@@ -11,10 +11,8 @@ from engine.contract.assistants import PromptStyle, RefineRequest
 from engine.contract.assistants import Refinement as Answer
 from engine.contract.errors import AssistantFailed
 from engine.contract.media import MediaInfo
-from studio.document.refinement import origin_of, refinement_state
+from studio.document.refinement import MAX_SOURCE, origin_of, refinement_state
 from studio.document.storyboard import Refinement, Scene, Storyboard
-
-MAX_SOURCE = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.assistants import PromptStyle
-from engine.contract.cards import ModelCard
+from engine.contract.cards import ModelCard, ModelStatus
 from engine.contract.errors import AssistantFailed, EngineError
 from studio.document.edits import ChangeScene
 from studio.document.refinement import asked_with, refinement_state, with_refinements
@@ -81,7 +81,7 @@ class RefineService:
         self._states = states
         self._models = models
         self._live = live
-        live.choice = lambda status: choose_refiner(host, status.card)
+        live.choice = self._choice
 
     @property
     def by_default(self) -> bool:
@@ -94,7 +94,14 @@ class RefineService:
 
     def choice(self, model: str) -> RefinerChoice:
         status = self._models.all().get(model)
-        return choose_refiner(self._host, status.card) if status else RefinerChoice(problem=f"no model {model}")
+        return self._choice(status) if status else RefinerChoice(problem=f"There is no model {model}.")
+
+    def _choice(self, status: ModelStatus) -> RefinerChoice:
+        """An assistant's card that cannot be read is a reason, not the end of the page."""
+        try:
+            return choose_refiner(self._host, status.card)
+        except (StudioError, EngineError) as error:
+            return RefinerChoice(problem=str(error))
 
     def refine(
         self, project_id: str, scene_ids: Sequence[str] | None = None, again: bool = False, accept: bool = False
@@ -151,7 +158,7 @@ class RefineService:
     def _start(self, project_id: str, scene_ids: Sequence[str] | None, again: bool, accept: bool) -> list[_Batch]:
         project = self._projects.open(project_id)
         card = self._card(project.storyboard.model)
-        if problem := choose_refiner(self._host, card).problem:
+        if problem := self.choice(card.name).problem:
             raise AssistantFailed(problem)
         asked = _Round(project_id, card, again, accept)
         scenes = _scenes_to_refine(project.storyboard, scene_ids)

@@ -44,7 +44,7 @@ def test_words_that_change_afterwards_count_until_the_refinement_is_accepted_as_
 
 def test_a_refinement_is_edited_refused_and_gone_with_a_merge() -> None:
     edited = after(ChangeScene(scene_id="one", field="refinement.text", value="Mine."))
-    assert edited.refinement and edited.refinement.text == "Mine." and edited.refinement.source == "tiny"
+    assert edited.refinement and edited.refinement.text == "Mine." and edited.refinement.source == "tiny, edited"
     refused = ChangeScene(scene_id="one", field="refinement", value=None)
     assert after(refused).refinement is None and after(MergeScenes(scene_id="one")).refinement is None
     for late in AcceptRefinement(scene_id="one"), ChangeScene(scene_id="one", field="refinement.text", value="x"):

@@ -25,6 +25,7 @@ export function refinementPanel() {
     label: 'Refined prompt',
     path: 'refinement.text',
     read: (scene) => scene.refinement.text,
+    describe: (value) => (typeof value === 'string' ? value : (value?.text ?? '(refused)')),
     hint: (scene) => HINTS[scene.refinement.state] ?? '',
   });
   const asked = () => card.refinement.busy || ask([card]);
@@ -95,7 +96,7 @@ function showBox({ text, parts, source, notes }, card) {
 /** The built-in refiner writes the same again. */
 const BUILT_IN = 'built in';
 /** @param {string} name */
-const by = (name) => (name === BUILT_IN ? 'by the built-in refiner' : name && `by ${name}`);
+const by = (name) => name && `by ${name.replace(/^built in/, 'the built-in refiner')}`;
 
 const partsOf = (/** @type {SceneCard} */ card) => draftOf(card.id, PARTS)?.value ?? card.refinement.chunk_texts;
 

@@ -67,7 +67,7 @@ def test_any_style_writes_a_missing_prompt_from_the_picture() -> None:
 def test_a_segment_has_its_neighbours_in_view() -> None:
     model = Model()
     ask(model, "segments", RefineRequest(prompt="she runs", model="m", before="she waits", after=""))
-    assert "Before it: she waits" in model.text and "After it: (this is the last)" in model.text
+    assert model.messages[1].parts == ("Before it: she waits\n\nThe text to rewrite: she runs",)
 
 
 def test_an_answer_is_no_longer_than_the_model_reads() -> None:
