@@ -133,7 +133,9 @@ class ModelCache:
         self.ranks.lead(lambda: self._check_weights(card, key.weights))
         if key not in self._kept:
             self._make_room(lambda: self._needed_bytes(card, key.precision), card)
-            self.ranks.together(lambda: self._keep(key, self._load(card, key.precision)))
+            loaded: list[Kept] = []  # kept once every rank has it, so that all hold the same
+            self.ranks.together(lambda: loaded.append(self._load(card, key.precision)))
+            self._keep(key, loaded[0])
         self._kept.move_to_end(key)
         model = self._kept[key].content
         assert isinstance(model, Model)
@@ -145,8 +147,9 @@ class ModelCache:
         self.ranks.lead(lambda: self._check_weights(card, key.weights))
         if key not in self._kept:
             self._make_room(lambda: assistant_bytes(card, self.models_root))
-            self.ranks.lead(lambda: self._keep(key, Kept(assistants.load(card, self.models_root))))
-            self._kept.setdefault(key, Kept(None))
+            loaded: list[Kept] = []
+            self.ranks.lead(lambda: loaded.append(Kept(assistants.load(card, self.models_root))))
+            self._keep(key, loaded[0] if loaded else Kept(None))
         self._kept.move_to_end(key)
         assistant = self._kept[key].content
         return assistant if isinstance(assistant, LocalAssistant) else None

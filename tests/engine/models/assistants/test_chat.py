@@ -21,6 +21,7 @@ from engine.models.assistants.assistant import Work
 from engine.models.assistants.chat import ChatAssistant
 from engine.models.assistants.mistral import LAYER_NAMES, _ordered, config_of
 from engine.models.assistants.vision import QwenVision, opened, sampled_places, token_size
+from tests.engine.models.assistants import tiny
 from tests.engine.models.assistants.conftest import Media
 
 PREDICT1, PREDICT2 = "cosmos-predict1-7b-video2world", "cosmos-predict2-2b-video2world-720p-16fps"
@@ -78,6 +79,15 @@ def test_a_critic_sees_the_clip_and_answers_every_trial(seer: ChatAssistant, med
     assert found.score == 0.0 and found.reasons == ("none of its answers could be read",)
     assert found.trials[0].text != found.trials[1].text, "each trial has a seed of its own"
     assert media.steps[-1][0] > 4096 and media.steps[-1][1] == 2 * 4096
+
+
+def test_a_critic_that_finds_nothing_gives_the_best_score(
+    vision_card: AssistantCard, models_root: Path, media: Media
+) -> None:
+    critic = loaded(vision_card, models_root)
+    tiny.make_say(critic.chat, "\n", "<answer>No</answer>")
+    found = critic.answer(CritiqueRequest(media=Media.CLIP, num_trials=3), media.work())
+    assert isinstance(found, Critique) and found.score == 1.0 and [trial.passed for trial in found.trials] == [True] * 3
 
 
 def test_work_ends_between_two_tokens(seer: ChatAssistant, media: Media) -> None:

@@ -15,6 +15,7 @@ from engine.models import assistants
 from engine.models.assistants.frame_classifier import FrameClassifier, load_classifier
 from engine.models.assistants.text_guards import TextGuard, aegis_text
 from engine.storage.media import frames_at
+from tests.engine.models.assistants import tiny
 from tests.engine.models.assistants.conftest import Media
 
 TEXT = CheckTextRequest(text="a boat")
@@ -40,6 +41,29 @@ def test_an_answer_without_a_label_is_an_error(
     assert 0 < len(media.steps) <= sampling.max_tokens
     with pytest.raises(Rejected, match="asked to check take"):
         loaded.answer(CheckTakeRequest(media=Media.CLIP), media.work())
+
+
+@pytest.mark.parametrize(
+    ("form", "after", "spoken", "category"),
+    [
+        ("qwen3guard", "\n", "Safety: Unsafe\nCategories: Violent", "Violent"),
+        ("llama_guard_3", "t", "unsafe\nS9", "Indiscriminate Weapons"),
+        ("aegis", "]", "unsafe\nO11", "Threat"),
+    ],
+)
+def test_what_a_guard_says_is_its_verdict(
+    form: str,
+    after: str,
+    spoken: str,
+    category: str,
+    guard_cards: dict[str, AssistantCard],
+    models_root: Path,
+    media: Media,
+) -> None:
+    loaded = guard(guard_cards[form], models_root)
+    tiny.make_say(loaded.chat, after, spoken)
+    found = loaded.answer(TEXT, media.work())
+    assert not found.safe and [finding.category for finding in found.findings] == [category]
 
 
 def test_what_guards_are_asked(guard_cards: dict[str, AssistantCard], models_root: Path) -> None:

@@ -31,6 +31,7 @@ from transformers import (
 
 from engine.contract.assistant_cards import AssistantCard, AssistantFormat
 from engine.contract.assistants import AssistantKind
+from engine.models.assistants.chat_model import ChatModel
 
 NUM_ENDS = 6
 """Tokens of letters that end an answer, besides the tokenizer's own."""
@@ -93,6 +94,23 @@ def write_model(model: PreTrainedModel, folder: Path, tokenizer: PreTrainedToken
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, *ends]
     model.generation_config.do_sample = True
     model.save_pretrained(folder)
+
+
+def make_say(chat: ChatModel, after: str, text: str) -> None:
+    """Changes a loaded model so that behind the character ``after`` it writes ``text``, as one token, and ends: its
+    layers add nothing any more, so that a token is decided by the one before."""
+    chat.tokenizer.add_tokens([text])
+    chat.model.resize_token_embeddings(len(chat.tokenizer), mean_resizing=False)
+    spoken, end = chat.tokenizer.convert_tokens_to_ids(text), chat.tokenizer.eos_token_id
+    (before,) = chat.tokenizer(after, add_special_tokens=False)["input_ids"]
+    embeddings, head = chat.model.get_input_embeddings().weight, chat.model.get_output_embeddings().weight
+    with torch.no_grad():
+        for name, parameter in chat.model.named_parameters():
+            if "layers" in name and name.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.zero_()
+        torch.nn.init.normal_(embeddings, generator=torch.Generator().manual_seed(1))
+        head.zero_()
+        head[spoken], head[end] = 10 * embeddings[before], 10 * embeddings[spoken]
 
 
 def write_vision_chat(folder: Path) -> None:
