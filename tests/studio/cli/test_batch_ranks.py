@@ -1,5 +1,6 @@
 """Batch files of Cosmos, DFM and TTT-Video through service and real ranks, on tiny files of the original formats."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from engine.client.client import EngineClient
+from engine.contract.events import Finished, Stage
 from engine.contract.jobs import FromMedia, FromModel
 from engine.storage.media import probe, read_frames
 from engine.storage.workspace import Workspace
@@ -65,11 +67,22 @@ def test_text_to_image(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> N
 
 
 def test_text_to_world_begins_with_a_picture(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
+    """And three entries load the picture model and the film model once each at most: both stay."""
     workspace, client = rig
-    out = run(workspace, tmp_path, "tiny-v2w", [{"prompt": "a boat", "output_video": "boat.mp4"}], "worlds.json")
-    assert probe(out / "boat.mp4").num_frames == 9
-    [job] = jobs_of(client, "tiny-v2w")
-    assert isinstance(job.conditioning, FromModel) and job.conditioning.model == "tiny-t2i"
+    before = client.status().last_seq
+    entries = [{"prompt": f"a {what}", "output_video": f"{what}.mp4"} for what in ("boat", "kite", "bird")]
+    out = run(workspace, tmp_path, "tiny-v2w", entries, "worlds.json")
+    assert {probe(path).num_frames for path in out.iterdir()} == {9}
+    jobs = jobs_of(client, "tiny-v2w")
+    assert [job.conditioning.model for job in jobs if isinstance(job.conditioning, FromModel)] == ["tiny-t2i"] * 3
+    ended = {job.id for job in jobs}
+    loads: list[str] = []
+    with contextlib.closing(client.events(before)) as events:
+        while ended:
+            event = next(events)
+            loads += [event.phase] if isinstance(event, Stage) and event.stage == "load" else []
+            ended -= {event.job_id} if isinstance(event, Finished) else set()
+    assert "film" in loads and len(set(loads)) == len(loads)
 
 
 def test_video_to_world_of_pictures_and_clips(rig: tuple[Workspace, EngineClient], tmp_path: Path) -> None:
