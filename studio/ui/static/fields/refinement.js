@@ -103,7 +103,7 @@ const partsOf = (/** @type {SceneCard} */ card) => draftOf(card.id, PARTS)?.valu
 /** The refined text of a part after the first. @param {number} place */
 function partOf(place) {
   const id = `field-refined-part-${place + 2}`;
-  const area = h('textarea', { id, rows: 2, maxlength: 8000, spellcheck: true });
+  const area = h('textarea', { id, rows: 2, maxlength: 8000, spellcheck: true, placeholder: 'As before' });
   area.addEventListener('input', () => {
     grow(area);
     const texts = [...partsOf(area.card)];
