@@ -17,8 +17,10 @@ from studio.cli.flags import (
     assistant_arguments,
     counted,
     engine_arguments,
+    json_argument,
     plan_arguments,
     refine_argument,
+    show_line,
     signals_as_ctrl_c,
     studio_from_flags,
 )
@@ -52,6 +54,7 @@ def add_commands(commands: Commands) -> None:
     refine_argument(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
     taking.add_argument("file", type=Path, metavar="FILE")
+    json_argument(taking)
     text = "Write a file's storyboards in another form: one .yaml each, or TTT-Video's prompts (.json, .jsonl)."
     export = commands.add("export", _export, text)
     export.add_argument("file", type=Path, metavar="FILE")
@@ -124,7 +127,9 @@ def _import(flags: argparse.Namespace) -> int:
             project = studio.projects.open_file(
                 flags.file if len(storyboards) == 1 else place_of(flags.file, number), storyboard
             )
-            print(f"{project.id}: {storyboard.title} ({counted(len(storyboard.scenes), 'scene')})")
+            num_scenes = len(storyboard.scenes)
+            fields: dict[str, object] = {"id": project.id, "title": storyboard.title, "scenes": num_scenes}
+            show_line(flags.json, fields, f"{project.id}: {storyboard.title} ({counted(num_scenes, 'scene')})")
     finally:
         studio.close()
     return DONE

@@ -4,6 +4,7 @@ Comes in: parsed flags. Goes out: a studio, a storyboard, exit codes. Does not k
 """
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -67,6 +68,15 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON lines for programs")
+
+
+def show_line(as_json: bool, fields: dict[str, object], text: str) -> None:
+    """One line of a command's answer."""
+    print(json.dumps(fields, ensure_ascii=False) if as_json else text, flush=True)
+
+
 def file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a storyboard (YAML or JSON, or another tool's list)")
     plan_arguments(parser)
@@ -80,7 +90,7 @@ def plan_arguments(
     """``preset``, ``model``: what is taken without the flag."""
     parser.add_argument("--preset", help=f"draft, fast, balanced, quality or max ({preset})")
     parser.add_argument("--model", help=f"as `storyboard models list` names it ({model})")
-    parser.add_argument("--json", action="store_true", help="JSON lines for programs")
+    json_argument(parser)
 
 
 def engine_arguments(parser: argparse.ArgumentParser) -> None:

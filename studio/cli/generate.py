@@ -50,7 +50,7 @@ def add_commands(commands: Commands) -> None:
     words.add_argument("--prompt-file", metavar="FILE", help="a text file with the prompt; - reads a pipe")
     plan_arguments(generate, f"default: {PUBLISHED}, as the model was published", f"default: {DEFAULT_MODEL}")
     generate.add_argument("--out", type=Path, metavar="FILE", help=f"the clip (default: {NAME}.mp4, or .jpg)")
-    generate.add_argument("--save-prompt", action="store_true", help="write the prompt beside it, as .txt")
+    generate.add_argument("--save-prompts", action="store_true", help="write the prompt beside it, as .txt")
     text = "render it N times after a time that is not counted, and show what each stage took; no clip is written"
     generate.add_argument("--benchmark", type=int, metavar="N", help=text)
     add_scene_flags(generate)
@@ -67,7 +67,7 @@ def _generate(flags: argparse.Namespace) -> int:
     prompt = prompt_of(flags)
     settings = settings_from_flags(flags, seed=0)
     model = model_from_flags(flags, flags.model or DEFAULT_MODEL)
-    delivery = Delivery(flags.out, prompts=flags.save_prompt, num_takes=flags.takes, verbose=True)
+    delivery = Delivery(flags.out, prompts=flags.save_prompts, num_takes=flags.takes, verbose=True)
     with signals_as_ctrl_c():
         studio = studio_from_flags(flags)
         try:

@@ -25,8 +25,10 @@ from studio.cli.flags import (
     engine_arguments,
     exit_code,
     file_arguments,
+    json_argument,
     models_root_of,
     refine_argument,
+    show_line,
     signals_as_ctrl_c,
     storyboard_from_flags,
     studio_from_flags,
@@ -83,11 +85,12 @@ def command_parser() -> argparse.ArgumentParser:
     file_arguments(plan)
     check = commands.add("check", _check, "Whether a storyboard file is right; if not: what, where, what to do.")
     check.add_argument("file", type=Path, metavar="FILE")
+    json_argument(check)
     batch_commands.add_commands(commands)
     refine.add_commands(commands)
     models.add_commands(commands)
     critique.add_command(commands)
-    commands.add("presets", _presets, "The presets, from the quickest to the best.")
+    json_argument(commands.add("presets", _presets, "The presets, from the quickest to the best."))
     _add_processes(commands)
     return parser
 
@@ -170,16 +173,18 @@ def _check(flags: argparse.Namespace) -> int:
         studio.close()
     for note in plan.notes:
         where = f"scene {plan.scene(note.scene_id).number}: " if note.scene_id else ""
-        print(f"{note.level}: {where}{note.text}")
-    if not plan.scenes:
-        print(f"{flags.file}: there is nothing to render: the storyboard has no scenes. Add one.")
-        return WRONG
+        fields: dict[str, object] = {"event": "note", "level": note.level, "id": note.scene_id, "text": note.text}
+        show_line(flags.json, fields, f"{note.level}: {where}{note.text}")
     stuck = [scene for scene in plan.scenes if scene.state == "unplannable"]
-    seconds = clock(sum(scene.seconds for scene in plan.scenes))
+    seconds = sum(scene.seconds for scene in plan.scenes)
     scenes = counted(len(plan.scenes), "scene")
     verdict = f"{len(stuck)} of {scenes} cannot be rendered" if stuck else "right"
-    print(f"{flags.file}: {verdict} ({scenes}, {seconds})")
-    return WRONG if stuck else DONE
+    text = f"{flags.file}: {verdict} ({scenes}, {clock(seconds)})"
+    if not plan.scenes:
+        text = f"{flags.file}: there is nothing to render: the storyboard has no scenes. Add one."
+    right = bool(plan.scenes) and not stuck
+    show_line(flags.json, {"event": "check", "right": right, "scenes": len(plan.scenes), "stuck": len(stuck)}, text)
+    return DONE if right else WRONG
 
 
 def _presets(flags: argparse.Namespace) -> int:
@@ -188,7 +193,8 @@ def _presets(flags: argparse.Namespace) -> int:
     for preset in studio.presets.values():
         sampler = "the model's own sampler" if preset.sampler == "model" else preset.sampler
         steps = "as many steps as the model likes" if preset.num_steps == "model" else f"{preset.num_steps} steps"
-        print(f"{preset.name}: {preset.title}. {preset.summary} ({sampler}, {steps})")
+        text = f"{preset.name}: {preset.title}. {preset.summary} ({sampler}, {steps})"
+        show_line(flags.json, preset.model_dump(mode="json"), text)
     return DONE
 
 

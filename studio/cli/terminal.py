@@ -48,7 +48,7 @@ class JsonLines:
 
 
 class Lines:
-    """One line whenever a scene changes its state: for logs and pipes."""
+    """One line whenever a scene changes its state or stage: for logs and pipes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -57,8 +57,9 @@ class Lines:
     def show(self, board: BoardView) -> None:
         for card in board.scenes:
             line = _line(card)
-            if self._printed.get(card.id) != card.state:
-                self._printed[card.id] = card.state
+            reached = f"{card.state} {card.progress.stage_text if card.progress else ''}"
+            if self._printed.get(card.id) != reached:
+                self._printed[card.id] = reached
                 print(line, file=self._out, flush=True)
 
     def done(self, fields: dict[str, object], text: str) -> None:

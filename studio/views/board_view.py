@@ -40,6 +40,7 @@ def board_of(
         look=storyboard.look,
         negative_look=storyboard.negative_look,
         refiner=_refiner(status, live_state),
+        speed=storyboard.speed.model_dump(exclude_none=True),
         prompt_tips=prompt_tips(status.card.family, bool(status.card.vocabulary)) if status else (),
         seed=storyboard.seed,
         model=storyboard.model,

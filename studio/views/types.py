@@ -310,6 +310,8 @@ class BoardView(Value):
     look: str
     negative_look: str
     refiner: RefinerView
+    speed: dict[str, str]
+    """The author's own settings of how the engine works, by name; those that are missing are the preset's."""
     prompt_tips: tuple[str, ...]
     """How to write prompts for the chosen model, a sentence each."""
     seed: int

@@ -183,3 +183,37 @@ def test_a_sent_batch_brings_only_what_lies_beside_it(tmp_path: Path) -> None:
     assert [name for _, name in stored] == ["in.png"] and store.has(stored[0][0].sha256)
     brought = [scene.conditioning.media for scene in storyboard.scenes if scene.conditioning]
     assert brought == [stored[0][0].sha256, *names[1:]]
+
+
+SAMPLE = {"name": "tea", "seed": 3, "prompt": PROMPT, "input_path": "in.mp4", "inference_type": "video2world"}
+IN_FILE = {key: value for key, value in SAMPLE.items() if key != "prompt"} | {"prompt_path": "p.txt"}
+BY_NAME = {"inference_type": "video2world", "seed": 3, "samples": {"tea": {"prompt": PROMPT, "input_path": "in.mp4"}}}
+COSMOS_3 = {"name": "tea", "seed": 3, "prompt": PROMPT, "vision_path": "in.mp4", "model_mode": "video2video"}
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(SAMPLE, "a.json"), ([IN_FILE], "a.json"), (BY_NAME, "a.json"), (json.dumps(COSMOS_3) + "\n", "a.jsonl")],
+)
+def test_samples_of_newer_models_are_entries(content: object, name: str, tmp_path: Path) -> None:
+    """Of Cosmos-Predict2.5 (one, a list, by name, a prompt in a file) and Cosmos 3."""
+    (tmp_path / "p.txt").write_text(PROMPT + "\n")
+    batch = read_batch(written(tmp_path, content, name))
+    (entry,) = batch.entries
+    assert (batch.bad, entry.prompt, entry.media, entry.output) == ((), PROMPT, "in.mp4", "tea.mp4")
+    assert (entry.settings.seed, entry.settings.num_input_frames) == (3, 5)
+    assert scene_of(entry, 1.0).seed == 3
+
+
+def test_what_a_sample_says_in_vain_is_told_and_what_nothing_makes_is_refused(tmp_path: Path) -> None:
+    samples = [
+        {"inference_type": "text2world", "prompt": PROMPT, "guidance": 3, "num_steps": 9, "resolution": "720"},
+        {"model_mode": "policy", "prompt": PROMPT},
+        {"inference_type": "text2world", "prompt_path": "gone.txt"},
+        {"model_mode": "text2video", "prompt": {"subjects": ["a robot"]}, "negative_prompt": ""},
+    ]
+    batch = read_batch(written(tmp_path, samples))
+    assert batch.entries[0].notes == ("not used, since Cosmos-Predict2 makes it: resolution",)
+    assert (batch.entries[0].settings.guidance_scale, batch.entries[0].settings.num_steps) == (4, 9)
+    assert [bad.number for bad in batch.bad] == [2, 3] and "gone.txt" in batch.bad[1].reason
+    assert batch.entries[1].prompt == '{"subjects": ["a robot"]}' and batch.entries[1].settings.negative_prompt == ""

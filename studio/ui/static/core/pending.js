@@ -124,6 +124,7 @@ export function blankBoard(id, title, known) {
     look: '',
     negative_look: '',
     refiner: { name: '', problem: '', style: '' },
+    speed: {},
     prompt_tips: [],
     seed: 0,
     model: 'diorama',

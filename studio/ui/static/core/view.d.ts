@@ -15,6 +15,7 @@ interface BoardView {
   look: string;
   negative_look: string;
   refiner: RefinerView;
+  speed: Record<string, string>;
   prompt_tips: string[];
   seed: number;
   model: string;

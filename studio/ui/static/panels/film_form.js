@@ -58,6 +58,22 @@ export function filmForm() {
       placeholder: "the model's",
     }),
   ];
+  const speed = [
+    speedField('precision', 'Precision', [
+      ['float32', 'float32'],
+      ['bfloat16', 'bfloat16'],
+      ['float16', 'float16'],
+    ]),
+    speedField('offload', 'Idle parts wait', [
+      ['none', 'on the device'],
+      ['components', 'in host memory'],
+    ]),
+    speedField('guidance', 'Guidance', [
+      ['batched', 'both branches at once'],
+      ['sequential', 'one after the other: half the memory'],
+    ]),
+  ];
+  const finer = h('details.finer', {}, h('summary', {}, 'Speed and memory'), ...speed);
   const [notes, refine] = [notesList(), refineAll()];
   const form = h(
     'form.form',
@@ -66,11 +82,29 @@ export function filmForm() {
     notes,
     refine,
     h('div.pair', {}, ...numbers),
+    finer,
   );
   form.show = (/** @type {BoardView} */ board) => {
-    for (const node of [...fields, ...numbers]) node.show(board, null);
+    for (const node of [...fields, ...numbers, ...speed]) node.show(board, null);
     notes.show(board.notes);
     refine.show(board);
   };
   return form;
+}
+
+/**
+ * A setting of how the engine works, else the preset's.
+ * @param {string} name @param {string} label @param {[string, string][]} choices
+ */
+function speedField(name, label, choices) {
+  const options = [{ value: '', label: 'as preset' }, ...choices.map(([value, text]) => ({ value, label: text }))];
+  return field({
+    id: `speed-${name}`,
+    kind: 'choice',
+    optional: true,
+    label,
+    path: `speed.${name}`,
+    read: (board) => board.speed[name] ?? '',
+    options: () => options,
+  });
 }
