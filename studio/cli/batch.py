@@ -34,13 +34,17 @@ NO_PROMPT = "prompt: there is none, and no refiner wrote one from the picture; a
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """For every entry. ``model`` "": the one that the file is for. ``prompts``: whether a ``.txt`` is beside each."""
+    """For every entry. ``model`` "": the one that the file is for. ``prompts``: whether a ``.txt`` is beside each.
+
+    ``num_takes``: of each entry; the one that the critic prefers is written.
+    """
 
     out: Path
     model: str = ""
     preset: str = "quality"
     settings: SceneSettings = SceneSettings(seed=0)
     prompts: bool = False
+    num_takes: int = 1
 
 
 @dataclass(slots=True)
@@ -78,7 +82,7 @@ class RunBatch:
             whole = self._refined(whole)
             if whole.scenes:
                 self._show_settings(whole, card)
-                self._made(whole, targets)
+                self._made(whole, targets, options.num_takes)
                 if options.prompts:
                     self._write_prompts(storyboard_to_render(whole, card.traits.prompt_style), targets)
         finally:
@@ -147,12 +151,13 @@ class RunBatch:
         return storyboard.model_copy(update={"scenes": tuple(scene for scene in scenes if scene not in wordless)})
 
     # ---- making them
-    def _made(self, storyboard: Storyboard, targets: dict[int, Path]) -> None:
+    def _made(self, storyboard: Storyboard, targets: dict[int, Path], num_takes: int) -> None:
         project_id = self._studio.projects.open_file(self._path, storyboard).id
         board = self._studio.views.board(project_id)
-        self._write_fresh(board, targets)
-        if any(scene.state != "fresh" for scene in board.scenes):
-            board = self._session.render(project_id, lambda now: self._show(now, targets))
+        if num_takes == 1:
+            self._write_fresh(board, targets)
+        if num_takes > 1 or any(scene.state != "fresh" for scene in board.scenes):
+            board = self._session.render(project_id, lambda now: self._show(now, targets), num_takes)
             self._write_fresh(board, targets)
         for scene in board.scenes:
             number = number_of(scene)
@@ -173,7 +178,8 @@ class RunBatch:
     def _write_fresh(self, board: BoardView, targets: dict[int, Path]) -> None:
         for scene in board.scenes:
             number = number_of(scene)
-            if scene.state == "fresh" and number not in self._tally.made and number not in self._tally.bad:
+            is_new = number not in self._tally.made and number not in self._tally.bad
+            if scene.state == "fresh" and not scene.round_text and is_new:
                 try:
                     self._write(board.project_id, scene, targets[number])
                 except (StudioError, EngineError) as error:

@@ -23,6 +23,7 @@ from studio.cli.flags import (
     show_line,
     signals_as_ctrl_c,
     studio_from_flags,
+    takes_argument,
 )
 from studio.cli.scenes.flags import add_scene_flags, settings_from_flags
 from studio.cli.scenes.weights import add_weight_flags, model_from_flags
@@ -50,6 +51,7 @@ def add_commands(commands: Commands) -> None:
     add_scene_flags(batch)
     add_weight_flags(batch)
     engine_arguments(batch)
+    takes_argument(batch)
     assistant_arguments(batch)
     refine_argument(batch)
     taking = commands.add("import", _import, "Take a file into the workspace: a project for each storyboard in it.")
@@ -91,6 +93,7 @@ def batch_options(flags: argparse.Namespace, model: str) -> BatchOptions:
         preset=flags.preset or "quality",
         settings=settings_from_flags(flags, seed=0),
         prompts=flags.save_prompts,
+        num_takes=flags.takes,
     )
 
 

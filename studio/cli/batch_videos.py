@@ -40,7 +40,8 @@ class RunVideos:
 
     def _film(self, number: int, storyboard: Storyboard, options: BatchOptions) -> int:
         changes = {"preset": options.preset} | ({"model": options.model} if options.model else {})
-        delivery = Delivery(options.out / f"prompt-{number - 1}.mp4", prompts=options.prompts, verbose=number == 1)
+        out = options.out / f"prompt-{number - 1}.mp4"
+        delivery = Delivery(out, prompts=options.prompts, num_takes=options.num_takes, verbose=number == 1)
         file = RenderFile(self._studio, place_of(self._path, number), self._as_json, self._session)
         return file.run(storyboard.model_copy(update=changes), delivery, options.settings)
 

@@ -9,8 +9,10 @@ from studio.document.edits import ChooseTake
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
 from studio.library.takes import StoredTake
+from studio.services.assistants.settings import AssistantSetting, AssistantSettings
 from studio.services.take_rounds import best_seed, seeds_from
 from studio.views.types import BoardView
+from tests.fake_endpoint import FakeEndpoint
 from tests.studio.factories import Bench, benched, states
 from tests.studio.take_factories import a_take
 
@@ -104,6 +106,25 @@ def test_a_number_that_is_none_and_an_empty_prompt_are_refused(tmp_path: Path) -
         with pytest.raises(PlanError, match="has no prompt"):
             bench.studio.rendering.render_takes(project.id, 2)
         assert not bench.studio.views.board(project.id).render.busy
+
+
+def test_a_critic_behind_an_endpoint_decides_and_one_that_fails_decides_nothing(
+    tmp_path: Path, fake_endpoint: FakeEndpoint
+) -> None:
+    with benched(tmp_path) as bench:
+        use = AssistantSetting(use=fake_endpoint.url)
+        bench.studio.assistants.host.settings = AssistantSettings(critic=use)
+        project = bench.project(ONE)
+        answers = ["<answer>Yes</answer>"] * 5 + ["<answer>No</answer>"] * 5
+        fake_endpoint.answer = lambda body: answers[len(fake_endpoint.asked) - 1]
+        card = made(bench, project.id, 2).scenes[0]
+        assert sorted(take.critique.score for take in card.takes if take.critique) == [0, 1]
+        assert card.take and card.take.critique and card.take.critique.score == 1 and card.take.rank == 1
+        assert all(take.critique and take.critique.source != "built in" for take in card.takes)
+        seed = card.take.seed
+        fake_endpoint.reset(fault="html")
+        card = made(bench, project.id, 3).scenes[0]
+        assert len(card.takes) == 4 and card.take and card.take.seed == seed
 
 
 def test_seeds_follow_from_the_scenes_own() -> None:
