@@ -199,6 +199,10 @@ class TakeRounds:
         chosen = [scene.chosen_take for scene in storyboard.scenes if scene.id in one.scene_ids]
         if len(chosen) < len(one.scene_ids) or any(chosen):
             return
+        if self._states.plan(one.project_id, None, one.scene_ids).scene(one.scene_ids[0]).seed != next(
+            iter(one.recipes)
+        ):
+            return
         variant = self._with_seed(storyboard, one, seed)
         plan = self._states.plan_variant(one.project_id, variant, one.scene_ids)
         if all(plan.scene(scene_id).recipe == recipe for scene_id, recipe in one.recipes[seed].items()):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.jobs import FromTake
-from studio.document.edits import ChooseTake
+from studio.document.edits import ChangeScene, ChooseTake
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
 from studio.library.takes import StoredTake
@@ -96,6 +96,17 @@ def test_stop_ends_the_round_and_keeps_what_is_there(tmp_path: Path) -> None:
         bench.engine.release()
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert board.scenes[0].state == "missing"
+
+
+def test_a_seed_that_is_written_meanwhile_stays(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        bench.engine.hold()
+        bench.studio.rendering.render_takes(project.id, 2)
+        bench.edit(project.id, ChangeScene(scene_id="a", field="seed", value=5))
+        bench.engine.release()
+        board = bench.until(project.id, lambda board: not board.render.busy)
+        assert board.scenes[0].seed == 5 and len(board.scenes[0].takes) == 2
 
 
 def test_a_number_that_is_none_and_an_empty_prompt_are_refused(tmp_path: Path) -> None:
