@@ -57,11 +57,18 @@ def read_clip(path: Path) -> Frames:
 
 
 def measured(
-    frames: Frames, prompt: str = "", knowledge: Knowledge | None = None, before: Frames | None = None
+    frames: Frames,
+    prompt: str = "",
+    knowledge: Knowledge | None = None,
+    before: Frames | None = None,
+    num_prompted: int | None = None,
 ) -> Critique:
-    """The built-in critique: the product of how free of faults the clip is and how likely each asked attribute is."""
+    """The built-in critique: the product of how free of faults the clip is and how likely each asked attribute is.
+
+    ``num_prompted``: of how many frames the prompt speaks, where others follow with another; None: of all.
+    """
     asked = knowledge.vocabulary.read(prompt) if knowledge and prompt else None
-    seen = knowledge.reader.read(frames) if knowledge and asked else None
+    seen = knowledge.reader.read(frames[:num_prompted]) if knowledge and asked else None
     found = [fault for fault in faults(frames, before) if not _is_asked(fault, asked)]
     score, reasons = quality(found), [(fault.severity, fault.text) for fault in found if fault.severity >= _NOTED]
     right: list[str] = []

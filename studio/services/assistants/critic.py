@@ -4,6 +4,7 @@ Comes in: takes of the library, files, the host's settings. Goes out: critiques 
 A take that cannot be scored stays without a score. Does not know which take is shown or rendered next.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +14,7 @@ from engine.assistants.critic import asked_of_endpoint, knowledge_of, measured, 
 from engine.contract.assistants import Critique, CritiqueRequest
 from engine.contract.cards import ModelCard
 from engine.contract.errors import AssistantFailed, EngineError
-from engine.contract.jobs import FromTake, Take
+from engine.contract.jobs import FromTake, Segment, Take
 from engine.storage.media import Frames
 from studio.document.validation import suggestion
 from studio.errors import PresetError, StudioError
@@ -105,7 +106,8 @@ class CriticService:
 
     def _measure_take(self, take: Take) -> Critique:
         frames = read_clip(self._host.store.path(take.media))
-        return self._measure(frames, prompt_of(take), take.job.model, self._frames_before(take))
+        before, num_prompted = self._frames_before(take), num_prompted_frames(take)
+        return self._measure(frames, prompt_of(take), take.job.model, before, num_prompted)
 
     def _frames_before(self, take: Take) -> Frames | None:
         """Of the take that this one continues."""
@@ -130,16 +132,18 @@ class CriticService:
             raise PresetError(FILE, "critic.use", "the critic is off. Name one with --critic, or set it in the file")
         frames = read_clip(path)
         if self.is_built_in:
-            return self._measure(frames, prompt, model, None)
+            return self._measure(frames, prompt, model)
         with path.open("rb") as file:
             media = self._host.store.put_stream(iter(lambda: file.read(1 << 20), b""))
         request = CritiqueRequest(media=media, prompt=prompt, num_trials=num_trials, seed=seed)
         return self._ask(path, request, FILES_PROJECT)
 
     # ---- the critics
-    def _measure(self, frames: Frames, prompt: str, model: str, before: Frames | None) -> Critique:
+    def _measure(
+        self, frames: Frames, prompt: str, model: str, before: Frames | None = None, num_prompted: int | None = None
+    ) -> Critique:
         card = self._card(model, frames)
-        return measured(frames, prompt, knowledge_of(card, self._host.models_root), before)
+        return measured(frames, prompt, knowledge_of(card, self._host.models_root), before, num_prompted)
 
     def _card(self, model: str, frames: Frames) -> ModelCard | None:
         cards = [status.card for status in self._models.all().values()]
@@ -167,5 +171,17 @@ class CriticService:
 
 def prompt_of(take: Take) -> str:
     """What a take should show: the scene's first prompt; further prompts of a long scene change it on the way."""
-    own = [segment.prompt for segment in take.job.segments if segment.scene_id == take.scene_id]
-    return (own or [segment.prompt for segment in take.job.segments])[0]
+    return _segments_of(take)[0].prompt
+
+
+def num_prompted_frames(take: Take) -> int:
+    """How many of a take's frames the first prompt is for."""
+    own = _segments_of(take)
+    first = list(itertools.takewhile(lambda segment: segment.prompt == own[0].prompt, own))
+    return sum(segment.num_frames - segment.num_overlap_frames for segment in first)
+
+
+def _segments_of(take: Take) -> list[Segment]:
+    """A take that another scene shares names the scene it was made for in its job alone."""
+    own = [segment for segment in take.job.segments if segment.scene_id == take.scene_id]
+    return own or list(take.job.segments)

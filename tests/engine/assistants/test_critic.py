@@ -50,6 +50,12 @@ def test_only_what_is_asked_counts_and_a_scene_may_be_asked_to_stay(knowledge: K
     assert asked.score > 0.9 and asked.reasons == ("subject, colour and motion are as asked",)
 
 
+def test_a_further_prompt_of_a_long_scene_is_not_held_against_it(knowledge: Knowledge) -> None:
+    back = np.concatenate([TRUTH, TRUTH[::-1]])
+    assert measured(back, RIGHT, knowledge).score < 0.5
+    assert measured(back, RIGHT, knowledge, num_prompted=len(TRUTH)).score > 0.9
+
+
 def test_without_knowledge_faults_alone_are_measured() -> None:
     assert measured(TRUTH, WRONG).reasons == ("no fault was measured",)
     black = measured(np.zeros_like(TRUTH), WRONG)
