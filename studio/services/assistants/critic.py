@@ -182,6 +182,6 @@ def num_prompted_frames(take: Take) -> int:
 
 
 def _segments_of(take: Take) -> list[Segment]:
-    """A take that another scene shares names the scene it was made for in its job alone."""
-    own = [segment for segment in take.job.segments if segment.scene_id == take.scene_id]
-    return own or list(take.job.segments)
+    """Of the scene that it was made for: another scene that shares the take has another id."""
+    made_for = {span.scene_id for span in take.job.spans if span.recipe == take.recipe}
+    return [segment for segment in take.job.segments if segment.scene_id in made_for] or list(take.job.segments)
