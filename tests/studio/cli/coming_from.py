@@ -41,7 +41,7 @@ def tables() -> dict[str, list[Row]]:
     for line in PAGE.read_text().splitlines():
         if line.startswith("## "):
             section = line.removeprefix("## ")
-        elif line.startswith("| `--"):
+        elif line.startswith("| `--") and line.count("|") == 3:
             theirs, ours = (cell.strip() for cell in line.strip("|").split("|"))
             flags = dict((*flag.split(" ", 1), "")[:2] for flag in FLAG.findall(theirs))
             found.setdefault(section, []).append(Row(flags, ours if ours == IN_MODEL else ours.strip("`")))

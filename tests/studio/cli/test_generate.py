@@ -20,7 +20,7 @@ from studio.cli.scenes.flags import SceneSettings, with_default_length, with_set
 from studio.cli.scenes.outputs import film_target
 from studio.cli.scenes.weights import lora_of
 from studio.document.storyboard import Conditioning
-from studio.downloads.own_card import OwnLora
+from studio.downloads.own_card import OwnLora, OwnWeights, make_own_card
 from studio.errors import StoryboardError
 from studio.planning.presets import load_cards, load_presets
 from tests.studio.planning.factories import CARD, TOGETHER, board, planned
@@ -142,3 +142,22 @@ def test_a_lora_with_its_strength() -> None:
     assert lora_of("rain.safetensors") == OwnLora(Path("rain.safetensors"), 1.0)
     with pytest.raises(StoryboardError, match='"much" is not a strength'):
         lora_of("rain.safetensors:much")
+
+
+def test_a_lora_of_ones_own_is_a_card_over_the_base_named_by_its_content(tmp_path: Path) -> None:
+    lora, cards = tmp_path / "rain.safetensors", load_cards()
+    lora.write_bytes(b"x")
+
+    def made(strength: float, content: str) -> str:
+        weights = OwnWeights(loras=(OwnLora(lora, strength),), ema=True)
+        base = cards["cosmos-predict2-2b-video2world-720p-16fps"]
+        return make_own_card(base, weights, tmp_path / "cards", lambda path: content * 64, cards)
+
+    name = made(0.8, "a")
+    assert name == made(0.8, "a") and len({name, made(0.5, "a"), made(0.8, "b")}) == 3
+    card = load_cards(run_cards=tmp_path / "cards")[name]
+    assert [(each.path, each.strength) for each in card.loras] == [(str(lora), 0.8)]
+    assert card.model_dump()["cosmos"]["ema"] and card.title.endswith("rain.safetensors at 0.8, averaged weights")
+    with pytest.raises(StoryboardError, match="--ema: Diorama's|--ema: TTT"):
+        weights = OwnWeights(ema=True)
+        make_own_card(cards["ttt-video-mlp-5b"], weights, tmp_path, lambda path: "a" * 64, cards)
