@@ -6,11 +6,13 @@ queues or how a model is asked.
 """
 
 import time
+import traceback
 from collections.abc import Callable
 
 import torch
 
 from engine.contract.assistants import AssistantAnswer, AssistantJob
+from engine.contract.errors import AssistantFailed
 from engine.contract.events import Stage, StageName, Step
 from engine.models.assistants.assistant import LocalAssistant, Work
 from engine.runtime.link import CANCEL, GO, LEAVE, Leaving, raise_for_action
@@ -20,6 +22,8 @@ from engine.runtime.progress import memory_bytes
 from engine.runtime.render_context import PAUSE_POLL_S, RankContext
 from engine.storage.media import MediaStore
 
+FOREIGN_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ImportError, OSError)
+"""How code of published models fails at a request; the device is sound after these, and the rank goes on."""
 REPORT_EVERY_S = 0.25
 WORKING, DONE, LEAVING = range(3)
 """What rank 0 tells the waiting ranks."""
@@ -71,8 +75,14 @@ def _answered(job: AssistantJob, context: RankContext, assistant: LocalAssistant
     _begin(job, context, "write")
     media = MediaStore(context.workspace.media)
     KeepResident(context.ranks.device).acquire_all(assistant.components)
-    with torch.inference_mode():
-        return assistant.answer(job.request, Work(media.path, context.models.model_card, progress.step))
+    work = Work(media.path, context.models.model_card, progress.step)
+    try:
+        with torch.inference_mode():
+            return assistant.answer(job.request, work)
+    except FOREIGN_ERRORS as error:
+        traceback.print_exc()
+        reason = f"{assistant.card.title}: failed at this request ({type(error).__name__}: {error})"
+        raise AssistantFailed(f"{reason}. See logs/ranks.log at the engine, or choose another.") from error
 
 
 class _Progress:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from engine.contract.assistants import AssistantJob
-from engine.contract.errors import Cancelled, EngineError, Rejected
+from engine.contract.errors import AssistantFailed, Cancelled, EngineError, Rejected
 from engine.contract.events import Answered, EngineEvent, Failed, Finished, JobCancelled, JobEvent, JobRejected
 from engine.contract.jobs import Job
 from engine.contract.wire import (
@@ -99,6 +99,8 @@ def run_job(job: Job | AssistantJob, context: RankContext) -> None:
         context.send(JobCancelled(time_s=time.time(), job_id=job.id))
     except Rejected as error:
         context.send(JobRejected(time_s=time.time(), job_id=job.id, code=error.code, reason=str(error)))
+    except AssistantFailed as error:
+        context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))
     except EngineError as error:
         traceback.print_exc()
         context.send(Failed(time_s=time.time(), job_id=job.id, reason=str(error)))

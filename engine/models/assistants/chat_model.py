@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
@@ -46,11 +47,18 @@ class ChatModel:
         return self.continued(text, sampling, heed, pictures, clip, in_ascii)
 
     def text_of(self, messages: Sequence[Message], **values: Any) -> str:
-        """By the model's own template; ``values``: what else that reads. Raises Rejected where there is none."""
+        """By the model's own template; ``values``: what else that reads. Where it refuses a system message, that stands
+        before the user's words. Raises Rejected where there is no template, or none that takes these messages."""
         if not self.tokenizer.chat_template:
             raise Rejected("weights", f"{self.name}: its tokenizer has no chat template. Choose a chat model.")
         chat = [{"role": message.role, "content": _content(message)} for message in messages]
-        return self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **values)
+        try:
+            return self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **values)
+        except TemplateError as error:
+            if messages[0].role == "system" and len(messages) > 1:
+                first = Message(messages[1].role, (*messages[0].parts, *messages[1].parts))
+                return self.text_of([first, *messages[2:]], **values)
+            raise Rejected("weights", f"{self.name}: its chat template failed ({error}). Bring it again.") from error
 
     def continued(
         self,

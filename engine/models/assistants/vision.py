@@ -23,6 +23,7 @@ from transformers import PixtralImageProcessorPil
 
 from engine.assistants.endpoint import Picture
 from engine.checkpoints.files import read_json
+from engine.contract.errors import Rejected
 from engine.storage.media import Frames
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -158,7 +159,9 @@ def sampled_places(num_frames: int, fps: float, wanted_fps: float) -> tuple[list
 def _spread(text: str, mark: str, replacements: Sequence[str]) -> str:
     """Each mark of the template, in order, by what it stands for."""
     parts = text.split(mark)
-    assert len(parts) == len(replacements) + 1, f"{len(parts) - 1} places for {len(replacements)} pictures"
+    if len(parts) != len(replacements) + 1:
+        what = f"the chat template has {len(parts) - 1} places for {len(replacements)} pictures"
+        raise Rejected("model", f"{what}. Bring the model's own template (chat_template.json), or another model.")
     return parts[0] + "".join(new + part for new, part in zip(replacements, parts[1:], strict=True))
 
 

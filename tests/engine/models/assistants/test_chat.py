@@ -176,6 +176,26 @@ def test_a_model_without_its_parts_is_refused(vision_card: AssistantCard, models
     assert config["model_type"] == "qwen2_5_vl"
 
 
+def test_a_template_that_refuses_a_system_message_gets_it_before_the_users(
+    guard_cards: dict[str, AssistantCard], models_root: Path
+) -> None:
+    chat = loaded(guard_cards["qwen3guard"].model_copy(update={"format": "chat"}), models_root).chat
+    refuses = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}"
+    )
+    chat.tokenizer.chat_template = refuses
+    assert chat.text_of([Message("system", ("Rules.",)), Message("user", ("a boat",))]) == "Rules.\na boat"
+    chat.tokenizer.chat_template = "{{ raise_exception('nothing at all') }}"
+    with pytest.raises(Rejected, match="its chat template failed .nothing at all"):
+        chat.text_of([Message("user", ("a boat",))])
+
+
+def test_a_template_without_a_place_for_pictures_is_refused(seer: ChatAssistant, media: Media) -> None:
+    assert seer.chat.vision is not None
+    with pytest.raises(Rejected, match="0 places for 1 pictures"):
+        seer.chat.vision.look("no place", [picture_of(media.folder / Media.PICTURE)], None)
+
+
 def test_sizes_and_places() -> None:
     assert token_size(704, 1280, 256 * 784, 1280 * 784) == (700, 1288)
     height, width = token_size(2000, 3000, 256 * 784, 1280 * 784)

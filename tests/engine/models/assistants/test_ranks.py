@@ -11,7 +11,20 @@ import yaml
 
 from engine.contract import wire
 from engine.contract.assistants import AssistantJob, CheckTextRequest, CritiqueRequest, RefineRequest
-from engine.contract.events import Answered, Event, Finished, JobCancelled, JobRejected, Stage, Step
+from engine.contract.events import (
+    TERMINAL,
+    Answered,
+    EngineEvent,
+    Event,
+    Failed,
+    Finished,
+    JobCancelled,
+    JobEvent,
+    JobRejected,
+    Stage,
+    Step,
+)
+from engine.models.assistants.chat import ChatAssistant
 from engine.runtime.link import ControlFlags
 from engine.runtime.loop import run_job
 from engine.runtime.memory.model_cache import ModelCache, assistant_key
@@ -71,6 +84,22 @@ def test_an_assistant_between_films(group: Group, media: Media) -> None:
     group.send(wire.RunAssistant(job=other, attempt=1))
     changed = group.until_end()[-1]
     assert isinstance(changed, JobRejected) and changed.code == "weights"
+
+
+def test_a_fault_of_a_models_code_ends_the_request_alone(group: Group, tmp_path: Path) -> None:
+    """A tokenizer that is none, in this process."""
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    models = ModelCache(ranks, group.root / "cards", group.root / "models")
+    workspace, sent = Workspace.at(tmp_path), list[JobEvent | EngineEvent]()
+    context = RankContext(ranks, models, workspace, sent.append, ControlFlags())
+    job = ask(group, RefineRequest(prompt="a boat", model="tiny"), "ask")
+    run_job(job, context)
+    assistant = models.assistant(assistant_key(job))
+    assert isinstance(assistant, ChatAssistant)
+    assistant.chat.tokenizer = None
+    run_job(job, context)
+    assert [event.type for event in sent if isinstance(event, TERMINAL)] == ["answered", "failed"]
+    assert isinstance(sent[-1], Failed) and "seer: failed at this request (AttributeError" in sent[-1].reason
 
 
 def test_its_memory_is_counted_and_freed(group: Group, tmp_path: Path) -> None:
