@@ -21,7 +21,7 @@ export function negativePanel() {
     placeholder: 'What should not be seen',
     hint: (_scene, value) => (value === '' ? 'none' : ''),
   });
-  const own = h('span.quiet');
+  const own = h('span.quiet.short', { title: 'Show all of it', onclick: () => own.classList.toggle('short') });
   const change = h('button.link', { type: 'button', id: 'negative-own', onclick: () => changed(card) });
   const line = h('p.own-negative', {}, own, ' ', change);
   const node = h('div.negative', {}, text, line);
