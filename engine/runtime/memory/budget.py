@@ -24,21 +24,23 @@ MEMORY_FILE = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def module_bytes(*modules: nn.Module | None) -> int:
-    """Measured: of all parameters and buffers."""
+def module_bytes(*modules: nn.Module | None, on_host: bool = False) -> int:
+    """Measured: of all parameters and buffers; ``on_host``: of those in the host's memory now."""
     tensors = {id(t): t for module in modules if module for t in (*module.parameters(), *module.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    counted = [tensor for tensor in tensors.values() if not on_host or tensor.device.type == "cpu"]
+    return sum(tensor.numel() * tensor.element_size() for tensor in counted)
 
 
-def capacity_bytes(kept_bytes: int, num_ranks: int) -> int:
-    """For all models of one rank together, ``kept_bytes`` of which are loaded; as many ranks share the host.
+def capacity_bytes(host_bytes: int, num_ranks: int) -> int:
+    """For all models of one rank together, ``host_bytes`` of which are in the host's memory; as many ranks share it.
+    What is on the device counts as still to come: it leaves for the host when another model works.
 
     Raises Rejected("memory") for a setting that is no number.
     """
     setting = os.environ.get(MODEL_MEMORY_VARIABLE, "")
     if setting:
         return _set_bytes(setting)
-    return int((host_free_bytes() / num_ranks + kept_bytes) * SHARE)
+    return int((host_free_bytes() / num_ranks + host_bytes) * SHARE)
 
 
 def _set_bytes(setting: str) -> int:

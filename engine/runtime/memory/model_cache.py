@@ -211,12 +211,12 @@ class ModelCache:
 
     def _count_to_drop(self, needed_bytes: int) -> int:
         sizes = [kept.num_bytes for kept in self._kept.values()]
-        encoders = sum(module_bytes(each.encoder.loaded) for each in self._encoders.values())
-        kept_bytes = sum(sizes) + encoders
+        encoders = [each.encoder.loaded for each in self._encoders.values()]
         capacity = self._budget_bytes
         if capacity is None:
-            capacity = capacity_bytes(kept_bytes, self.ranks.size)
-        left = kept_bytes + needed_bytes
+            components = [component for kept in self._kept.values() for component in kept.components]
+            capacity = capacity_bytes(module_bytes(*components, *encoders, on_host=True), self.ranks.size)
+        left = sum(sizes) + module_bytes(*encoders) + needed_bytes
         for number, size in enumerate(sizes):
             if left <= capacity:
                 return number

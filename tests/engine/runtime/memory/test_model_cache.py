@@ -14,7 +14,7 @@ from engine.contract.errors import Rejected
 from engine.contract.events import EngineEvent, JobEvent, Stage
 from engine.contract.jobs import FromModel, Job
 from engine.runtime.link import ControlFlags
-from engine.runtime.memory.budget import host_free_bytes
+from engine.runtime.memory.budget import host_free_bytes, module_bytes
 from engine.runtime.memory.model_cache import ModelCache, ModelKey
 from engine.runtime.pipeline import run
 from engine.runtime.ranks import Ranks
@@ -112,6 +112,12 @@ def test_the_one_used_longest_ago_leaves_and_its_memory_is_free(root: Path, card
     models.drop()
     gc.collect()
     assert networks["tiny"]() is None
+
+
+def test_what_is_on_the_device_will_need_room_on_the_host() -> None:
+    away, here = torch.nn.Linear(8, 8, device="meta"), torch.nn.Linear(8, 8)
+    assert module_bytes(away, here) == 2 * module_bytes(here) == 2 * module_bytes(away, here, on_host=True)
+    assert module_bytes(here, here) == module_bytes(here), "what two share is counted once"
 
 
 def test_free_memory_is_a_budget(monkeypatch: pytest.MonkeyPatch, root: Path, cards: Path, tmp_path: Path) -> None:
