@@ -11,6 +11,7 @@ silhouettes, a reader that the critic does not have. Does not know the studio: t
 import argparse
 import json
 import random
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -73,14 +74,20 @@ def compare(n: int, num_takes: int, num_steps: int, sheet: Path) -> dict[str, ob
 
 
 def drawn(prompts: list[str], num_takes: int, num_steps: int) -> list[list[np.ndarray]]:
-    """By prompt, its takes."""
+    """By prompt, its takes. Those that were drawn before are read again."""
     model, settings = Bundled(ASSETS), Settings(num_steps=num_steps)
+    folder = ROOT / ".cache" / "diorama" / f"best_of_n_{num_steps}"
+    folder.mkdir(parents=True, exist_ok=True)
     takes: list[list[np.ndarray]] = [[] for _ in prompts]
-    for take in range(num_takes):
-        for start in range(0, len(prompts), BATCH):
-            clips = model.generate(prompts[start : start + BATCH], settings, seed=9000 + 1000 * take + start)
-            for i, clip in enumerate(clips):
-                takes[start + i].append(clip)
+    for start in range(0, len(prompts), BATCH):
+        texts = prompts[start : start + BATCH]
+        for take in range(num_takes):
+            file = folder / f"{start}-{len(texts)}-{take}.npy"
+            if not file.is_file():
+                np.save(file, model.generate(texts, settings, seed=9000 + 1000 * take + start))
+                print(f"prompts {start} to {start + len(texts)}, take {take + 1}", file=sys.stderr, flush=True)
+            for own, clip in zip(takes[start : start + BATCH], np.load(file), strict=True):
+                own.append(clip)
     return takes
 
 
