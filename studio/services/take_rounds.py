@@ -196,12 +196,7 @@ class TakeRounds:
     def _show(self, one: _Round, seed: int) -> None:
         """The seed becomes the scene's, unless the author chose a take or wrote something else meanwhile."""
         storyboard = self._library.open(one.project_id).storyboard
-        chosen = [scene.chosen_take for scene in storyboard.scenes if scene.id in one.scene_ids]
-        if len(chosen) < len(one.scene_ids) or any(chosen):
-            return
-        if self._states.plan(one.project_id, None, one.scene_ids).scene(one.scene_ids[0]).seed != next(
-            iter(one.recipes)
-        ):
+        if not self._is_undecided(storyboard, one):
             return
         variant = self._with_seed(storyboard, one, seed)
         plan = self._states.plan_variant(one.project_id, variant, one.scene_ids)
@@ -210,6 +205,14 @@ class TakeRounds:
                 self._library.amend(one.project_id, lambda now: self._with_seed(now, one, seed))
             except LibraryError as error:
                 LOG.warning("project %s: the best take is not shown by itself: %s", one.project_id, error)
+
+    def _is_undecided(self, storyboard: Storyboard, one: _Round) -> bool:
+        """Whether the scenes are there, none of their takes was chosen, and their seed is the one it began with."""
+        chosen = [scene.chosen_take for scene in storyboard.scenes if scene.id in one.scene_ids]
+        if len(chosen) < len(one.scene_ids) or any(chosen):
+            return False
+        seed = self._states.plan(one.project_id, None, one.scene_ids).scene(one.scene_ids[0]).seed
+        return seed == next(iter(one.recipes))
 
 
 def seeds_from(first: int, num_takes: int) -> Iterator[int]:
