@@ -14,6 +14,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from sse_starlette.sse import AppStatus
+
 from engine.client.client import EngineClient
 from engine.runtime import worker
 from engine.service import fake_worker
@@ -62,6 +64,7 @@ class EngineThread:
         self._server.handle_exit(15, None)
         self._thread.join(30)
         self._listening.close()
+        AppStatus.should_exit = False  # else every later server of this process ends its event streams at once
         assert not self._thread.is_alive(), "the engine does not end"
 
 
