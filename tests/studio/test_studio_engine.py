@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import film as benchmark
-from engine.client.client import EngineClient
-from engine.service.launch import ensure_engine, stop_engine
+from engine.service.launch import stop_engine
 from engine.storage.workspace import Workspace
 from studio.cli.engine_supervisor import EngineSession, EngineSource, EngineSupervisor
 from studio.cli.render import DONE, RenderFile
@@ -21,8 +18,8 @@ from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
 from studio.views.types import BoardView
+from tests.engine.in_process import EngineThread
 
-ROOT = Path(__file__).parents[2]
 STALLED = Scene(id="a", prompt="a red ball, stall at step 4 on attempt 1", duration_s=1)
 """Stands still after three steps, so that it is killed there however busy the machine is; then it goes on."""
 QUICK = Scene(id="b", prompt="a blue car", duration_s=1, transition="continue")
@@ -97,10 +94,8 @@ def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
 
 def test_an_engine_elsewhere_with_its_own_workspace(studio: Studio, tmp_path: Path) -> None:
     elsewhere = Workspace.at(tmp_path / "elsewhere")
-    own = ensure_engine(elsewhere, group="fake", die_with_parent=True)
-    client = EngineClient(own.url, elsewhere.token())
-    try:
-        studio.rendering.attach(client, name=own.url)
+    with EngineThread(elsewhere) as client:
+        studio.rendering.attach(client, name=client.url)
         project = studio.projects.create(Storyboard(scenes=(QUICK.model_copy(update={"transition": "cut"}),)))
         until(studio, project.id, "ready")
         studio.rendering.render(project.id)
@@ -108,11 +103,7 @@ def test_an_engine_elsewhere_with_its_own_workspace(studio: Studio, tmp_path: Pa
         assert take is not None
         assert studio.projects.media_path(project.id, take.media) is not None
         assert not studio.workspace.take_folder(take.recipe).exists()
-    finally:
         studio.rendering.detach()
-        client.close()
-        own.close()
-        stop_engine(elsewhere)
 
 
 def test_an_engine_that_cannot_start_is_said_on_the_board(studio: Studio) -> None:
@@ -131,15 +122,9 @@ def test_an_engine_that_cannot_start_is_said_on_the_board(studio: Studio) -> Non
         stop_engine(studio.workspace)
 
 
-def test_the_benchmark_says_its_numbers_as_json() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.film", "--json", "--presets"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    numbers = json.loads(done.stdout)
+def test_the_benchmark_says_its_numbers_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--json", "--presets"])
+    numbers = json.loads(capsys.readouterr().out)
     print(numbers)
     assert numbers["benchmark"] == "film" and numbers["plan_60_scenes_s"] > 0
     assert numbers["limits_s"]["plan_60_scenes_s"] == benchmark.PLAN_LIMIT_S

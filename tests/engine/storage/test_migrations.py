@@ -171,8 +171,8 @@ def test_processes_that_open_at_once_migrate_once(
     prepare: Callable[[Path], Engine], expected: list[tuple[object, ...]], tmp_path: Path
 ) -> None:
     prepare(tmp_path)
-    command = [sys.executable, "-c", AT_ONCE, str(tmp_path), str(time.time() + 2.0)]
-    processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
+    command = [sys.executable, "-c", AT_ONCE, str(tmp_path), str(time.time() + 1.0)]
+    processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     errors = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert [process.returncode for process in processes] == [0, 0], errors
     assert rows(tmp_path / "toy.db") == expected

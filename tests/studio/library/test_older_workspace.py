@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.service.launch import ensure_engine, stop_engine
 from engine.service.tables import SCHEMA as ENGINE_SCHEMA
 from engine.service.tables import open_database
 from engine.storage.workspace import Workspace
@@ -24,6 +23,7 @@ from studio.library.database import SCHEMA as STUDIO_SCHEMA
 from studio.library.database import Database
 from studio.studio import Studio
 from studio.views.types import BoardView
+from tests.engine.in_process import EngineThread
 
 ROOT = Path(__file__).parents[3]
 ARCHIVE = ROOT / "tests" / "fixtures" / "workspace-431cf24" / "workspace.tar.gz"
@@ -81,8 +81,8 @@ def test_it_opens_shows_its_takes_as_fresh_and_undoes(workspace: Workspace) -> N
 
 
 def test_rendering_goes_on_from_there(workspace: Workspace) -> None:
-    client = ensure_engine(workspace, group="fake", die_with_parent=True)
-    studio = Studio(workspace, client)
+    engine = EngineThread(workspace)
+    studio = Studio(workspace, engine.__enter__())
     try:
         (summary,) = studio.projects.summaries()
         chosen = studio.projects.open(summary.id).storyboard.scenes[0].chosen_take
@@ -96,8 +96,7 @@ def test_rendering_goes_on_from_there(workspace: Workspace) -> None:
         assert studio.projects.open(summary.id).storyboard.scenes[0].chosen_take == chosen
     finally:
         studio.close()
-        client.close()
-        stop_engine(workspace)
+        engine.__exit__()
     assert user_version(workspace.engine_database) == ENGINE_SCHEMA.version
 
 
