@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from benchmarks import film as benchmark
 from engine.service.launch import stop_engine
 from engine.storage.workspace import Workspace
 from studio.cli.engine_supervisor import EngineSession, EngineSource, EngineSupervisor
-from studio.cli.render import DONE, RenderFile
+from studio.cli.render import DONE, Delivery, RenderFile
 from studio.document.formats.yaml_file import to_text
 from studio.document.storyboard import Scene, Storyboard
 from studio.studio import Studio
 from studio.views.types import BoardView
 from tests.engine.in_process import EngineThread
+from tests.studio.factories import PATIENCE_S
 
 STALLED = Scene(id="a", prompt="a red ball, stall at step 4 on attempt 1", duration_s=1)
 """Stands still after three steps, so that it is killed there however busy the machine is; then it goes on."""
@@ -42,7 +44,9 @@ def keeper(studio: Studio) -> Iterator[EngineSupervisor]:
 
 
 def until(studio: Studio, project_id: str, state: str) -> BoardView:
-    for _ in studio.views.changes(project_id):
+    deadline_s, version = time.monotonic() + PATIENCE_S, 0
+    while time.monotonic() < deadline_s:
+        version = studio.views.wait_for_change(project_id, version, 1.0)
         board = studio.views.board(project_id)
         assert not [card for card in board.scenes if card.state == "failed"], board
         if state == "film" and board.film.up_to_date and not board.render.busy:
@@ -51,7 +55,7 @@ def until(studio: Studio, project_id: str, state: str) -> BoardView:
             return board
         if state == "mid-step" and any(card.progress and card.progress.step > 2 for card in board.scenes):
             return board
-    raise AssertionError("the studio closed")
+    raise AssertionError(f"never {state}: {board}")
 
 
 def kill_service(workspace: Workspace) -> int:
@@ -79,7 +83,7 @@ def test_the_command_line_brings_an_engine_back_that_was_killed_under_its_film(
     path.write_text(to_text(storyboard))
     project = studio.projects.open_file(path, storyboard)
     file = RenderFile(studio, path, True, EngineSession(studio, EngineSource(studio.workspace, ranks=1, group="fake")))
-    making = threading.Thread(target=lambda: codes.append(file.run(storyboard, out)), daemon=True)
+    making = threading.Thread(target=lambda: codes.append(file.run(storyboard, Delivery(out))), daemon=True)
     making.start()
     try:
         until(studio, project.id, "mid-step")
