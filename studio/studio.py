@@ -120,7 +120,7 @@ class Studio:
             notifier=notifier,
             submission=self._submission,
         )
-        refiner = RefineService(host, self.projects, states, models, refinements)
+        refiner = RefineService(host, self.projects, states, models, refinements, guards.prompts.check)
         self.assistants = AssistantService(host, refiner, critic, guards)
         self._tracker.find_takes()
         if examples and library.is_new():

@@ -192,7 +192,7 @@ def test_what_a_classifier_sees_is_advice_or_withheld_from_visitors(tmp_path: Pa
         project = bench.project(GOOD)
         bench.studio.rendering.render(project.id)
         board = bench.until(
-            project.id, lambda board: any("Violence" in take.guard.text for take in board.scenes[0].takes)
+            project.id, lambda board: any("violence" in take.guard.text for take in board.scenes[0].takes)
         )
         (take,) = board.scenes[0].takes
         media = bench.studio.projects.media_file
@@ -228,3 +228,12 @@ def test_takes_that_could_not_be_judged_are_tried_again(tmp_path: Path) -> None:
         bench.engine.assistant_statuses = statuses()
         bench.restart_studio()
         bench.until(project.id, lambda board: board.scenes[0].takes[0].guard.state == "" and board.film.up_to_date)
+
+
+def test_refused_words_are_not_sent_to_a_refiner(tmp_path: Path, fake_endpoint: FakeEndpoint) -> None:
+    refiner = {"use": fake_endpoint.url, "model": "tiny-chat"}
+    with benched(tmp_path, assistants=AssistantSettings.model_validate({"refiner": refiner})) as bench:
+        project = bench.project(BAD, model="cosmos-predict2-2b-video2world-720p-16fps")
+        bench.studio.assistants.refiner.refine(project.id, ["bad"], False)
+        board = bench.until(project.id, lambda board: bool(board.scenes[0].refinement.failure))
+        assert "beheaded" in board.scenes[0].refinement.failure and not fake_endpoint.asked

@@ -75,7 +75,10 @@ class RefineService:
         states: ProjectStateCache,
         models: ModelCatalog,
         live: LiveRefinements,
+        check: Callable[[Scene, str, str], None],
     ) -> None:
+        """``check``: raises where a guard refuses a scene's words, of a model, in a project."""
+        self._check = check
         self._host = host
         self._projects = projects
         self._states = states
@@ -181,6 +184,7 @@ class RefineService:
         outcome = RefineOutcome(scene_id)
         try:
             question = self._question(scene_id, asked)
+            self._check(question.scene, question.model, asked.project_id)
             refinement = refined_scene(question, refiner_for(self._host, asked.card, asked.project_id))
             self._save(scene_id, refinement.model_copy(update={"accepted": asked.accept}), asked)
             outcome = RefineOutcome(scene_id, "", refinement.source, refinement.notes)

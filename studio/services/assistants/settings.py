@@ -84,8 +84,6 @@ class GuardSetting(AssistantSetting):
     """What follows where the classifier of frames finds something in a take."""
     video_model: str = Field(default=AUTO, strict=True, min_length=1)
     """The classifier's card."""
-    pixelate_faces: bool = Field(default=False, strict=True)
-    """All faces of finished takes, those of drawn people and of the author too."""
 
 
 class AssistantSettings(Value):

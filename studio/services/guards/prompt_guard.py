@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from engine.contract.assistants import Verdict
 from engine.contract.cards import ModelStatus
+from engine.contract.errors import AssistantFailed
 from engine.contract.jobs import Job
-from studio.document.storyboard import Storyboard
+from studio.document.storyboard import Scene, Storyboard
 from studio.library.verdicts import HeldJob, VerdictRepository
 from studio.planning.cost import Timings
 from studio.planning.types import Plan
@@ -44,6 +45,20 @@ class PromptGuard:
         else:
             return plan
         return without_refused(plan, refusals, timings)
+
+    def check(self, scene: Scene, model: str, project_id: str) -> None:
+        """Before a refiner reads an author's words. Asks whoever must be asked, and raises AssistantFailed where they
+        are refused, or where they cannot be judged and a guard is demanded."""
+        policy = self.policy(model, project_id)
+        if not policy.on:
+            return
+        for number, text in enumerate((scene.prompt, *scene.chunk_prompts), start=1):
+            outcome = self.texts.ask(text) if text.strip() else Outcome("safe")
+            place = "prompt" if number == 1 else f"prompt of part {number}"
+            if outcome.kind == "unsafe" and outcome.verdict is not None:
+                raise AssistantFailed(refusal_text(place, outcome.verdict) + ".")
+            if outcome.kind == "failed" and policy.required:
+                raise AssistantFailed(f"the guard could not be asked ({outcome.reason}), and {policy.required}.")
 
     def held(self, job: Job, storyboard: Storyboard, scene_ids: Sequence[str]) -> HeldJob:
         """A job with its texts, as it waits."""

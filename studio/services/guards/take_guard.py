@@ -109,8 +109,8 @@ class TakesGuard:
             text = f"the guard could not look at it: {detail}"
             closed = withholds and self._setting.required == "always"
             return TakeGuard("withheld", f"{text}; {OWNER}") if closed else TakeGuard("unchecked", text)
-        found = "; ".join(f"{each.category} {each.detail}" for each in verdict.findings)
-        text = f"the guard ({verdict.source}) believes to see {found}; {WRONG}"
+        found = "; ".join(f"{each.category.lower()}, {each.detail}" for each in verdict.findings)
+        text = f"the guard ({verdict.source}) found {found}; {WRONG}"
         return TakeGuard("withheld", f"{text}; {OWNER}") if withholds else TakeGuard("advised", text)
 
     def _judge(self, files: Collection[str]) -> None:

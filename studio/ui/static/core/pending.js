@@ -121,6 +121,7 @@ export function blankBoard(id, title, known) {
     size_px: null,
     rendered_size_px: null,
     fps: 0,
+    guard: { on: true, can_switch: false, withholds: false, text: '' },
     look: '',
     negative_look: '',
     refiner: { name: '', problem: '', style: '' },

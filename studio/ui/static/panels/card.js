@@ -66,7 +66,7 @@ function show(item, parts, scene, total, selected) {
   setText(parts.takes, takesWords(scene));
   setText(parts.root, rootWords(scene));
   const failure = scene.refinement.failure ? [`Not refined: ${scene.refinement.failure}`] : [];
-  showNotes(parts.notes, [...failure, ...scene.plan_notes]);
+  showNotes(parts.notes, [scene.take?.guard.text ?? '', ...failure, ...scene.plan_notes].filter(Boolean));
   showJoin(parts.join, scene);
   showProgress(parts, scene);
 }

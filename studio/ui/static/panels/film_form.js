@@ -3,6 +3,7 @@
 
 import { h } from '../core/dom.js';
 import { field } from '../fields/field.js';
+import { guardSwitch } from '../fields/guard.js';
 import { modelField } from '../fields/model_field.js';
 import { notesList } from '../fields/plan_notes.js';
 import { refineAll } from '../fields/refinement.js';
@@ -74,13 +75,14 @@ export function filmForm() {
     ]),
   ];
   const finer = h('details.finer', {}, h('summary', {}, 'Speed and memory'), ...speed);
-  const [notes, refine] = [notesList(), refineAll()];
+  const [notes, refine, guard] = [notesList(), refineAll(), guardSwitch()];
   const form = h(
     'form.form',
     { onsubmit: (/** @type {any} */ event) => event.preventDefault(), 'aria-label': 'Whole film' },
     ...fields,
     notes,
     refine,
+    guard,
     h('div.pair', {}, ...numbers),
     finer,
   );
@@ -88,6 +90,7 @@ export function filmForm() {
     for (const node of [...fields, ...numbers, ...speed]) node.show(board, null);
     notes.show(board.notes);
     refine.show(board);
+    guard.show(board);
   };
   return form;
 }

@@ -21,6 +21,7 @@ export function picture() {
 
 /** A still of a take: its poster, or the first frame of its clip where there is none. @param {TakeView} take */
 export function still(take) {
+  if (!take.media) return h('span.still.withheld', {}, 'withheld');
   if (take.poster)
     return h('img.still', { src: mediaAddress(take.poster), alt: '', draggable: 'false', decoding: 'async' });
   return h('video.still', { src: mediaAddress(take.media), muted: true, playsinline: true, preload: 'metadata' });
@@ -28,7 +29,7 @@ export function still(take) {
 
 /** @param {PageNode} element @param {any} layers @param {TakeView | null} take */
 function showStill(element, layers, take) {
-  if (layers.take === take?.id) return;
+  if (layers.take === take?.id && layers.media === take?.media) return;
   const next = take ? still(take) : null;
   const before = layers.still;
   Object.assign(layers, { still: next, take: take?.id, media: take?.media });

@@ -7,6 +7,7 @@ import { still } from './picture.js';
 import { change } from '../core/saving.js';
 import { mediaAddress } from '../core/store.js';
 import { isStuck, seedWords } from '../core/labels.js';
+import { guardBadge, takeVerdict } from '../fields/guard.js';
 import { severalTakes, watchTakeCount } from './take_count.js';
 
 /** A node with `show(card)`. `work(name, card, values)`: renders. @param {any} work */
@@ -21,7 +22,8 @@ export function takesPanel(work) {
   const several = h('button.take.more', { type: 'button', id: 'several-takes' }, icon('dice'), h('span'));
   const hint = h('span.hint');
   const order = h('button.link.order', { type: 'button', id: 'takes-order', 'aria-pressed': 'false' }, 'Best first');
-  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), hint, order), list);
+  const verdict = takeVerdict();
+  const node = h('div.field', {}, h('div.label', {}, h('span.name', {}, 'Takes'), hint, order), list, verdict);
   const known = new Map();
   /** @type {SceneCard} */
   let card;
@@ -43,6 +45,7 @@ export function takesPanel(work) {
       if (!scene.takes.some((/** @type {TakeView} */ take) => take.id === id)) known.delete(id);
     setChildren(list, [...takes.map((take) => shown(known, take, () => card)), more, several]);
     setAttributes(more, { disabled: isStuck(scene) });
+    verdict.show(scene);
     setText(hint, scene.round_text || (scene.takes.length ? '' : 'None yet'));
   };
   return node;
@@ -54,22 +57,27 @@ const bestFirst = (takes) => [...takes].sort((a, b) => (a.rank ?? Infinity) - (b
 /** What the critic says, as a sentence. @param {TakeView} take */
 const criticWords = ({ critique }) => (critique ? `critic ${critique.text}: ${critique.reasons.join('; ')}` : '');
 
+/** What critic and guard say of it. @param {TakeView} take */
+const remarks = (take) => [criticWords(take), take.guard.text];
+
 // A take of another seed is one to choose from: whether words have changed since too is not known of it.
 /** @param {any} known @param {TakeView} take @param {() => SceneCard} card */
 function shown(known, take, card) {
-  if (!known.has(take.id)) known.set(take.id, takeButton(take, card));
+  if (known.get(take.id)?.dataset.media !== take.media) known.set(take.id, takeButton(take, card));
   const button = known.get(take.id);
   const old = !take.matches && take.seed === card().effective_seed;
   const age = take.matches ? '' : old ? ', from before the last changes' : ', of another seed';
   setAttributes(button, {
     'aria-pressed': take.chosen ? 'true' : 'false',
     'aria-label': `Take with seed ${take.seed}${age}${take.chosen ? ', in the film' : ''}`,
-    'aria-description': criticWords(take) || null,
-    title: [`seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`, criticWords(take)]
+    'aria-description': remarks(take).filter(Boolean).join(', ') || null,
+    title: [`seed ${seedWords(take.seed)} · rendered in ${take.render_s.toFixed(1)} s${age}`, ...remarks(take)]
       .filter(Boolean)
       .join('\n'),
     'data-old': old,
   });
+  setText(button.querySelector('.guarded'), guardBadge(take));
+  setAttributes(button.querySelector('.guarded'), { hidden: !guardBadge(take), 'data-state': take.guard.state });
   const badge = button.querySelector('.score');
   setText(badge, take.critique?.text ?? '');
   setAttributes(badge, { hidden: !take.critique, 'data-best': take.rank === 1 });
@@ -78,7 +86,8 @@ function shown(known, take, card) {
 
 /** @param {TakeView} take @param {() => SceneCard} card */
 function takeButton(take, card) {
-  const button = h('button.take', { type: 'button' }, still(take), h('span.score', { 'aria-hidden': 'true' }));
+  const badges = [h('span.score', { 'aria-hidden': 'true' }), h('span.guarded', { 'aria-hidden': 'true' })];
+  const button = h('button.take', { type: 'button', 'data-media': take.media }, still(take), ...badges);
   button.addEventListener('click', () =>
     change({ kind: 'choose_take', scene_id: card().id, take_id: take.id, seed: take.seed }),
   );
@@ -93,7 +102,7 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
 /** @param {PageNode} button @param {TakeView} take */
 function play(button, take) {
-  if (calm.matches || button.querySelector('.moving')) return;
+  if (calm.matches || !take.media || button.querySelector('.moving')) return;
   const video = h('video.moving', { src: mediaAddress(take.media), loop: true, playsinline: true });
   video.muted = true;
   button.append(video);
