@@ -14,13 +14,13 @@ from pathlib import Path
 
 from engine.contract.cards import ModelCard
 from engine.contract.families.cosmos import CosmosSettings
-from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import Job, Take
 from studio.cli.engine_supervisor import EngineSession
 from studio.cli.terminal import Display
 from studio.document.storyboard import Storyboard
 from studio.downloads.files import gigabytes
 from studio.errors import FilmError
+from studio.planning.cost import num_tokens
 from studio.studio import Studio
 from studio.views.types import BoardView
 
@@ -107,17 +107,6 @@ def figures_of(takes: Sequence[Take], card: ModelCard, memory_bytes: int) -> Fig
 def spread(seconds: Sequence[float]) -> Spread:
     deviation_s = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
     return Spread(statistics.fmean(seconds), deviation_s, min(seconds), max(seconds))
-
-
-def num_tokens(job: Job, card: ModelCard) -> int:
-    """Of one evaluation: of a chunk, or of a joint model's whole sequence."""
-    joint = card.traits.joint_cost(job.size_px, len(job.segments), 1)
-    if joint is not None:
-        return joint.num_tokens
-    num_latents = num_latent_frames(
-        max(segment.num_frames for segment in job.segments), card.autoencoder.temporal_factor
-    )
-    return num_latents * (job.size_px[0] // card.grid_px) * (job.size_px[1] // card.grid_px)
 
 
 def operations_of(job: Job, card: ModelCard) -> float:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from studio.cli import batch_commands, critique, generate, models, refine
 from studio.cli.flags import (
@@ -39,6 +40,7 @@ from studio.cli.scenes.weights import add_weight_flags, model_from_flags
 from studio.document.formats.reading import read_file
 from studio.downloads.files import gigabytes
 from studio.errors import StudioError
+from studio.planning.cost import memory_bytes
 from studio.planning.types import Plan
 from studio.studio import Studio
 from studio.views.durations import about, clock
@@ -130,9 +132,10 @@ def _plan(flags: argparse.Namespace) -> int:
         storyboard = storyboard_from_flags(flags)
         hash_weights(studio, storyboard.model)
         plan = studio.projects.plan_file(flags.file, storyboard)
+        card = studio.rendering.models()[storyboard.model].card
     finally:
         studio.close()
-    print(plan.model_dump_json(indent=2) if flags.json else "\n".join(plan_lines(plan)))
+    print(plan.model_dump_json(indent=2) if flags.json else "\n".join([*plan_lines(plan), *memory_lines(plan, card)]))
     return WRONG if any(scene.state == "unplannable" for scene in plan.scenes) else DONE
 
 
@@ -161,6 +164,12 @@ def plan_lines(plan: Plan) -> list[str]:
         return [*lines, "nothing to render"]
     work = f"{counted(len(plan.jobs), 'job')}, {counted(plan.cost.num_evaluations, 'denoiser evaluation')}"
     return [*lines, f"to render: {work}, {about(plan.cost.seconds)}"]
+
+
+def memory_lines(plan: Plan, card: ModelCard) -> list[str]:
+    """What the largest job needs of a device, where there is one."""
+    needed = max((memory_bytes(job, card) for job in plan.jobs), default=0)
+    return [f"memory of the device: about {gigabytes(needed)} (an estimate)"] if needed else []
 
 
 def _check(flags: argparse.Namespace) -> int:

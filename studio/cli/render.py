@@ -22,13 +22,17 @@ from studio.cli.terminal import display_for
 from studio.document.refinement import storyboard_to_render
 from studio.document.storyboard import Storyboard
 from studio.document.validation import suggestion
+from studio.downloads.files import gigabytes
 from studio.errors import FilmError, PlanError
+from studio.planning.cost import memory_bytes
 from studio.planning.plan import Plan
 from studio.studio import Studio
 from studio.views.durations import clock
 from studio.views.types import BoardView
 
 DONE, FAILED = 0, 1
+SHOWN_BYTES = 10**9
+"""Less memory than this every device has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,10 @@ class RenderFile:
     def _show_settings(self, storyboard: Storyboard, plan: Plan, card: ModelCard) -> None:
         """Settings of the first scene, and what the plan warns of."""
         about = storyboard, storyboard.scenes[0], self._studio.presets[storyboard.preset], card
-        self._display.done({"event": "settings", **settings_fields(*about)}, settings_line(*about))
+        memory = memory_bytes(plan.jobs[0], card) if plan.jobs else 0
+        need = f"; about {gigabytes(memory)} of device memory" if memory >= SHOWN_BYTES else ""
+        fields = {"event": "settings", **settings_fields(*about), "memory_estimate_bytes": memory or None}
+        self._display.done(fields, f"{settings_line(*about)}{need}")
         for note in plan.notes:
             if note.level == "warn":
                 self._display.done({"event": "note", "id": note.scene_id, "level": "warn"}, f"note: {note.text}")

@@ -6,6 +6,9 @@ or devices: a machine that has rendered nothing yet gives no seconds, and none a
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from engine.contract.cards import ModelCard
+from engine.contract.families.ttt import BYTES, LIVE_COPIES
+from engine.contract.frames import num_latent_frames
 from engine.contract.jobs import FromModel, Job, Take
 from engine.contract.values import Value
 
@@ -92,3 +95,22 @@ def _num_bytes(job: Job) -> int:
     width, height = job.size_px
     kept = max((segment.num_overlap_frames for segment in job.segments), default=0)
     return int(width * height * (job.num_frames * BYTES_PER_PIXEL + kept * 3))
+
+
+def num_tokens(job: Job, card: ModelCard) -> int:
+    """Of one evaluation: of a chunk, or of a joint model's whole sequence."""
+    joint = card.traits.joint_cost(job.size_px, len(job.segments), 1)
+    if joint is not None:
+        return joint.num_tokens
+    longest = max(segment.num_frames for segment in job.segments)
+    num_latents = num_latent_frames(longest, card.autoencoder.temporal_factor)
+    return num_latents * (job.size_px[0] // card.grid_px) * (job.size_px[1] // card.grid_px)
+
+
+def memory_bytes(job: Job, card: ModelCard) -> int:
+    """Of the device while a job is rendered on one rank: weights and live copies of the token sequence, an estimate."""
+    branches = 2 if job.speed.guidance == "batched" and job.guidance_scale != 1 else 1
+    sequence = LIVE_COPIES * num_tokens(job, card) * card.network.width
+    network = (card.network.num_parameters + branches * sequence) * BYTES[job.speed.precision]
+    text = card.text.num_parameters * BYTES[card.text.precision]
+    return network + text if job.speed.offload == "none" else max(network, text)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from studio.cli.benchmark import as_json, figures_of, num_tokens, operations_of, table
+from studio.cli.benchmark import as_json, figures_of, operations_of, table
 from studio.cli.flags import WRONG
 from studio.cli.main import main
+from studio.planning.cost import memory_bytes, num_tokens
 from tests.studio.planning.factories import CARD, TOGETHER, board, known, planned, take_of
 
 
@@ -31,3 +32,11 @@ def test_operations_of_a_joint_model_are_not_known() -> None:
 def test_no_runs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "--workspace", str(tmp_path), "--prompt", "a", "--benchmark", "0"]) == WRONG
     assert "--benchmark: must be from 1 to 1000 runs, not 0" in capsys.readouterr().err
+
+
+def test_memory_grows_with_the_size_and_falls_with_offload() -> None:
+    small, large = (planned(board({}, size_px=size)).jobs[0] for size in ((64, 64), (96, 96)))
+    assert memory_bytes(small, CARD) < memory_bytes(large, CARD)
+    card = CARD.model_copy(update={"text": CARD.text.model_copy(update={"num_parameters": 10**9})})
+    spare = planned(board({}, speed={"offload": "components"})).jobs[0]
+    assert memory_bytes(spare, card) == 4 * 10**9 < memory_bytes(planned(board({})).jobs[0], card)
