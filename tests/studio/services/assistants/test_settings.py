@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.errors import PresetError
-from studio.services.assistants.settings import AssistantSetting, key_of, read_settings, with_flags
+from studio.services.assistants.settings import AssistantSetting, key_of, read_settings, with_flags, with_refining
 
 TEXT = """
 refiner: {use: "https://example.org/v1", model: big, key_file: key, by_default: true}
@@ -35,6 +35,14 @@ def test_a_key_goes_only_to_the_address_that_it_was_set_for(path: Path) -> None:
     assert elsewhere.refiner.by_default and elsewhere.critic == settings.critic
     same = with_flags(settings, {"refiner": "https://example.org/v1"})
     assert same.refiner == settings.refiner
+
+
+def test_a_command_may_refine_or_not_whatever_the_file_says(path: Path) -> None:
+    settings = read_settings(path)
+    assert with_refining(settings, None) == settings
+    assert with_refining(settings, True).refiner.by_default
+    never = with_refining(settings, False).refiner
+    assert (never.use, never.by_default) == ("off", False)
 
 
 @pytest.mark.parametrize(
