@@ -59,7 +59,8 @@ def _models(flags: argparse.Namespace) -> int:
         card = status.card
         here = f"here, {status.fingerprint[:12]}" if status.available else f"not here: {status.reason}"
         sizes = ", ".join(f"{aspect} {width}x{height}" for aspect, (width, height) in card.sizes_px.items())
-        print(f"{card.name}: {card.title}. {card.summary}\n  {here}\n  {sizes}, {card.fps} fps, {card.licence}")
+        guard = " (asks for a guard)" if card.asks_for_guard else ""
+        print(f"{card.name}: {card.title}. {card.summary}\n  {here}\n  {sizes}, {card.fps} fps, {card.licence}{guard}")
     return DONE
 
 

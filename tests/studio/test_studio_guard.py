@@ -7,7 +7,10 @@ import pytest
 
 from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.assistants import Finding
-from studio.document.storyboard import Scene
+from studio.cli.flags import WRONG
+from studio.cli.main import main
+from studio.document.formats.yaml_file import to_text
+from studio.document.storyboard import Scene, Storyboard
 from studio.errors import FilmError, PlanError, PresetError
 from studio.planning.presets import load_assistants, load_cards
 from studio.services.assistants.settings import AssistantSettings, with_flags
@@ -237,3 +240,12 @@ def test_refused_words_are_not_sent_to_a_refiner(tmp_path: Path, fake_endpoint: 
         bench.studio.assistants.refiner.refine(project.id, ["bad"], False)
         board = bench.until(project.id, lambda board: bool(board.scenes[0].refinement.failure))
         assert "beheaded" in board.scenes[0].refinement.failure and not fake_endpoint.asked
+
+
+def test_check_names_the_words_that_would_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "film.yaml"
+    path.write_text(to_text(Storyboard(scenes=(GOOD, BAD))))
+    assert main(["check", str(path), "--workspace", str(tmp_path / "workspace")]) == WRONG
+    shown = capsys.readouterr().out
+    assert 'error: scene 2: the guard (block list) refuses the prompt: "beheaded"' in shown
+    assert "1 of 2 scenes cannot be rendered" in shown
