@@ -52,7 +52,7 @@ def compare(n: int, num_takes: int, num_steps: int, sheet: Path) -> dict[str, ob
     critiques = [
         [measured(clip, prompt, knowledge) for clip in own] for prompt, own in zip(prompts, takes, strict=True)
     ]
-    best = [max(range(num_takes), key=lambda k, own=own: round(own[k].score, 2)) for own in critiques]
+    best = [max(range(num_takes), key=lambda k, own=own: own[k].grade) for own in critiques]
     first = [own[0] for own in takes]
     chosen = [own[k] for own, k in zip(takes, best, strict=True)]
     changed = [i for i in range(n) if best[i]]

@@ -115,6 +115,11 @@ class Critique(Value):
     reasons: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
 
+    @property
+    def grade(self) -> int:
+        """0 to 20. What is finer than that orders no takes: it is how sure a reader is, and not what one sees."""
+        return round(20 * self.score)
+
 
 AssistantAnswer = Annotated[Refinement | Verdict | Critique, Field(discriminator="kind")]
 

