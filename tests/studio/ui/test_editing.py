@@ -50,7 +50,7 @@ FIELDS: dict[str, tuple[str, Callable[[Scene], bool]]] = {
 def test_every_field_of_a_scene_is_saved_as_it_is_typed(served: ServedStudio, visitor: Visitor) -> None:
     project = served.project(*THREE)
     page = visitor.tab(project, "b")
-    page.locator(".finer summary").click()
+    page.locator(".scene-form .finer summary").click()
     for field, (typed, read) in FIELDS.items():
         control = page.locator(f"#field-{field}")
         control.click()
