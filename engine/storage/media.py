@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from engine.contract.errors import Rejected
 from engine.contract.media import MediaInfo
-from engine.contract.values import Sha256
+from engine.contract.values import Sha256, SizePx
 from engine.storage.atomic import Fsync, discard, draft_of, link, publish
 
 Frames = NDArray[np.uint8]
@@ -146,6 +146,15 @@ def _open_clip(path: Path) -> Generator[tuple[dict[str, Any], Iterator[bytes]]]:
         raise _refuse(path, "damaged or cut-off clip: no frame could be read. Choose another.") from error
     finally:
         reader.close()
+
+
+@contextlib.contextmanager
+def stream_clip(path: Path) -> Generator[tuple[SizePx, float, Iterator[NDArray[np.uint8]]]]:
+    """Size, frames a second, and the frames one by one, (H, W, 3) uint8. Raises Rejected("conditioning")."""
+    with _open_clip(path) as (meta, frames):
+        width, height = meta["size"]
+        arrays = (np.frombuffer(frame, dtype=np.uint8).reshape(height, width, 3) for frame in frames)
+        yield (width, height), float(meta["fps"]), arrays
 
 
 def _probe_clip(path: Path) -> tuple[str, tuple[int, int], int, float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from engine.contract.cards import ModelCard
 from engine.contract.errors import EngineError
 from studio.cli import batch_commands, critique, generate, models, refine
+from studio.cli.clips import pixelate
 from studio.cli.flags import (
     DONE,
     FAILED,
@@ -92,6 +93,7 @@ def command_parser() -> argparse.ArgumentParser:
     refine.add_commands(commands)
     models.add_commands(commands)
     critique.add_command(commands)
+    pixelate.add_command(commands)
     json_argument(commands.add("presets", _presets, "The presets, from the quickest to the best."))
     _add_processes(commands)
     return parser

@@ -1,0 +1,1 @@
+"""Commands that work on clips that are there already."""
