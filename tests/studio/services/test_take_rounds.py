@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract.assistant_cards import AssistantStatus
+from engine.contract.assistants import CritiqueRequest
 from engine.contract.jobs import FromTake
 from studio.document.edits import ChangeScene, ChooseTake
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
 from studio.library.takes import StoredTake
+from studio.planning.presets import load_assistants
 from studio.services.assistants.settings import AssistantSetting, AssistantSettings
 from studio.services.take_rounds import best_seed, seeds_from
 from studio.views.types import BoardView
@@ -95,6 +98,19 @@ def test_stop_ends_the_round_and_keeps_what_is_there(tmp_path: Path) -> None:
         bench.engine.release()
         board = bench.until(project.id, lambda board: not board.render.busy)
         assert board.scenes[0].state == "missing"
+
+
+def test_a_critic_in_the_engine_is_asked_about_every_take(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        name = "cosmos-reason1-7b"
+        status = AssistantStatus(card=load_assistants()[name], fingerprint="e" * 64, available=True)
+        bench.engine.assistant_statuses = [status]
+        bench.studio.assistants.host.settings = AssistantSettings(critic=AssistantSetting(use=name))
+        card = made(bench, bench.project(ONE).id, 2).scenes[0]
+        assert [take.critique.source for take in card.takes if take.critique] == [name] * 2
+        asked = [status.job.request for status in bench.engine.asked.values()]
+        assert all(isinstance(request, CritiqueRequest) and request.prompt == ONE.prompt for request in asked)
+        assert {take.media for take in card.takes} == {status.job.media for status in bench.engine.asked.values()}
 
 
 def test_a_seed_that_is_written_meanwhile_stays(tmp_path: Path) -> None:

@@ -128,6 +128,22 @@ def test_one_scene_is_rendered_and_another_take_is_chosen(served: ServedStudio, 
     expect(page.locator("#card-c")).to_have_attribute("data-state", "fresh")
 
 
+def test_several_takes_are_made_scored_and_ordered(served: ServedStudio, visitor: Visitor) -> None:
+    project = served.project(*THREE)
+    page = visitor.tab(project, "c")
+    page.locator("#take-count").select_option("2")
+    expect(page.locator("#render-film")).to_have_text("Render 2 takes")
+    page.locator("#several-takes").press("Enter")
+    expect(page.locator(".take .score:not([hidden])")).to_have_count(2)
+    expect(page.locator("#stop")).to_be_hidden()
+    best = page.locator(".take[aria-pressed]").first
+    expect(best).to_have_attribute("aria-pressed", "true")
+    expect(best).to_have_attribute("aria-description", re.compile("^critic \\d+%: "))
+    expect(best.locator(".score")).to_have_attribute("data-best", "")
+    expect(page.locator("#takes-order")).to_have_attribute("aria-pressed", "true")
+    page.locator("#take-count").select_option("1")
+
+
 def shown_on_screen(served: ServedStudio, project: str, place: int) -> re.Pattern[str]:
     take = served.studio.views.board(project).scenes[place].take
     assert take is not None
