@@ -249,3 +249,13 @@ def test_check_names_the_words_that_would_be_refused(tmp_path: Path, capsys: pyt
     shown = capsys.readouterr().out
     assert 'error: scene 2: the guard (block list) refuses the prompt: "beheaded"' in shown
     assert "1 of 2 scenes cannot be rendered" in shown
+
+
+def test_several_takes_wait_for_a_guard_too(tmp_path: Path, fake_endpoint: FakeEndpoint) -> None:
+    fake_endpoint.reset(lambda body: UNSAFE if "green" in texts_of(body) else SAFE)
+    with benched(tmp_path, assistants=settings(fake_endpoint)) as bench:
+        project = bench.project(GOOD, Scene(id="green", prompt="a green ball", duration_s=1))
+        bench.studio.rendering.render_takes(project.id, 2)
+        board = bench.until(project.id, lambda board: len(board.scenes[0].takes) == 2 and not board.render.busy)
+        assert board.scenes[1].state == "unplannable" and not board.scenes[1].takes
+        assert bench.until(project.id, lambda board: not board.scenes[0].round_text)
