@@ -172,6 +172,15 @@ def test_every_scene_gets_its_take_of_the_one_job(bench: Bench) -> None:
     assert board.joint is not None and (board.joint.num_segments, board.joint.segment_s) == (3, 1.0)
 
 
+def test_several_takes_are_several_seeds_of_the_storyboard(bench: Bench) -> None:
+    project = bench.project(*THREE[1:], model="together")
+    bench.studio.rendering.render_takes(project.id, 2, ["c"])
+    board = bench.until(project.id, lambda board: not board.render.busy)
+    assert len(bench.engine.submitted) == 2 and [len(card.takes) for card in board.scenes] == [2, 2]
+    assert states(board) == ["fresh"] * 2
+    assert {card.take.seed for card in board.scenes if card.take} == {board.seed}
+
+
 def test_all_cards_show_the_job_while_it_runs_and_stopping_stops_it_for_all(bench: Bench) -> None:
     project = bench.project(*THREE, model="together")
     bench.engine.hold()
