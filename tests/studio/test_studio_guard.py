@@ -7,6 +7,7 @@ import pytest
 
 from engine.contract.assistant_cards import AssistantStatus
 from engine.contract.assistants import Finding
+from engine.storage.workspace import Workspace
 from studio.cli.flags import WRONG
 from studio.cli.main import main
 from studio.document.formats.yaml_file import to_text
@@ -15,6 +16,7 @@ from studio.errors import FilmError, PlanError, PresetError
 from studio.planning.presets import load_assistants, load_cards
 from studio.services.assistants.settings import AssistantSettings, with_flags
 from studio.services.identity import LOCAL_USER, Identity
+from studio.studio import Studio
 from studio.views.visitors import for_visitor
 from tests.fake_endpoint import FakeEndpoint, texts_of
 from tests.studio.factories import Bench, benched, states
@@ -259,3 +261,16 @@ def test_several_takes_wait_for_a_guard_too(tmp_path: Path, fake_endpoint: FakeE
         board = bench.until(project.id, lambda board: len(board.scenes[0].takes) == 2 and not board.render.busy)
         assert board.scenes[1].state == "unplannable" and not board.scenes[1].takes
         assert bench.until(project.id, lambda board: not board.scenes[0].round_text)
+
+
+def test_a_wrong_card_of_a_guard_is_a_failure_and_no_broken_page(tmp_path: Path) -> None:
+    (tmp_path / "models" / "cards" / "assistants").mkdir(parents=True)
+    (tmp_path / "models" / "cards" / "assistants" / "mine.yaml").write_text("title: 1\n")
+    studio = Studio(Workspace.at(tmp_path / "workspace"), models_root=tmp_path / "models", examples=False)
+    try:
+        project = studio.projects.create(Storyboard(scenes=(GOOD, BAD)))
+        assert states(studio.views.board(project.id)) == ["missing", "unplannable"]
+        outcome = studio.assistants.guards.prompts.texts.ask(GOOD.prompt)
+        assert outcome.kind == "failed" and "mine.yaml" in outcome.reason
+    finally:
+        studio.close()

@@ -10,6 +10,7 @@ from engine.assistants.guard_endpoint import EndpointGuard
 from engine.contract.assistant_cards import AssistantCard, AssistantFormat
 from engine.contract.assistants import CheckTakeRequest, CheckTextRequest, Verdict
 from engine.contract.errors import AssistantFailed
+from studio.errors import StudioError
 from studio.services.assistants.host import AssistantHost
 from studio.services.assistants.local_assistants import LocalAssistant
 from studio.services.assistants.settings import AUTO, BUILT_IN, OFF, AssistantSetting, GuardSetting
@@ -62,6 +63,19 @@ class LocalTextGuard:
         return _verdict(answer, card)
 
 
+class UnknownGuard:
+    """In place of guards whose cards cannot be read: every text fails for that reason."""
+
+    name = "guard"
+    key = None
+
+    def __init__(self, error: StudioError) -> None:
+        self._error = error
+
+    def check(self, text: str) -> Verdict:
+        raise self._error
+
+
 def model_guards(host: AssistantHost, setting: GuardSetting, fingerprints: dict[str, str]) -> tuple[TextGuard, ...]:
     return tuple(_guards(host, (setting, *setting.also), fingerprints))
 
@@ -73,7 +87,11 @@ def _guards(
         if setting.is_endpoint:
             yield EndpointTextGuard(host, setting)
         elif setting.use == AUTO:
-            here = _first_here(host, TEXT_FORMATS)
+            try:
+                here = _first_here(host, TEXT_FORMATS)
+            except StudioError as error:  # a card of the host's own that is wrong
+                yield UnknownGuard(error)
+                continue
             if here is not None:
                 yield LocalTextGuard(host, here.name, fingerprints)
         elif setting.use not in (BUILT_IN, OFF):
@@ -84,7 +102,10 @@ def classifier_of(host: AssistantHost, setting: GuardSetting) -> AskClassifier |
     """Asks the classifier of frames; None where ``auto`` finds none. One that is named fails when it is not here."""
     name = setting.video_model
     if name == AUTO:
-        here = _first_here(host, ("frame_classifier",))
+        try:
+            here = _first_here(host, ("frame_classifier",))
+        except StudioError:  # the guard of texts says so
+            return None
         if here is None:
             return None
         name = here.name
