@@ -36,8 +36,6 @@ _DECIDING = {
     *("family", "network", "autoencoder", "text", "parametrisation", "sigma_data"),
     *("joint", "loras"),
 }
-_OF_REPOSITORY = ("repository", "revision", "fetch", "num_bytes", "licence", "gated")
-"""What a part's entry says of its download."""
 _ALWAYS_THERE = ("cosmos", "ttt", "dfm")
 """Groups of settings that a fingerprint has even where they are empty: recipes of the first release hold them so."""
 
@@ -138,12 +136,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Groups are merged key by key, except the table of sizes, which is replaced as a whole.
-
-    A part in another folder that names no repository is published nowhere: the base's files are not its own.
-    """
-    if changes.get("folder", base.get("folder")) != base.get("folder") and "repository" not in changes:
-        base = {key: value for key, value in base.items() if key not in _OF_REPOSITORY}
+    """Groups are merged key by key, except the table of sizes, which is replaced as a whole."""
     merged = {**base, **changes}
     for key in base.keys() & changes.keys():
         if isinstance(base[key], dict) and isinstance(changes[key], dict) and key != "sizes_px":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.assistants.faces import YUNET, FaceDetector, YuNet, pixelate
-from engine.storage.atomic import discard, draft_of
+from engine.storage.atomic import replacing
 from engine.storage.media import stream_clip
 from engine.storage.video import VideoWriter
 from studio.cli.flags import DONE, Commands, counted, models_root_of
@@ -38,16 +38,16 @@ def pixelate_clip(clip: Path, out: Path, detector: FaceDetector) -> tuple[int, i
     if out.resolve() == clip.resolve():
         raise FilmError(f"{out}: is the clip itself. Choose another name with --out.")
     num_faces = num_frames = 0
-    draft = draft_of(out)
     try:
-        with stream_clip(clip) as (size_px, fps, frames), VideoWriter(draft, size_px, max(1, round(fps))) as writer:
+        with (
+            replacing(out) as draft,
+            stream_clip(clip) as (size_px, fps, frames),
+            VideoWriter(draft, size_px, max(1, round(fps))) as writer,
+        ):
             for frame in frames:
                 boxes = detector.boxes(frame)
                 writer.write(pixelate(frame, boxes)[np.newaxis])
                 num_faces, num_frames = num_faces + len(boxes), num_frames + 1
-        draft.replace(out)
     except OSError as error:
         raise FilmError(f"{out}: could not be written ({error.strerror or error}). Choose another place.") from error
-    finally:
-        discard(draft)
     return num_faces, num_frames
