@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 PIP_EXTRA ?=
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_EXTRA)
 
@@ -35,7 +35,7 @@ lint: .venv/installed-test
 	$(BIN)/python -m tools.lint_page
 
 unit: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 format: .venv/installed-test
 	$(BIN)/ruff format .

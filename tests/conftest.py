@@ -5,6 +5,7 @@ before torch is imported. A test that means a CUDA device takes the fixture ``cu
 processes it starts; every other test computes on the CPU, on a machine with GPUs too.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 """As it was when the tests began; None where it was not set."""
 NUM_DEVICES = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+
+gc.disable()  # until the tests are collected: their imports make a million objects, all of which stay
 
 # Before any of them is imported, so that a failed assertion of a shared helper shows its values.
 pytest.register_assert_rewrite("tests.end_to_end", "tests.engine", "tests.fakes", "tests.goldens", "tests.studio")
@@ -47,6 +50,13 @@ LONGEST_FIRST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((i for i, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now is no garbage: no later collection walks through it."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

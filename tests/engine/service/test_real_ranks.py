@@ -25,6 +25,8 @@ from tests.engine.runtime.tiny import make_tiny_model
 from tests.engine.service.listeners import listeners
 
 LONG = {"num_steps": 30, "num_segments": 3, "num_frames": 17}
+ENDLESS = {**LONG, "num_steps": 1000}
+"""Is cancelled before its end, however late the cancel comes."""
 
 
 class Rig:
@@ -106,7 +108,7 @@ def test_kill_9_of_a_rank_in_the_middle(rig: Rig) -> None:
 @pytest.mark.parametrize("stage", ["denoise", "decode"])
 def test_cancel(rig: Rig, stage: str) -> None:
     client = rig.engine()
-    settings = LONG if stage == "denoise" else {"num_steps": 1, "num_segments": 40, "num_frames": 165}
+    settings = ENDLESS if stage == "denoise" else {"num_steps": 1, "num_segments": 40, "num_frames": 165}
     job = rig.job(f"cancelled in {stage}", **settings)
     client.submit(job)
     wait_for_step(client, job.id, stage=stage)
