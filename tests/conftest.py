@@ -33,17 +33,20 @@ os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of processes, each 
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"  # no program compiled for each instruction set, to see whether it runs
 
 LONGEST_FIRST = (
-    "tests/studio/ui/test_typing",
     "tests/studio/ui/test_end_to_end.py",
+    "tests/studio/ui/test_typing",
     "tests/end_to_end/",
-    "tests/engine/models/ttt/test_joint_ranks.py",
+    "tests/studio/ui/",
     "tests/engine/service/test_real_ranks.py",
-    "tests/engine/models/cosmos/test_ranks.py",
-    "tests/studio/cli/test_batch_ranks.py",
-    "tests/studio/ui/test_model_features_ranks.py",
-    "tests/engine/models/cosmos/test_first_frame.py",
-    "tests/engine/models/ttt/test_load_ranks.py",
+    "tests/engine/models/ttt/test_joint_ranks.py",
+    "tests/engine/models/cosmos/",
+    "tests/engine/models/ttt/",
+    "tests/engine/models/",
     "tests/engine/service/",
+    "tests/engine/runtime/",
+    "tests/studio/cli/",
+    "tests/studio/test_studio_",
+    "tests/studio/services/",
 )
 """Files that take longest come first, so that no worker begins one when the others have nothing left."""
 
