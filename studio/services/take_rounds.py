@@ -70,7 +70,10 @@ class TakeRounds:
         self._rounds: list[_Round] = []
 
     def start(self, project_id: str, scene_ids: Sequence[str] | None, num_takes: int) -> list[str]:
-        """Ids of the jobs that were submitted now. Raises PlanError, EngineError."""
+        """Ids of the jobs that were submitted now. A scene that cannot be rendered is left out.
+
+        Raises PlanError where none can be, EngineError.
+        """
         if not 1 <= num_takes <= MOST_TAKES:
             raise PlanError("", f"{num_takes} takes: must be 1 to {MOST_TAKES}.")
         with self._lock:
@@ -78,7 +81,9 @@ class TakeRounds:
             rounds = self._rounds_of(project_id, scene_ids, num_takes)
             self._rounds += rounds
             try:
-                ids = [job_id for one in rounds if one.after is None for job_id in self._begin(one)]
+                ids, refusals = self._begin_all([one for one in rounds if one.after is None])
+                if refusals and not any(one in self._rounds for one in rounds):
+                    raise refusals[0]
             except (StudioError, EngineError):
                 self.stop(project_id)
                 raise
@@ -131,6 +136,25 @@ class TakeRounds:
         ids = {scene.scene_id for scene in asked}
         rounds = [(scene, scene.continues if scene.continues in ids else None) for scene in asked]
         return [_Round(project_id, (scene.scene_id,), num_takes, after) for scene, after in rounds]
+
+    def _begin_all(self, rounds: Sequence[_Round]) -> tuple[list[str], list[PlanError]]:
+        """-> (ids of jobs, why scenes were left out). A guard's verdict may come between two scenes: the one that it
+        refuses stops no other."""
+        ids, refusals = list[str](), list[PlanError]()
+        for one in rounds:
+            try:
+                ids += self._begin(one)
+            except PlanError as error:
+                refusals.append(error)
+                self._leave_out(one)
+        return ids, refusals
+
+    def _leave_out(self, one: _Round) -> None:
+        """With the scenes that continue from it."""
+        self._rounds.remove(one)
+        for other in [each for each in self._rounds if each.project_id == one.project_id]:
+            if other.after in one.scene_ids and other in self._rounds:
+                self._leave_out(other)
 
     def _begin(self, one: _Round) -> list[str]:
         """Submits a job for each seed whose take is not there."""
@@ -187,11 +211,12 @@ class TakeRounds:
         waiting = [each for each in self._rounds if each.project_id == one.project_id and each.after in one.scene_ids]
         for next_ in waiting:
             next_.after = None
-            self._begin(next_)
+        self._begin_all(waiting)
         self._rounds.remove(one)
         self._refresher.refresh(one.project_id)
         for next_ in waiting:
-            self._check(next_)
+            if next_ in self._rounds:
+                self._check(next_)
 
     def _show(self, one: _Round, seed: int) -> None:
         """The seed becomes the scene's, unless the author chose a take or wrote something else meanwhile."""
