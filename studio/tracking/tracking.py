@@ -7,7 +7,6 @@ its own. A tracker that fails is logged and costs no take. Does not know how a t
 import logging
 import queue
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,7 +54,7 @@ class Tracking:
         self._trackers = [tracker_of(name, folder) for name in settings.trackers]
         self._recorded = known
         self._with_prompts = settings.prompts
-        self._waiting: queue.SimpleQueue[Callable[[], TakeRecord] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[TakeRecord | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         if self._trackers:
             self._thread.start()
@@ -68,7 +67,7 @@ class Tracking:
         """Each take once; returns at once."""
         if self._trackers and take.id not in self._recorded:
             self._recorded.add(take.id)
-            self._waiting.put(lambda: record_of(take, critique, film, self._with_prompts))
+            self._waiting.put(record_of(take, critique, film, self._with_prompts))
 
     def close(self) -> None:
         """After everything that waits is recorded."""
@@ -77,8 +76,7 @@ class Tracking:
             self._thread.join(timeout=60)
 
     def _work(self) -> None:
-        while (make := self._waiting.get()) is not None:
-            record = make()
+        while (record := self._waiting.get()) is not None:
             for tracker in self._trackers:
                 try:
                     tracker.record(record)
