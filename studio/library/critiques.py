@@ -39,9 +39,10 @@ class CritiqueRepository:
             session.merge(row)
 
     def of_project(self, project_id: str) -> dict[str, StoredCritique]:
-        """By take, the newest critique of each take of a project's scenes."""
+        """By take, the newest critique of each take of a project's scenes; the built-in one where there is no other."""
         ids = select(SceneTakeRow.take_id).where(SceneTakeRow.project_id == project_id)
-        query = select(CritiqueRow).where(CritiqueRow.take_id.in_(ids)).order_by(CritiqueRow.made_s)
+        query = select(CritiqueRow).where(CritiqueRow.take_id.in_(ids))
+        query = query.order_by(CritiqueRow.source != BUILT_IN, CritiqueRow.made_s)
         with self._database.read() as session:
             return {row.take_id: _stored(row) for row in session.scalars(query)}
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from engine.contract.assistant_cards import AssistantStatus
-from engine.contract.assistants import CritiqueRequest
+from engine.contract.assistants import Critique, CritiqueRequest
 from engine.contract.jobs import FromTake
 from studio.document.edits import ChangeScene, ChooseTake
 from studio.document.storyboard import Scene
 from studio.errors import PlanError
+from studio.library.critiques import BUILT_IN, CritiqueRepository
+from studio.library.database import Database
 from studio.library.takes import StoredTake
 from studio.planning.presets import load_assistants
 from studio.services.assistants.settings import AssistantSetting, AssistantSettings
@@ -111,6 +113,16 @@ def test_a_critic_in_the_engine_is_asked_about_every_take(tmp_path: Path) -> Non
         asked = [status.job.request for status in bench.engine.asked.values()]
         assert all(isinstance(request, CritiqueRequest) and request.prompt == ONE.prompt for request in asked)
         assert {take.media for take in card.takes} == {status.job.media for status in bench.engine.asked.values()}
+
+
+def test_a_model_counts_more_than_the_built_in_critic_whoever_is_first(tmp_path: Path) -> None:
+    with benched(tmp_path) as bench:
+        project = bench.project(ONE)
+        [take] = bench.rendered(project.id).scenes[0].takes
+        critiques = CritiqueRepository(Database.file(bench.workspace.studio_database))
+        for source in ("cosmos-reason1-7b", BUILT_IN):
+            critiques.keep(take.id, Critique(score=0.5, source=source))
+        assert critiques.of_project(project.id)[take.id].critique.source == "cosmos-reason1-7b"
 
 
 def test_a_seed_that_is_written_meanwhile_stays(tmp_path: Path) -> None:

@@ -151,6 +151,20 @@ def deleted_elsewhere(served: ServedStudio, project: str, scene: str) -> None:
     served.studio.projects.edit(project, served.studio.projects.open(project).revision, DeleteScene(scene_id=scene))
 
 
+def test_a_scene_is_put_back_before_the_studio_answers_that_it_is_gone(served: ServedStudio, visitor: Visitor) -> None:
+    served.hold_answers(1.5)
+    project = served.project(*THREE)
+    page = visitor.tab(project, "b")
+    write(page, " sails")
+    page.wait_for_timeout(600)  # sent, and not at the studio yet
+    deleted_elsewhere(served, project, "b")
+    expect(page.locator(".cell")).to_have_count(2)
+    page.keyboard.type(" on", delay=KEY_MS)
+    page.get_by_role("button", name="Put the scene back").click()
+    all_saved(served, page, project, [A, f"{B} sails on", C])
+    expect(page.locator(".conflict:visible")).to_have_count(0)
+
+
 def test_a_scene_deleted_in_another_tab_keeps_its_words(served: ServedStudio, visitor: Visitor, held: float) -> None:
     scene = THREE[1].model_copy(update={"notes": "ask Ann", "seed": 7, "duration_s": 4.0})
     project = served.project(THREE[0], scene, THREE[2])

@@ -168,6 +168,8 @@ function settle(draft, sent, basis, answer) {
 function conflicted(draft, answer) {
   const conflict = { theirs: '', revision: 0, ...answer.conflict, problem: answer.problem };
   if (draft.scene !== null && !sceneExists(draft.project, draft.scene)) return void (draft.departed = true);
+  // It was sent of the scene that is gone; once the scene is back, it is sent again.
+  if (state.operations.some((made) => makes(made, draft))) return;
   if (wasSaved(draft.unanswered, conflict.theirs)) {
     Object.assign(draft, { revision: conflict.revision, unanswered: undefined });
     return save(draft);
